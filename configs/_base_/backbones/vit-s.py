@@ -1,0 +1,7 @@
+# ViT-S/16: the only place where this backbone is described.
+backbone = dict(
+    type='mmpretrain.ConMIMViT',
+    arch=dict(embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536),
+    img_size=224,
+    patch_size=16,
+    layer_scale_init_value=0.1)

@@ -1,0 +1,12 @@
+# ConMIM ViT-B/16, ImageNet, 800 epochs, 8 GPUs x 256 images
+_base_ = [
+    '../_base_/backbones/vit-b.py', '../_base_/models/conmim.py',
+    '../_base_/datasets/images_conmim_224.py', '../_base_/schedules/conmim_adamw.py',
+    '../_base_/default_runtime.py'
+]
+
+model = dict(
+    backbone={{_base_.backbone}},
+    neck=dict(in_channels={{_base_.backbone.arch.embed_dims}}))
+
+train_cfg = dict(max_epochs=800)

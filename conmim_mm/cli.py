@@ -1,0 +1,64 @@
+"""What the command-line tools share: errors of one line."""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+
+
+from .errors import InputError
+
+_UNKNOWN_TYPE = re.compile(r"(\S+) is not in the ([\w-]+)::([\w ]+) registry")
+_UNKNOWN_ARGUMENT = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
+
+USER_ERROR_STATUS = 2
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Runs a tool; what the user can put right ends it with one line on stderr and status 2.
+
+    Any other exception keeps its traceback. Of several processes only the first prints.
+
+    Args:
+        main: The tool's main function.
+    """
+    try:
+        main()
+    except (InputError, KeyError, TypeError) as error:
+        reason = explain(error)
+        if reason is None:
+            raise
+        if os.environ.get('RANK', '0') == '0':
+            print(f'error: {reason}', file=sys.stderr, flush=True)
+        raise SystemExit(USER_ERROR_STATUS) from None
+
+
+def explain(error: Exception) -> str | None:
+    """The one line for an error the user can put right; None for any other.
+
+    Args:
+        error: An :class:`InputError`, or what MMEngine raises for a component type or an argument
+            that does not exist.
+    """
+    text = ' '.join(str(error.args[0] if error.args else error).split())
+    if isinstance(error, InputError):
+        return text
+    if isinstance(error, KeyError) and (match := _UNKNOWN_TYPE.search(text)):
+        name, scope, kind = match.groups()
+        return f'unknown {kind} type {name.strip(chr(39))!r} in the config{_suggest(name, kind)}'
+    if isinstance(error, TypeError) and (match := _UNKNOWN_ARGUMENT.search(text)):
+        component, argument = match.groups()
+        return f'{component} has no setting {argument!r}; remove it from the config or correct it'
+    return None
+
+
+def _suggest(name: str, kind: str) -> str:
+    import mmpretrain.registry as registries
+
+    known = [
+        key for registry in vars(registries).values()
+        if getattr(registry, 'name', None) == kind for key in registry.module_dict
+    ]
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f'; did you mean {" or ".join(close)}?' if close else ''

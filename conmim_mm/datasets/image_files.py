@@ -1,0 +1,112 @@
+"""Images from any folder tree or list file."""
+
+import os
+
+from mmengine.dataset import BaseDataset
+from mmpretrain.registry import DATASETS
+
+from ..errors import InputError
+
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
+
+
+@DATASETS.register_module()
+class ImageFiles(BaseDataset):
+    """All images below a folder, or those of a list file; labels where there are any.
+
+    The label of an image is its first folder below the root, as in ImageNet's ``train/CLASS/*``;
+    the classes are those folders in alphabetical order. In a list file it is the number after the
+    path. Pre-training does not look at labels.
+
+    Args:
+        data_root: The folder. Sub-folders are searched; links to folders are followed.
+        data_prefix: Folder below ``data_root``, such as ``'train'``.
+        ann_file: List file: a path per line, relative to the folder above, with an optional integer
+            label after it, separated by a tab or a space. Empty lines are skipped. Relative to
+            ``data_root``. Empty for the folder's own images.
+        with_label: Give each sample its ``gt_label``, and fail if there is none.
+        extensions: Which files count as images; case does not matter.
+        **kwargs: As in :class:`mmengine.dataset.BaseDataset`.
+
+    Raises:
+        InputError: No such folder or list, no image in it, a listed file that does not exist, a
+            missing label.
+    """
+
+    def __init__(self,
+                 data_root: str,
+                 data_prefix: str = '',
+                 ann_file: str = '',
+                 with_label: bool = False,
+                 extensions: tuple[str, ...] = EXTENSIONS,
+                 **kwargs) -> None:
+        self.with_label = with_label
+        self.extensions = tuple(ext.lower() for ext in extensions)
+        super().__init__(
+            data_root=os.path.expanduser(data_root),
+            data_prefix=dict(img_path=data_prefix),
+            ann_file=os.path.expanduser(ann_file),
+            **kwargs)
+
+    @property
+    def folder(self) -> str:
+        """The folder the images are in."""
+        return self.data_prefix['img_path']
+
+    def load_data_list(self) -> list[dict]:
+        """One dict per image: ``img_path`` and, with ``with_label``, ``gt_label``."""
+        if not os.path.isdir(self.folder):
+            raise InputError(f'no such folder: {self.folder} (set data_root and data_prefix)')
+        samples = self._read_list() if self.ann_file else self._scan_folder()
+        if self.with_label:
+            for sample in samples:
+                if sample.get('gt_label') is None:
+                    raise InputError(f'{sample["img_path"]} has no label: it must lie in a class '
+                                     f'folder below {self.folder}, or its line in a list file must '
+                                     'end with a number')
+        return samples
+
+    def _scan_folder(self) -> list[dict]:
+        paths = []
+        for parent, folders, files in os.walk(self.folder, followlinks=True):
+            folders.sort()
+            paths += [
+                os.path.join(parent, file) for file in sorted(files)
+                if file.lower().endswith(self.extensions)
+            ]
+        if not paths:
+            raise InputError(f'no images in {self.folder}: looked for {" ".join(self.extensions)} '
+                             'there and in all its sub-folders')
+        if not self.with_label:
+            return [dict(img_path=path) for path in paths]
+
+        classes = [os.path.relpath(path, self.folder).split(os.sep)[:-1][:1] for path in paths]
+        names = sorted({name for below in classes for name in below})
+        self._metainfo.setdefault('classes', tuple(names))
+        label = {name: i for i, name in enumerate(self._metainfo['classes'])}
+        return [
+            dict(img_path=path, gt_label=label.get(below[0]) if below else None)
+            for path, below in zip(paths, classes, strict=True)
+        ]
+
+    def _read_list(self) -> list[dict]:
+        if not os.path.isfile(self.ann_file):
+            raise InputError(f'no such list file: {self.ann_file}')
+        samples = []
+        with open(self.ann_file, encoding='utf-8') as lines:
+            for number, line in enumerate(map(str.strip, lines), start=1):
+                if not line:
+                    continue
+                name, label = _split_label(line)
+                path = os.path.join(self.folder, name)
+                if not os.path.isfile(path):
+                    raise InputError(f'{self.ann_file}, line {number}: no such image: {path}')
+                samples.append(dict(img_path=path, gt_label=label))
+        if not samples:
+            raise InputError(f'the list file is empty: {self.ann_file}')
+        return samples
+
+
+def _split_label(line: str) -> tuple[str, int | None]:
+    head, _, tail = line.replace('\t', ' ').rpartition(' ')
+    return (head.strip(), int(tail)) if head and tail.isdecimal() else (line, None)

@@ -1,0 +1,71 @@
+"""Mixed precision on any device."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.device import get_device
+from mmengine.optim import OptimWrapper
+from mmpretrain.registry import OPTIM_WRAPPERS
+from torch import nn
+
+from ..errors import InputError
+
+
+@OPTIM_WRAPPERS.register_module()
+class ConMIMAmpOptimWrapper(OptimWrapper):
+    """Autocast in bfloat16 or float16, on GPU and CPU alike.
+
+    MMEngine's ``AmpOptimWrapper`` refuses to be built on a CPU and scales bfloat16 losses, which
+    need no scaling. Here float16 has a gradient scaler and bfloat16 has none.
+
+    Args:
+        dtype: ``'bfloat16'`` or ``'float16'``.
+        loss_scale: Start value of float16's dynamic loss scale.
+        **kwargs: As in :class:`mmengine.optim.OptimWrapper`.
+
+    Raises:
+        InputError: Another dtype.
+    """
+
+    dtypes = {'bfloat16': torch.bfloat16, 'float16': torch.float16}
+
+    def __init__(self, dtype: str = 'bfloat16', loss_scale: float = 2.**16, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if dtype not in self.dtypes:
+            raise InputError(f'unknown AMP dtype {dtype!r}; choose from {sorted(self.dtypes)}')
+        self.dtype = self.dtypes[dtype]
+        self.device_type = torch.device(get_device()).type
+        # A disabled scaler passes everything through, so there is one code path for both types.
+        self.loss_scaler = torch.amp.GradScaler(
+            self.device_type, init_scale=loss_scale, enabled=dtype == 'float16')
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Autocast, and no gradient synchronisation while accumulating."""
+        with super().optim_context(model), torch.autocast(self.device_type, self.dtype):
+            yield
+
+    def backward(self, loss: torch.Tensor, **kwargs) -> None:
+        """Back-propagates the scaled loss."""
+        super().backward(self.loss_scaler.scale(loss), **kwargs)
+
+    def step(self, **kwargs) -> None:
+        """Clips true gradients, then steps; float16 gradients that overflow skip the step."""
+        if self.clip_grad_kwargs:
+            self.loss_scaler.unscale_(self.optimizer)
+            self._clip_grad()
+        self.loss_scaler.step(self.optimizer, **kwargs)
+        self.loss_scaler.update()
+
+    def state_dict(self) -> dict:
+        """The optimizer's state and the loss scale."""
+        return super().state_dict() | dict(loss_scaler=self.loss_scaler.state_dict())
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Takes over what :meth:`state_dict` gave; a state without a loss scale is fine."""
+        state_dict = dict(state_dict)
+        scaler_state = state_dict.pop('loss_scaler', None)
+        if scaler_state:
+            self.loss_scaler.load_state_dict(scaler_state)
+        super().load_state_dict(state_dict)

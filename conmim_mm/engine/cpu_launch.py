@@ -1,0 +1,47 @@
+"""Distributed training on processes without a GPU."""
+
+import os
+import subprocess
+
+import torch.distributed as dist
+from mmengine.config import Config
+
+from ..errors import InputError
+
+
+def init_cpu_processes(cfg: Config) -> None:
+    """Starts the gloo group of this process and fits the config to it.
+
+    MMEngine's own initialisation selects a CUDA device first and hands device ids to DDP, and fails
+    on a machine without a GPU. A group that exists already it leaves alone.
+
+    Args:
+        cfg: The run's config, changed in place; ``cfg.launcher`` is ``'pytorch'`` or ``'slurm'``.
+
+    Raises:
+        InputError: Another launcher, or its environment is missing.
+    """
+    if cfg.launcher == 'slurm':
+        _read_slurm_environment()
+    elif cfg.launcher != 'pytorch':
+        raise InputError(f'launcher {cfg.launcher!r} needs GPUs; without one use pytorch or slurm')
+    if 'RANK' not in os.environ:
+        raise InputError('--launcher pytorch needs torchrun; start it with tools/dist_train.sh')
+    dist.init_process_group('gloo')
+    cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
+
+
+def _read_slurm_environment() -> None:
+    try:
+        nodes = os.environ['SLURM_NODELIST']
+        os.environ['RANK'] = os.environ['SLURM_PROCID']
+        os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
+        os.environ['LOCAL_RANK'] = os.environ['SLURM_LOCALID']
+    except KeyError as missing:
+        raise InputError(f'--launcher slurm needs {missing.args[0]}; start it with '
+                         'tools/slurm_train.sh') from None
+    os.environ.setdefault('MASTER_PORT', '29500')
+    if 'MASTER_ADDR' not in os.environ:
+        hosts = subprocess.run(['scontrol', 'show', 'hostnames', nodes],
+                               check=True, capture_output=True, text=True).stdout
+        os.environ['MASTER_ADDR'] = hosts.split()[0]

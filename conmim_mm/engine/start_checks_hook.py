@@ -1,0 +1,67 @@
+"""Stops a run before its first step when it could not do what it was asked to."""
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+
+from ..errors import InputError
+
+_SHOWN_KEYS = 5
+
+
+@HOOKS.register_module()
+class StartChecksHook(Hook):
+    """Refuses a data set smaller than a batch and a checkpoint that does not fit the model.
+
+    Raises:
+        InputError: At the start of training or when a checkpoint is loaded.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        loader = runner.train_dataloader
+        if len(loader) == 0:
+            raise InputError(
+                f'{len(loader.dataset)} images are fewer than one batch ({loader.batch_size} images '
+                f'on each of {runner.world_size} processes); lower train_dataloader.batch_size or '
+                'add images')
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        check_state_dict(model.state_dict(), checkpoint.get('state_dict', checkpoint))
+
+
+def check_state_dict(own: dict, given: dict) -> None:
+    """Compares the weights of a checkpoint with those of a model.
+
+    A checkpoint without any ``teacher.*`` key is complete without them: the teacher then starts as
+    the student's copy.
+
+    Args:
+        own: The model's state dict.
+        given: The checkpoint's; a leading ``module.`` in its keys is ignored.
+
+    Raises:
+        InputError: Keys are missing, unexpected or of another shape. The message names the first.
+    """
+    given = {key.removeprefix('module.'): value for key, value in given.items()}
+    if not any(key.startswith('teacher.') for key in given):
+        own = {key: value for key, value in own.items() if not key.startswith('teacher.')}
+    problems = {
+        'other shape': [
+            f'{key} (checkpoint {tuple(given[key].shape)}, model {tuple(own[key].shape)})'
+            for key in own if key in given and given[key].shape != own[key].shape
+        ],
+        'missing': [key for key in own if key not in given],
+        'unexpected': [key for key in given if key not in own],
+    }
+    found = [
+        f'{len(keys)} {what}: {", ".join(keys[:_SHOWN_KEYS])}{" ..." * (len(keys) > _SHOWN_KEYS)}'
+        for what, keys in problems.items() if keys
+    ]
+    if found:
+        raise InputError('the checkpoint does not fit the model: ' + '; '.join(found) +
+                         '. Use the config it was trained with, or convert it first '
+                         '(tools/model_converters/)')

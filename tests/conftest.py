@@ -1,0 +1,28 @@
+"""What several tests share."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault('OMP_NUM_THREADS', str(os.cpu_count() or 1))
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / 'configs'
+TOOLS = ROOT / 'tools'
+GOLDEN = Path(os.environ.get('CONMIM_GOLDEN_DIR', Path(__file__).parent / 'data' / 'golden'))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def load_tool(path: str):
+    """A script below ``tools/`` as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, TOOLS / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,80 @@
+"""Converts a checkpoint of the original ConMIM code into one of this project.
+
+Pre-training checkpoints become checkpoints of ``ConMIM``, fine-tuned classifiers become checkpoints
+of mmpretrain's ``ImageClassifier`` with a ``ConMIMViT``; which of the two it is shows in the names.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+import conmim_mm
+from conmim_mm.cli import run_tool
+from conmim_mm.errors import InputError
+from conmim_mm.models.original_weights import (
+    classifier_from_original,
+    is_classifier,
+    pretraining_from_original,
+)
+
+
+def load_original(path: Path) -> dict[str, torch.Tensor]:
+    """The weights of an original checkpoint, loaded without running any code in it.
+
+    Raises:
+        InputError: No such file, not a checkpoint, or one that holds more than plain data.
+    """
+    if not path.is_file():
+        raise InputError(f'no such checkpoint: {path}')
+    try:
+        # The original saves its command line beside the weights; a Namespace is only a record.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:
+        reason = ' '.join(str(error).split())[:200]
+        raise InputError(f'cannot load {path} as plain weights: {reason}') from error
+    weights = checkpoint.get('model', checkpoint) if isinstance(checkpoint, dict) else None
+    if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise InputError(f'{path} has no state dict, neither under "model" nor at the top')
+    return weights
+
+
+def convert(source: Path, target: Path, teacher: Path | None = None) -> None:
+    """Converts ``source`` (and ``teacher``, the original's moving average) and writes ``target``.
+
+    Raises:
+        InputError: A file cannot be read, or the weights are not ConMIM's.
+    """
+    weights = load_original(source)
+    if is_classifier(weights):
+        if teacher is not None:
+            raise InputError(f'{source} is a classifier, which has no teacher; drop --teacher')
+        state_dict = classifier_from_original(weights)
+    else:
+        state_dict = pretraining_from_original(
+            weights, load_original(teacher) if teacher else None)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    meta = dict(
+        conmim_mm_version=conmim_mm.__version__,
+        converted_from=source.name,
+        teacher_from=teacher.name if teacher else None)
+    torch.save(dict(meta=meta, state_dict=state_dict), target)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('source', type=Path, help='checkpoint of the original code')
+    parser.add_argument('target', type=Path, help='file to write')
+    parser.add_argument(
+        '--teacher',
+        type=Path,
+        help="the moving average that the original saves beside it (checkpoint_copy-*.pth); without "
+        'it the teacher starts as a copy of the student')
+    args = parser.parse_args()
+    convert(args.source, args.target, args.teacher)
+    print(f'wrote {args.target}')
+
+
+if __name__ == '__main__':
+    run_tool(main)
