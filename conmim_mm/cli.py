@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Callable
 
-
 from .errors import InputError
 
 _UNKNOWN_TYPE = re.compile(r"(\S+) is not in the ([\w-]+)::([\w ]+) registry")

@@ -11,7 +11,7 @@ def to_size(size: int | Sequence[int]) -> tuple[int, int]:
     Raises:
         InputError: Not one or two positive ints.
     """
-    pair = (size, size) if isinstance(size, int) else tuple(size)
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair):
         raise InputError(f'a size must be one positive int or (height, width), but is {size!r}')
     return pair

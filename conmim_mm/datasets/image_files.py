@@ -93,7 +93,7 @@ class ImageFiles(BaseDataset):
         if not os.path.isfile(self.ann_file):
             raise InputError(f'no such list file: {self.ann_file}')
         samples = []
-        with open(self.ann_file, encoding='utf-8') as lines:
+        with open(self.ann_file, encoding='utf-8-sig') as lines:
             for number, line in enumerate(map(str.strip, lines), start=1):
                 if not line:
                     continue

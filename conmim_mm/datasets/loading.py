@@ -32,7 +32,8 @@ def read_rgb(path: str) -> Image.Image:
             return image.convert('RGB')
     except FileNotFoundError:
         raise InputError(f'no such image: {path}') from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError,
+            ValueError) as error:
         raise InputError(f'cannot read the image {path}: {error}') from error
 
 

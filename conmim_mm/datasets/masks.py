@@ -141,7 +141,7 @@ class BlockPatchMask(PatchMask):
         """Where to mask between 1 and ``max_new`` new patches; None if no attempt fits."""
         height, width = self.grid
         for _ in range(self._attempts):
-            # As in BEiT, what is missing may be less than the smallest area: then draw between both.
+            # As in BEiT, less may be missing than the smallest area: draw between both then too.
             area = rng.uniform(*sorted((self.min_block_patches, max_new)))
             aspect = math.exp(rng.uniform(-self.max_log_aspect, self.max_log_aspect))
             h = round(math.sqrt(area * aspect))

@@ -50,13 +50,17 @@ class TeacherPerturbation:
                 raise InputError(f'{name} must lie in [0, 1], but is {factor}')
         if not 0 <= hue <= 0.5:
             raise InputError(f'hue must lie in [0, 0.5], but is {hue}')
+        if not 0 <= blur_radius[0] <= blur_radius[1]:
+            raise InputError(f'blur_radius must be a range from 0 on, but is {blur_radius}')
         self.jitter_prob = jitter_prob
-        self.jitter_ranges = (
+        ranges = (
             (F.adjust_brightness, 1 - brightness, 1 + brightness),
             (F.adjust_contrast, 1 - contrast, 1 + contrast),
             (F.adjust_saturation, 1 - saturation, 1 + saturation),
             (F.adjust_hue, -hue, hue),
         )
+        # An empty range must not cost an 8-bit round trip through another colour space.
+        self.jitter_ranges = [entry for entry in ranges if entry[1] < entry[2]]
         self.grey_prob = grey_prob
         self.blur_prob = blur_prob
         self.blur_radius = blur_radius

@@ -7,6 +7,7 @@ whether workers persist or not, and continues after a resume without replaying a
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -44,6 +45,11 @@ class InfiniteSeededSampler(InfiniteSampler):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.position = self.rank  # in the endless sequence that all ranks share
+
+    def skip(self, num_samples: int) -> None:
+        """Goes to an absolute position of this rank's sequence, as MMEngine does on resume."""
+        self.indices = islice(self._indices_of_rank(), num_samples, None)
+        self.position = self.rank + num_samples * self.world_size
 
     def __iter__(self) -> Iterator[SampleIndex]:
         for index in super().__iter__():

@@ -56,6 +56,8 @@ class ConMIMTwoViews(BaseTransform):
             if not 0 < low <= high:
                 raise InputError(f'{name} must be a range of positive numbers, but is '
                                  f'({low}, {high})')
+        if not 0 <= flip_prob <= 1:
+            raise InputError(f'flip_prob must lie in [0, 1], but is {flip_prob}')
         if channel_order not in ('rgb', 'bgr'):
             raise InputError(f"channel_order must be 'rgb' or 'bgr', but is {channel_order!r}")
         self.scale = scale

@@ -24,9 +24,9 @@ class StartChecksHook(Hook):
         loader = runner.train_dataloader
         if len(loader) == 0:
             raise InputError(
-                f'{len(loader.dataset)} images are fewer than one batch ({loader.batch_size} images '
-                f'on each of {runner.world_size} processes); lower train_dataloader.batch_size or '
-                'add images')
+                f'{len(loader.dataset)} images are fewer than one batch ({loader.batch_size} '
+                f'images on each of {runner.world_size} processes); lower '
+                'train_dataloader.batch_size or add images')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -75,6 +75,9 @@ class WarmupCosineLR(_ParamScheduler):
         """
         if not by_epoch:
             raise InputError('convert_to_iter_based needs by_epoch=True')
+        if not epoch_length:
+            raise InputError('there are fewer images than one batch; lower '
+                             'train_dataloader.batch_size or add images')
         return cls(*args, warmup=round(warmup * epoch_length), end=end * epoch_length,
                    by_epoch=False, **kwargs)
 

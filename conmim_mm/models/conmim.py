@@ -12,7 +12,9 @@ from ..errors import InputError
 
 @MODELS.register_module()
 class ConMIM(BaseSelfSupervisor):
-    """The student sees an image with holes; for each hole it finds, among all patches of the same
+    """Masked image modelling by recognising the hidden patches.
+
+    The student sees an image with holes; for each hole it finds, among all patches of the same
     image as the teacher sees them, the one that belongs there.
 
     The teacher's update is not here: it is the optimizer step's counterpart and belongs to

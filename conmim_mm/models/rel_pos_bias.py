@@ -3,12 +3,12 @@
 import torch
 from torch import nn
 
-# Relations that have no spatial offset: class token to patch, patch to class token, class to itself.
+# Relations without a spatial offset: class token to patch, patch to class token, class to itself.
 NUM_CLASS_RELATIONS = 3
 
 
 def num_relations(grid: tuple[int, int]) -> int:
-    """Rows of the bias table for a ``(height, width)`` grid: all offsets and the class token's 3."""
+    """Rows of the table for a ``(height, width)`` grid: all offsets and the class token's 3."""
     height, width = grid
     return (2 * height - 1) * (2 * width - 1) + NUM_CLASS_RELATIONS
 

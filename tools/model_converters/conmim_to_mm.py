@@ -69,8 +69,8 @@ def main() -> None:
     parser.add_argument(
         '--teacher',
         type=Path,
-        help="the moving average that the original saves beside it (checkpoint_copy-*.pth); without "
-        'it the teacher starts as a copy of the student')
+        help="the original's moving average, saved beside it (checkpoint_copy-*.pth); without it "
+        'the teacher starts as a copy of the student')
     args = parser.parse_args()
     convert(args.source, args.target, args.teacher)
     print(f'wrote {args.target}')

@@ -19,7 +19,7 @@ train_pipeline = [
             blur_radius=(0.1, 2.0),
             solarise_prob=0.2,
             solarise_threshold=128)),
-    # Block masking instead: dict(type='BlockPatchMask', img_size=..., patch_size=..., num_masked=75)
+    # or dict(type='BlockPatchMask', img_size=img_size, patch_size=patch_size, num_masked=75)
     dict(
         type='RandomPatchMask',
         img_size=img_size,

@@ -1,0 +1,82 @@
+"""Finds labels in a folder of images, for evaluating what was learnt from it."""
+
+import os
+from dataclasses import dataclass
+
+from .image_files import EXTENSIONS, ImageFiles
+
+TRAIN_NAMES = ('train', 'training')
+HELD_OUT_NAMES = ('val', 'valid', 'validation', 'test')
+HELD_OUT_SHARE = 5  # without a folder of its own, every fifth image of a class is held out
+
+
+@dataclass(frozen=True)
+class LabelledSplit:
+    """Which images of a folder to learn from and which to hold out.
+
+    Attributes:
+        classes: Names of the classes.
+        train: Arguments of :class:`~conmim_mm.datasets.image_files.ImageFiles` for the one part.
+        held_out: Likewise for the other.
+    """
+
+    classes: tuple[str, ...]
+    train: dict
+    held_out: dict
+
+
+def find_labelled_split(root: str) -> LabelledSplit | None:
+    """Reads labels from folder names.
+
+    Args:
+        root: Either holds ``train/CLASS/*`` and ``val/CLASS/*`` (also ``test`` and the like), or
+            ``CLASS/*``, of which every fifth image is then held out.
+
+    Returns:
+        None where there are fewer than two such classes, or images beside the class folders.
+    """
+    for train in TRAIN_NAMES:
+        for held_out in HELD_OUT_NAMES:
+            classes = class_folders(os.path.join(root, train))
+            if classes and classes == class_folders(os.path.join(root, held_out)):
+                parts = (dict(data_root=root, data_prefix=name) for name in (train, held_out))
+                return LabelledSplit(classes, *parts)
+
+    classes = class_folders(root)
+    if set(classes) <= {*TRAIN_NAMES, *HELD_OUT_NAMES}:
+        return None  # no classes, or a split whose parts have none
+    labels = [info['gt_label'] for info in _labelled(root)]
+    seen: dict[int, int] = {}
+    indices: tuple[list[int], list[int]] = [], []
+    for index, label in enumerate(labels):
+        seen[label] = seen.get(label, 0) + 1
+        indices[seen[label] % HELD_OUT_SHARE == 0].append(index)
+    if not indices[1]:
+        return None
+    return LabelledSplit(classes, *(dict(data_root=root, indices=part) for part in indices))
+
+
+def class_folders(folder: str) -> tuple[str, ...]:
+    """Names of the sub-folders if they look like classes, otherwise empty.
+
+    Classes are two or more folders, all with images in them, and no images beside them. Hidden
+    folders do not count.
+    """
+    if not os.path.isdir(folder):
+        return ()
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    if any(_is_image(entry.name) for entry in entries if entry.is_file()):
+        return ()
+    names = tuple(
+        entry.name for entry in entries if entry.is_dir() and not entry.name.startswith('.'))
+    has_images = all(
+        any(_is_image(name) for name in os.listdir(os.path.join(folder, sub))) for sub in names)
+    return names if len(names) >= 2 and has_images else ()
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS)
+
+
+def _labelled(root: str) -> list[dict]:
+    return ImageFiles(data_root=root, with_label=True, serialize_data=False).data_list

@@ -1,0 +1,8 @@
+from .accuracy import Accuracy, evaluate_features
+from .features import extract_features
+from .knn import knn_predict
+from .linear_probe import linear_probe_predict
+
+__all__ = [
+    'Accuracy', 'evaluate_features', 'extract_features', 'knn_predict', 'linear_probe_predict'
+]

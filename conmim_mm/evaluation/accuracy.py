@@ -1,0 +1,45 @@
+"""Accuracy on held-out images, with its statistical error."""
+
+from dataclasses import dataclass
+
+import torch
+
+from .knn import knn_predict
+from .linear_probe import linear_probe_predict
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Share of right predictions on a held-out set.
+
+    Attributes:
+        value: Between 0 and 1.
+        num_images: Size of the held-out set.
+    """
+
+    value: float
+    num_images: int
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the share over sets of this size."""
+        return (self.value * (1 - self.value) / self.num_images)**0.5
+
+
+def evaluate_features(train: tuple[torch.Tensor, torch.Tensor],
+                      held_out: tuple[torch.Tensor, torch.Tensor]) -> dict[str, Accuracy]:
+    """k-NN and linear-probe accuracy of frozen features.
+
+    Args:
+        train: Features ``(N, C)`` and labels ``(N,)`` to learn from.
+        held_out: Features ``(M, C)`` and labels ``(M,)`` to be right about.
+
+    Returns:
+        ``knn`` and ``linear``.
+    """
+    predictors = dict(knn=knn_predict, linear=linear_probe_predict)
+    features, labels = held_out
+    return {
+        name: Accuracy((predict(*train, features) == labels).float().mean().item(), len(labels))
+        for name, predict in predictors.items()
+    }

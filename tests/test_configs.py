@@ -1,0 +1,111 @@
+"""Every config builds at full size, and its derived numbers are the recipe's."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmpretrain.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS
+
+import conmim_mm  # noqa: F401
+
+from .conftest import CONFIGS
+
+FILES = sorted(path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)
+PRETRAINING = [path for path in FILES if path.parent.name == 'conmim']
+
+
+def name(path: Path) -> str:
+    return path.stem
+
+
+def load(stem: str) -> Config:
+    return Config.fromfile(CONFIGS / 'conmim' / f'{stem}.py')
+
+
+@pytest.mark.parametrize('path', FILES, ids=name)
+def test_builds_at_full_size(path: Path) -> None:
+    cfg = Config.fromfile(path)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    assert sum(param.numel() for param in model.parameters()) > 1e6
+    constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
+        dict(
+            type=cfg.optim_wrapper.constructor,
+            optim_wrapper_cfg=dict(type='OptimWrapper', optimizer=cfg.optim_wrapper.optimizer),
+            paramwise_cfg=cfg.optim_wrapper.paramwise_cfg))
+    constructor(model)
+    for transform in cfg.train_dataloader.dataset.pipeline:
+        TRANSFORMS.build(transform)
+    for hook in cfg.custom_hooks:
+        HOOKS.build(hook)
+
+
+@pytest.mark.parametrize('path', PRETRAINING, ids=name)
+def test_views_and_masks_fit_the_backbone(path: Path) -> None:
+    cfg = Config.fromfile(path)
+    with torch.device('meta'):
+        backbone = MODELS.build(cfg.model.backbone)
+    _, views, mask, _ = (TRANSFORMS.build(step) for step in cfg.train_dataloader.dataset.pipeline)
+    assert views.size == mask.img_size == backbone.img_size
+    assert mask.grid == backbone.grid
+
+
+def test_imagenet_recipes() -> None:
+    expected = dict(
+        [('vit-s_8xb256', (384, 300, 256, 1.5e-3, 3., 0.1)),
+         ('vit-b_8xb256', (768, 800, 256, 1.5e-3, 3., 0.1)),
+         ('vit-l_32xb64', (1024, 1600, 64, 7.5e-4, 1., 1e-5))])
+    for stem, (width, epochs, batch, lr, clip, scale) in expected.items():
+        cfg = load(stem)
+        backbone = cfg.model.backbone
+        assert (backbone.arch.embed_dims, cfg.train_cfg.max_epochs,
+                cfg.train_dataloader.batch_size, cfg.optim_wrapper.optimizer.lr,
+                cfg.optim_wrapper.clip_grad.max_norm, backbone.layer_scale_init_value) == (
+                    width, epochs, batch, lr, clip, scale)
+        assert cfg.auto_scale_lr.base_batch_size == 2048
+        assert cfg.optim_wrapper.optimizer.betas == (0.9, 0.98)
+        assert cfg.optim_wrapper.optimizer.weight_decay == 0.05
+        assert cfg.param_scheduler.warmup == 10 and cfg.param_scheduler.eta_min == 1e-5
+        # the original's rate; only short recipes raise it
+        table = cfg.optim_wrapper.paramwise_cfg.custom_keys.relative_position_bias_table
+        assert table == dict(lr_mult=1., decay_mult=1.)
+        gpus = int(stem.split('_')[1].split('x')[0])
+        assert gpus * batch == 2048
+
+
+def test_base_backbones_are_the_named_archs() -> None:
+    from conmim_mm.models import ConMIMViT
+    for short, arch in dict(s='small', b='base', l='large').items():
+        cfg = Config.fromfile(CONFIGS / '_base_' / 'backbones' / f'vit-{short}.py')
+        assert dict(cfg.backbone.arch) == ConMIMViT.arch_zoo[arch]
+
+
+def test_imagenet_views_have_148_of_196_tokens_masked() -> None:
+    mask = TRANSFORMS.build(load('vit-b_8xb256').train_dataloader.dataset.pipeline[2])
+    assert math.prod(mask.grid) == 196
+    assert mask.num_masked_blocks * mask.patches_per_side**2 == 148
+
+
+def test_ablations_are_config_switches() -> None:
+    cfg = load('vit-s_8xb256')
+    cfg.merge_from_dict({
+        'train_dataloader.dataset.pipeline.1.perturbation': None,
+        'custom_hooks.1.momentum': 0.,
+        'custom_hooks.1.end_momentum': 0.,
+        'model.backbone.use_shared_rel_pos_bias': False,
+        'model.backbone.use_abs_pos_emb': True,
+        'train_dataloader.dataset.pipeline.2': dict(
+            _delete_=True, type='BlockPatchMask', img_size=224, patch_size=16, num_masked=75),
+    })
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    assert TRANSFORMS.build(pipeline[1]).perturbation is None
+    assert TRANSFORMS.build({k: v for k, v in pipeline[2].items()
+                             if k in ('type', 'img_size', 'patch_size', 'num_masked')}
+                            ).num_masked == 75
+    hook = HOOKS.build(cfg.custom_hooks[1])
+    assert [hook.momentum_at(step, 10) for step in range(10)] == [0.] * 10
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    assert model.backbone.rel_pos_bias is None and model.backbone.pos_embed is not None

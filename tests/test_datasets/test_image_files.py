@@ -1,0 +1,209 @@
+import os
+from pathlib import Path
+
+import pytest
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import DATASETS
+from PIL import Image
+
+from conmim_mm.datasets import ImageFiles, LoadRGBImage
+from conmim_mm.errors import InputError
+
+
+def put(root: Path, *names: str) -> None:
+    """Images by their path below ``root``; contents do not matter for listing."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def build(root: Path, **kwargs) -> ImageFiles:
+    # Serialising collects garbage, which takes longer than all the rest of these tests.
+    return ImageFiles(data_root=str(root), **dict(serialize_data=False) | kwargs)
+
+
+def listed(dataset: ImageFiles, root: Path) -> list[str]:
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    return [os.path.relpath(info['img_path'], root) for info in infos]
+
+
+def labels(dataset: ImageFiles) -> list[int | None]:
+    return [dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))]
+
+
+def message(root: Path, **kwargs) -> str:
+    with pytest.raises(InputError) as error:
+        build(root, **kwargs)
+    assert '\n' not in str(error.value)
+    return str(error.value)
+
+
+def test_finds_images_at_any_depth_in_a_fixed_order(tmp_path: Path) -> None:
+    names = ['b/2.png', 'z.jpg', 'b/10.png', 'a/x/y/deep.jpg', 'b/a/1.png', 'a.jpg', 'a/1.webp']
+    put(tmp_path, *names)
+    # files of a folder by name, then its folders by name, each with all that is below it
+    expected = ['a.jpg', 'z.jpg', 'a/1.webp', 'a/x/y/deep.jpg', 'b/10.png', 'b/2.png', 'b/a/1.png']
+    assert listed(build(tmp_path), tmp_path) == expected
+
+
+def test_order_is_not_the_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, 'a/1.png', 'a/2.png', 'b/3.png', 'c/4.png')
+    expected = listed(build(tmp_path), tmp_path)
+    walk = os.walk
+
+    def reversed_walk(*args, **kwargs):
+        for parent, folders, files in walk(*args, **kwargs):
+            folders.reverse()
+            yield parent, folders, files[::-1]
+
+    monkeypatch.setattr(os, 'walk', reversed_walk)
+    assert listed(build(tmp_path), tmp_path) == expected
+
+
+def test_all_extensions_in_any_case_and_nothing_else(tmp_path: Path) -> None:
+    images = ['a.jpg', 'b.JPEG', 'c.Png', 'd.webp', 'e.BMP', 'f.tif', 'g.TIFF', 'h.b.jpg']
+    put(tmp_path, *images, 'notes.txt', 'a.jpg.txt', 'jpg', 'i.gif', 'j.npy', 'README')
+    assert listed(build(tmp_path), tmp_path) == sorted(images)
+
+
+def test_own_extensions(tmp_path: Path) -> None:
+    put(tmp_path, 'a.jpg', 'b.gif', 'c.GIF')
+    assert listed(build(tmp_path, extensions=('.Gif',)), tmp_path) == ['b.gif', 'c.GIF']
+
+
+def test_a_folder_named_like_an_image_is_no_image(tmp_path: Path) -> None:
+    put(tmp_path, 'odd.jpg/a.png')
+    assert listed(build(tmp_path), tmp_path) == ['odd.jpg/a.png']
+
+
+def test_prefix_selects_a_sub_folder(tmp_path: Path) -> None:
+    put(tmp_path, 'train/a.jpg', 'val/b.jpg')
+    assert listed(build(tmp_path, data_prefix='train'), tmp_path) == ['train/a.jpg']
+
+
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    put(tmp_path / 'elsewhere', 'a.jpg', 'deep/b.jpg')
+    put(tmp_path / 'root', 'c.jpg')
+    (tmp_path / 'root' / 'link').symlink_to(tmp_path / 'elsewhere', target_is_directory=True)
+    expected = ['c.jpg', 'link/a.jpg', 'link/deep/b.jpg']
+    assert listed(build(tmp_path / 'root'), tmp_path / 'root') == expected
+
+
+def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path))
+    put(tmp_path, 'images/a.jpg')
+    assert listed(ImageFiles(data_root='~/images'), tmp_path) == ['images/a.jpg']
+
+
+def test_imagenet_layout_gives_labels_by_alphabet(tmp_path: Path) -> None:
+    put(tmp_path, 'train/n02/1.jpg', 'train/n10/1.jpg', 'train/n01/2.jpg', 'train/n01/sub/1.jpg')
+    dataset = build(tmp_path, data_prefix='train', with_label=True)
+    assert listed(dataset, tmp_path) == ['train/n01/2.jpg', 'train/n01/sub/1.jpg',
+                                         'train/n02/1.jpg', 'train/n10/1.jpg']
+    assert labels(dataset) == [0, 0, 1, 2]
+    assert tuple(dataset.metainfo['classes']) == ('n01', 'n02', 'n10')
+
+
+def test_given_classes_fix_the_labels(tmp_path: Path) -> None:
+    put(tmp_path, 'cat/1.jpg', 'dog/1.jpg')
+    dataset = build(tmp_path, with_label=True, metainfo=dict(classes=('dog', 'bird', 'cat')))
+    assert labels(dataset) == [2, 0]
+    assert 'has no label' in message(tmp_path, with_label=True, metainfo=dict(classes=('dog',)))
+
+
+def test_classes_of_one_data_set_do_not_leak_into_the_next(tmp_path: Path) -> None:
+    put(tmp_path, 'one/a/1.jpg', 'two/b/1.jpg')
+    build(tmp_path / 'one', with_label=True)
+    other = build(tmp_path / 'two', with_label=True)
+    assert tuple(other.metainfo['classes']) == ('b',) and labels(other) == [0]
+
+
+def test_no_labels_unless_asked_for(tmp_path: Path) -> None:
+    put(tmp_path, 'a/1.jpg', '2.jpg')
+    dataset = build(tmp_path)
+    assert len(dataset) == 2
+    assert all('gt_label' not in dataset.get_data_info(i) for i in range(2))
+
+
+def test_list_file_with_labels_and_spaces(tmp_path: Path) -> None:
+    put(tmp_path, 'train/a b 1.jpg', 'train/sub dir/c.jpg', 'train/d.jpg', 'train/e 7')
+    (tmp_path / 'list.txt').write_text(
+        'sub dir/c.jpg 12\n\n  a b 1.jpg\t0  \r\nd.jpg   3\ne 7 4\n', encoding='utf-8')
+    dataset = build(tmp_path, data_prefix='train', ann_file='list.txt', with_label=True)
+    assert listed(dataset, tmp_path / 'train') == ['sub dir/c.jpg', 'a b 1.jpg', 'd.jpg', 'e 7']
+    assert labels(dataset) == [12, 0, 3, 4]
+
+
+def test_list_file_without_labels(tmp_path: Path) -> None:
+    put(tmp_path, 'a b 1.jpg', 'c.jpg', 'not listed.jpg')
+    lists = tmp_path / 'elsewhere'
+    lists.mkdir()
+    (lists / 'list.txt').write_text('c.jpg\na b 1.jpg', encoding='utf-8')
+    dataset = build(tmp_path, ann_file=str(lists / 'list.txt'))
+    assert listed(dataset, tmp_path) == ['c.jpg', 'a b 1.jpg']
+
+
+def test_list_file_names_beyond_ascii(tmp_path: Path) -> None:
+    put(tmp_path, 'größe/猫.jpg')
+    (tmp_path / 'list.txt').write_text('größe/猫.jpg 1\n', encoding='utf-8')
+    assert listed(build(tmp_path, ann_file='list.txt'), tmp_path) == ['größe/猫.jpg']
+
+
+def test_indices_select(tmp_path: Path) -> None:
+    put(tmp_path, *(f'{i}/{i}.jpg' for i in range(6)))
+    dataset = build(tmp_path, indices=[4, 1], with_label=True)
+    assert listed(dataset, tmp_path) == ['4/4.jpg', '1/1.jpg'] and labels(dataset) == [4, 1]
+    assert listed(build(tmp_path, indices=2), tmp_path) == ['0/0.jpg', '1/1.jpg']
+
+
+def test_pipeline_reads_the_image_of_the_index(tmp_path: Path) -> None:
+    for i in range(3):
+        Image.new('RGB', (4 + i, 3), (i, 0, 0)).save(tmp_path / f'{i}.png')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = DATASETS.build(dict(type='ImageFiles', data_root=str(tmp_path),
+                                      pipeline=[dict(type='LoadRGBImage')]))
+    assert isinstance(dataset.pipeline.transforms[0], LoadRGBImage)
+    for i, sample in enumerate(dataset[j] for j in range(3)):
+        assert sample['img_shape'] == (3, 4 + i) and sample['img'][0, 0].tolist() == [i, 0, 0]
+        assert sample['sample_idx'] == i
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    text = message(tmp_path, data_prefix='train')
+    assert f'no such folder: {tmp_path}/train' in text and 'data_root' in text
+
+
+def test_a_folder_without_images_names_the_extensions(tmp_path: Path) -> None:
+    put(tmp_path, 'notes.txt', 'sub/a.gif')
+    text = message(tmp_path)
+    assert str(tmp_path) in text
+    assert all(extension in text for extension in ('.jpg', '.jpeg', '.png', '.webp', '.bmp',
+                                                   '.tif', '.tiff'))
+
+
+def test_no_such_list(tmp_path: Path) -> None:
+    assert f'no such list file: {tmp_path}/list.txt' in message(tmp_path, ann_file='list.txt')
+
+
+def test_a_listed_file_that_is_missing_names_the_line(tmp_path: Path) -> None:
+    put(tmp_path, 'a.jpg')
+    (tmp_path / 'list.txt').write_text('a.jpg 0\n\ngone.jpg 1\n', encoding='utf-8')
+    text = message(tmp_path, ann_file='list.txt')
+    assert f'{tmp_path}/list.txt, line 3' in text and f'{tmp_path}/gone.jpg' in text
+
+
+@pytest.mark.parametrize('content', ['', '\n \n\t\n'])
+def test_an_empty_list(tmp_path: Path, content: str) -> None:
+    (tmp_path / 'list.txt').write_text(content, encoding='utf-8')
+    text = message(tmp_path, ann_file='list.txt')
+    assert f'the list file is empty: {tmp_path}/list.txt' in text
+
+
+def test_a_missing_label_names_the_image(tmp_path: Path) -> None:
+    put(tmp_path, 'cat/1.jpg', '2.jpg')
+    text = message(tmp_path, with_label=True)
+    assert f'{tmp_path}/2.jpg has no label' in text
+    (tmp_path / 'list.txt').write_text('cat/1.jpg 1\n2.jpg\n', encoding='utf-8')
+    text = message(tmp_path, with_label=True, ann_file='list.txt')
+    assert f'{tmp_path}/2.jpg has no label' in text

@@ -1,0 +1,210 @@
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conmim_mm.datasets import (
+    ConMIMTwoViews,
+    LoadRGBImage,
+    PackConMIMInputs,
+    RandomPatchMask,
+    read_rgb,
+)
+from conmim_mm.errors import InputError
+
+COLOURS = np.array([[(200, 100, 50), (10, 20, 30)], [(0, 255, 0), (255, 255, 255)],
+                    [(90, 90, 200), (0, 0, 0)]], dtype=np.uint8)
+
+
+def blocks(side: int = 16) -> np.ndarray:
+    """Three rows and two columns of squares, aligned with JPEG's own blocks."""
+    return COLOURS.repeat(side, axis=0).repeat(side, axis=1)
+
+
+def saved(image: Image.Image, path: Path, **kwargs) -> str:
+    image.save(path, **kwargs)
+    return str(path)
+
+
+def read(path: str) -> np.ndarray:
+    image = read_rgb(path)
+    assert image.mode == 'RGB'
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize('name, options', [
+    ('a.png', {}), ('a.bmp', {}), ('a.tiff', {}), ('a.TIF', {}), ('a.webp', dict(lossless=True))])
+def test_lossless_formats_are_read_exactly(tmp_path: Path, name: str, options: dict) -> None:
+    path = saved(Image.fromarray(blocks()), tmp_path / name, **options)
+    assert np.array_equal(read(path), blocks())
+
+
+@pytest.mark.parametrize('name', ['a.jpg', 'A.JPEG', 'a.webp'])
+def test_lossy_formats(tmp_path: Path, name: str) -> None:
+    path = saved(Image.fromarray(blocks()), tmp_path / name, quality=100)
+    # webp halves the chroma resolution: look inside the squares
+    centres = read(path)[8::16, 8::16].astype(int)
+    np.testing.assert_allclose(centres, COLOURS.astype(int), atol=5)
+
+
+def test_the_content_counts_not_the_name(tmp_path: Path) -> None:
+    path = saved(Image.fromarray(blocks()), tmp_path / 'a.jpg', format='png')
+    assert np.array_equal(read(path), blocks())
+
+
+def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    path = saved(Image.fromarray(levels), tmp_path / 'a.png')
+    assert np.array_equal(read(path), levels[..., None].repeat(3, axis=-1))
+
+
+def test_one_bit_becomes_black_and_white(tmp_path: Path) -> None:
+    bits = np.eye(8, dtype=bool)
+    path = saved(Image.fromarray(bits), tmp_path / 'a.png')
+    assert Image.open(path).mode == '1'
+    assert np.array_equal(read(path), np.where(bits, 255, 0)[..., None].repeat(3, axis=-1))
+
+
+def palette_image() -> Image.Image:
+    image = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(3, 2)).convert('P')
+    image.putpalette(COLOURS.tobytes())
+    return image
+
+
+@pytest.mark.parametrize('options', [
+    {}, dict(transparency=1), dict(transparency=bytes([255, 0, 128, 0, 255, 7]))])
+def test_palette_colours_with_and_without_transparency(tmp_path: Path, options: dict) -> None:
+    path = saved(palette_image(), tmp_path / 'a.png', **options)
+    assert Image.open(path).mode == 'P'
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        assert np.array_equal(read(path), COLOURS)
+
+
+def test_transparency_is_dropped_keeping_the_colours(tmp_path: Path) -> None:
+    alpha = np.array([[0, 255], [128, 0], [1, 254]], dtype=np.uint8)
+    rgba = np.concatenate([COLOURS, alpha[..., None]], axis=-1)
+    assert np.array_equal(read(saved(Image.fromarray(rgba), tmp_path / 'a.png')), COLOURS)
+
+    la = np.stack([COLOURS[..., 0], alpha], axis=-1)
+    path = saved(Image.fromarray(la), tmp_path / 'b.png')
+    assert Image.open(path).mode == 'LA'
+    assert np.array_equal(read(path), COLOURS[..., :1].repeat(3, axis=-1))
+
+
+def test_cmyk_jpeg(tmp_path: Path) -> None:
+    path = saved(Image.fromarray(blocks()).convert('CMYK'), tmp_path / 'a.jpg', quality=100)
+    assert Image.open(path).mode == 'CMYK'
+    np.testing.assert_allclose(read(path).astype(int), blocks().astype(int), atol=5)
+
+
+@pytest.mark.parametrize('name, mode, dtype', [
+    ('a.png', 'I;16', '<u2'), ('a.tiff', 'I;16', '<u2'), ('a.tiff', 'I;16B', '>u2')])
+def test_16_bit_grey_is_scaled_not_clipped(
+        tmp_path: Path, name: str, mode: str, dtype: str) -> None:
+    ramp = np.arange(2**16, dtype=dtype).reshape(256, 256)
+    path = saved(Image.frombytes(mode, (256, 256), ramp.tobytes()), tmp_path / name)
+    assert Image.open(path).mode.startswith('I;16')
+    # row i holds the levels 256 i to 256 i + 255
+    expected = np.arange(256, dtype=np.uint8)[:, None, None].repeat(256, 1).repeat(3, 2)
+    assert np.array_equal(read(path), expected)
+
+
+# What row 0 and column 0 of the file show, by the EXIF standard: 1 is top and left.
+STORED = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],  # top, right
+    3: lambda upright: upright[::-1, ::-1],  # bottom, right
+    4: lambda upright: upright[::-1],  # bottom, left
+    5: lambda upright: upright.transpose(1, 0, 2),  # left, top
+    6: lambda upright: upright.transpose(1, 0, 2)[::-1],  # right, top
+    7: lambda upright: upright.transpose(1, 0, 2)[::-1, ::-1],  # right, bottom
+    8: lambda upright: upright.transpose(1, 0, 2)[:, ::-1],  # left, bottom
+}
+
+
+@pytest.mark.parametrize('orientation', STORED)
+@pytest.mark.parametrize('suffix', ['png', 'jpg'])
+def test_exif_rotation_is_applied(tmp_path: Path, orientation: int, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.ascontiguousarray(STORED[orientation](blocks()))
+    path = saved(Image.fromarray(stored), tmp_path / f'a.{suffix}', exif=exif, quality=100,
+                 subsampling=0)
+    results = LoadRGBImage()(dict(img_path=path))
+    np.testing.assert_allclose(results['img'].astype(int), blocks().astype(int),
+                               atol=0 if suffix == 'png' else 5)
+    assert results['img_shape'] == results['ori_shape'] == (48, 32)
+
+
+def one_line_error(path: Path) -> str:
+    with pytest.raises(InputError) as error:
+        LoadRGBImage()(dict(img_path=str(path)))
+    message = str(error.value)
+    assert str(path) in message and '\n' not in message
+    return message
+
+
+@pytest.mark.parametrize('name', ['a.jpg', 'a.png', 'a.webp', 'a.bmp', 'a.tiff'])
+@pytest.mark.parametrize('share', [0.05, 0.5, 0.9])
+def test_truncated_files(tmp_path: Path, name: str, share: float) -> None:
+    path = tmp_path / name
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    saved(Image.fromarray(noise), path)
+    content = path.read_bytes()
+    path.write_bytes(content[:int(len(content) * share)])
+    assert 'cannot read the image' in one_line_error(path)
+
+
+@pytest.mark.parametrize('content', [b'', b'not an image\n' * 20, b'<html>\n404\n</html>'])
+def test_files_that_are_no_images(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / 'a.jpg'
+    path.write_bytes(content)
+    assert 'cannot read the image' in one_line_error(path)
+
+
+def test_no_such_file_and_a_folder(tmp_path: Path) -> None:
+    assert 'no such image' in one_line_error(tmp_path / 'missing.jpg')
+    assert 'cannot read the image' in one_line_error(tmp_path)
+
+
+def test_an_image_beyond_pillows_limit_is_named(tmp_path: Path,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / 'huge.png'
+    Image.fromarray(blocks()).save(path)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    assert 'cannot read the image' in one_line_error(path)
+
+
+def test_pack_gives_what_the_model_takes() -> None:
+    student = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    mask = np.array([[True, False, False], [False, False, True]])
+    packed = PackConMIMInputs()(dict(
+        student_view=student, teacher_view=255 - student, mask=mask, img_path='a.jpg'))
+    inputs = packed['inputs']
+    assert set(packed) == {'inputs', 'data_samples'}
+    assert set(inputs) == {'student_view', 'teacher_view', 'mask'}
+    assert inputs['student_view'].shape == (3, 4, 6)
+    assert inputs['student_view'].dtype == inputs['teacher_view'].dtype == torch.uint8
+    assert inputs['student_view'][2, 1, 3] == student[1, 3, 2]
+    assert torch.equal(inputs['teacher_view'], 255 - inputs['student_view'])
+    assert inputs['mask'].dtype == torch.bool
+    assert inputs['mask'].tolist() == [True, False, False, False, False, True]
+    assert packed['data_samples'].img_path == 'a.jpg'
+
+
+def test_whole_pipeline_hides_the_patches_it_says(tmp_path: Path) -> None:
+    results = dict(img_path=saved(Image.fromarray(blocks()), tmp_path / 'a.png'))
+    for step in (LoadRGBImage(), ConMIMTwoViews(size=(32, 64), perturbation=None),
+                 RandomPatchMask(img_size=(32, 64), patch_size=8, block_size=16, mask_ratio=0.5),
+                 PackConMIMInputs()):
+        results = step(results)
+    inputs = results['inputs']
+    assert inputs['student_view'].shape == inputs['teacher_view'].shape == (3, 32, 64)
+    assert inputs['mask'].shape == (32,) and inputs['mask'].sum() == 16
+    # 16-pixel blocks of 8-pixel patches: rows 0 and 1, columns 0 and 1 go together
+    grid = inputs['mask'].view(2, 2, 4, 2)
+    assert torch.equal(grid.all(dim=3).all(dim=1), grid.any(dim=3).any(dim=1))

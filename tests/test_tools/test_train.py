@@ -1,0 +1,251 @@
+"""tools/train.py and its launchers, as typed."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from ..conftest import CONFIGS, ROOT, TOOLS, load_tool
+from ..toy import ARCH
+
+CONFIG = """
+_base_ = [{bases}]
+pipeline = [
+    dict(type='LoadRGBImage'),
+    dict(type='ConMIMTwoViews', size=32),
+    dict(type='RandomPatchMask', img_size=32, patch_size=8, block_size=8, mask_ratio=0.5),
+    dict(type='PackConMIMInputs'),
+]
+model = dict(
+    backbone=dict(type='ConMIMViT', arch={arch}, img_size=32, patch_size=8),
+    neck=dict(in_channels=24, hid_channels=32, out_channels=16))
+train_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False, pin_memory=False,
+    dataset=dict(data_root={images!r}, data_prefix='', pipeline=pipeline))
+optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3))
+param_scheduler = dict(warmup=0)
+train_cfg = dict(max_epochs=2)
+auto_scale_lr = dict(base_batch_size=4)
+"""
+BASES = ('models/conmim.py', 'datasets/images_conmim_224.py', 'schedules/conmim_adamw.py',
+         'default_runtime.py')
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('images')
+    rng = np.random.default_rng(0)
+    for i in range(8):
+        Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)).save(
+            folder / f'{i}.png')
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path, images) -> Path:
+    path = tmp_path / 'toy.py'
+    bases = ', '.join(repr(str(CONFIGS / '_base_' / base)) for base in BASES)
+    path.write_text(CONFIG.format(bases=bases, arch=ARCH, images=str(images)))
+    return path
+
+
+@pytest.fixture
+def train(monkeypatch, tmp_path):
+    """Calls tools/train.py in this process with the given arguments."""
+    tool = load_tool('train.py')
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args: object) -> None:
+        monkeypatch.setattr(sys, 'argv', ['train.py', *map(str, args)])
+        tool.run_tool(tool.main)
+
+    return call
+
+
+def last_checkpoint(work_dir: Path) -> dict:
+    path = Path((work_dir / 'last_checkpoint').read_text())
+    return torch.load(path, weights_only=False)
+
+
+def test_trains_into_the_default_folder_and_resumes(train, config, tmp_path) -> None:
+    train(config)
+    work_dir = tmp_path / 'work_dirs' / 'toy'
+    assert last_checkpoint(work_dir)['meta']['epoch'] == 2
+
+    train(config, '--resume', '--cfg-options', 'train_cfg.max_epochs=3')
+    checkpoint = last_checkpoint(work_dir)
+    assert checkpoint['meta']['epoch'] == 3 and checkpoint['meta']['iter'] == 12
+
+    train(config, '--work-dir', tmp_path / 'other', '--resume', work_dir / 'epoch_3.pth',
+          '--cfg-options', 'train_cfg.max_epochs=4')
+    assert last_checkpoint(tmp_path / 'other')['meta']['iter'] == 16
+
+
+def load_cfg(monkeypatch, *args: object) -> Config:
+    tool = load_tool('train.py')
+    monkeypatch.setattr(sys, 'argv', ['train.py', *map(str, args)])
+    return tool.load_config(tool.parse_args())
+
+
+def test_options_reach_the_config(monkeypatch, config, tmp_path) -> None:
+    cfg = load_cfg(monkeypatch, config, '--amp', '--auto-scale-lr', '--work-dir', tmp_path,
+                   '--cfg-options', 'optim_wrapper.optimizer.lr=0.5')
+    assert cfg.optim_wrapper.type == 'ConMIMAmpOptimWrapper'
+    assert cfg.auto_scale_lr.enable
+    assert cfg.work_dir == str(tmp_path)
+    assert cfg.optim_wrapper.optimizer.lr == 0.5
+
+
+def test_auto_scale_lr_scales_by_the_batch(train, config, tmp_path) -> None:
+    train(config, '--auto-scale-lr', '--work-dir', tmp_path / 'run',
+          '--cfg-options', 'default_hooks.logger.interval=1')
+    logs = next((tmp_path / 'run').glob('*/vis_data/scalars.json')).read_text().splitlines()
+    assert json.loads(logs[0])['lr'] == pytest.approx(1e-3 * 2 / 4)
+
+
+@pytest.mark.parametrize('options, words', [
+    (['train_dataloader.dataset.data_root=/no/such/place'], 'no such folder: /no/such/place'),
+    (['train_dataloader.dataset.data_root={empty}'], 'no images in {empty}: looked for .jpg .jpeg'),
+    (['model.backbone.img_size=30'], 'img_size=30x30 (height x width) is not divisible by'),
+    (['train_dataloader.dataset.pipeline.2.block_size=12'], 'not divisible by block_size=12'),
+    (['train_dataloader.dataset.pipeline.2.mask_ratio=1.5'], 'mask_ratio must lie between 0 and 1'),
+    (['model.backbone.arch=huge'], "unknown arch 'huge'; choose from"),
+    (['train_dataloader.dataset.pipeline.2.type=RandomMask'],
+     "unknown transform type 'RandomMask' in the config; did you mean RandomPatchMask"),
+    (['model.backbone.depht=3'], "ConMIMViT has no setting 'depht'"),
+    (['train_dataloader.batch_size=16'], 'fewer images than one batch'),
+    (['load_from=/no/such.pth'], 'no such checkpoint: /no/such.pth'),
+    (['load_from={other}'], 'the checkpoint does not fit the model'),
+    (['param_scheduler.warmup=5'], 'must be shorter than the run'),
+])
+def test_bad_input_gets_one_line(train, config, tmp_path, capfd, options, words) -> None:
+    (tmp_path / 'empty').mkdir()
+    torch.save(dict(state_dict=dict(weight=torch.zeros(1))), tmp_path / 'other.pth')
+    places = dict(empty=tmp_path / 'empty', other=tmp_path / 'other.pth')
+    with pytest.raises(SystemExit) as stop:
+        train(config, '--cfg-options', *(option.format(**places) for option in options))
+    assert stop.value.code == 2
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith('error:')]
+    assert len(errors) == 1
+    assert words.format(**places) in errors[0]
+    assert not list(tmp_path.rglob('epoch_*.pth'))
+
+
+def test_no_such_config(train, capfd) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train('no/such/config.py')
+    assert stop.value.code == 2
+    assert 'error: no such config: no/such/config.py' in capfd.readouterr().err
+
+
+def test_defects_keep_their_traceback() -> None:
+    from conmim_mm.cli import run_tool
+
+    def broken() -> None:
+        raise KeyError('a bug')
+
+    with pytest.raises(KeyError, match='a bug'):
+        run_tool(broken)
+
+
+TRACE_HOOK = '''
+import hashlib, json, os
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+def digest(tensors):
+    h = hashlib.sha256()
+    for t in tensors:
+        h.update(t.detach().contiguous().numpy().tobytes())
+    return h.hexdigest()
+
+@HOOKS.register_module(force=True)
+class TraceHook(Hook):
+    def __init__(self, folder):
+        self.folder, self.samples = folder, []
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        inputs = data_batch['inputs']
+        for i, sample in enumerate(data_batch['data_samples']):
+            self.samples.append(dict(epoch=runner.epoch, image=sample.img_path,
+                mask=digest([inputs['mask'][i]]), crop=digest([inputs['student_view'][i]])))
+    def after_train(self, runner):
+        model = runner.model.module
+        json.dump(dict(samples=self.samples, world_size=runner.world_size,
+            teacher=digest(model.teacher.parameters()),
+            student=digest(model.backbone.parameters())),
+            open(os.path.join(self.folder, f'rank{runner.rank}.json'), 'w'))
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('persistent', [True, False], ids=['persistent', 'fresh'])
+def test_two_processes(config, tmp_path, persistent: bool) -> None:
+    """tools/dist_train.sh: equal teachers; masks and crops differ by rank and by epoch."""
+    (tmp_path / 'trace_hook.py').write_text(TRACE_HOOK)
+    config.write_text(config.read_text() + f'''
+custom_imports = dict(imports=['conmim_mm', 'trace_hook'])
+custom_hooks = [dict(type='TeacherUpdateHook', momentum=0.5),
+                dict(type='TraceHook', folder={str(tmp_path)!r})]
+''')
+    subprocess.run(
+        [TOOLS / 'dist_train.sh', config, '2', '--work-dir', tmp_path / 'run', '--cfg-options',
+         'train_dataloader.num_workers=2', f'train_dataloader.persistent_workers={persistent}',
+         'train_cfg.max_epochs=3'],
+        check=True, timeout=300, cwd=ROOT,
+        env=os.environ | dict(PYTHONPATH=str(tmp_path), PYTHON=sys.executable))
+    ranks = [json.loads((tmp_path / f'rank{rank}.json').read_text()) for rank in (0, 1)]
+    assert ranks[0]['world_size'] == 2
+    assert ranks[0]['teacher'] == ranks[1]['teacher'] != ranks[0]['student']
+    assert ranks[0]['student'] == ranks[1]['student']
+
+    samples = [sample for rank in ranks for sample in rank['samples']]
+    for epoch in range(3):
+        seen = [sample['image'] for sample in samples if sample['epoch'] == epoch]
+        assert len(seen) == len(set(seen)) == 8  # each image once, on one of the two
+    # 24 draws out of binomial(16, 8) = 12870 masks: equal ones are unlikely, and seeded anyway
+    assert len({sample['mask'] for sample in samples}) >= 23
+    assert len({sample['crop'] for sample in samples}) == 24
+
+
+FAKE_SRUN = """#!/usr/bin/env bash
+printf '%s\\n' "$@" > "$SRUN_LOG"
+while [ $# -gt 0 ] && [ "$1" != "$PYTHON" ]; do shift; done
+SLURM_PROCID=0 SLURM_NTASKS=1 SLURM_LOCALID=0 SLURM_NODELIST=node MASTER_ADDR=127.0.0.1 exec "$@"
+"""
+
+
+@pytest.mark.slow
+def test_slurm_train_on_cpu_processes(config, tmp_path) -> None:
+    """With a stand-in for srun that starts one task and records what it was asked for."""
+    (tmp_path / 'bin').mkdir()
+    srun = tmp_path / 'bin' / 'srun'
+    srun.write_text(FAKE_SRUN)
+    srun.chmod(0o755)
+    port = 20000 + int(hashlib.sha256(str(tmp_path).encode()).hexdigest(), 16) % 20000
+    subprocess.run(
+        [TOOLS / 'slurm_train.sh', 'cpu', 'job', config, tmp_path / 'run', '--cfg-options',
+         'train_cfg.max_epochs=1'],
+        check=True, timeout=300, cwd=tmp_path,
+        env=os.environ | dict(
+            PATH=f'{tmp_path / "bin"}:{os.environ["PATH"]}', PYTHON=sys.executable, GPUS='1',
+            GPUS_PER_NODE='0', MASTER_PORT=str(port), SRUN_LOG=str(tmp_path / 'asked')))
+    asked = (tmp_path / 'asked').read_text().splitlines()
+    assert {'-p', 'cpu', '--job-name=job', '--ntasks=1', '--ntasks-per-node=1'} <= set(asked)
+    assert last_checkpoint(tmp_path / 'run')['meta']['iter'] == 4
+
+
+@pytest.mark.parametrize('script, args', [('dist_train.sh', ['config.py']),
+                                          ('dist_train.sh', ['config.py', 'eight']),
+                                          ('slurm_train.sh', ['cpu', 'job'])])
+def test_launchers_explain_themselves(script: str, args: list[str]) -> None:
+    result = subprocess.run([TOOLS / script, *args], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.startswith('usage:') and len(result.stderr.splitlines()) == 1
