@@ -25,6 +25,9 @@ def init_cpu_processes(cfg: Config) -> None:
         _read_slurm_environment()
     elif cfg.launcher != 'pytorch':
         raise InputError(f'launcher {cfg.launcher!r} needs GPUs; without one use pytorch or slurm')
+    if cfg.get('sync_bn'):
+        raise InputError('sync_bn needs GPUs; drop it and set model.neck.norm_cfg.type='
+                         'CrossProcessBN, which does the same on CPUs and GPUs')
     if 'RANK' not in os.environ:
         raise InputError('--launcher pytorch needs torchrun; start it with tools/dist_train.sh')
     dist.init_process_group('gloo')

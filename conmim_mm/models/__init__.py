@@ -1,4 +1,5 @@
 from .conmim import ConMIM
+from .cross_process_bn import CrossProcessBN
 from .data_preprocessor import ConMIMDataPreprocessor
 from .head import ConMIMHead
 from .patch_infonce import PatchInfoNCELoss, patch_infonce
@@ -7,6 +8,6 @@ from .teacher import EMATeacher
 from .vit import ConMIMViT
 
 __all__ = [
-    'ConMIM', 'ConMIMDataPreprocessor', 'ConMIMHead', 'ConMIMProjector', 'ConMIMViT', 'EMATeacher',
-    'PatchInfoNCELoss', 'patch_infonce'
+    'ConMIM', 'ConMIMDataPreprocessor', 'ConMIMHead', 'ConMIMProjector', 'ConMIMViT',
+    'CrossProcessBN', 'EMATeacher', 'PatchInfoNCELoss', 'patch_infonce'
 ]
