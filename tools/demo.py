@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from mmpretrain.registry import DATASETS, MODELS
@@ -29,9 +30,11 @@ from conmim_mm.errors import InputError
 from conmim_mm.evaluation import Accuracy, evaluate_features, extract_features
 from conmim_mm.visualization import draw_learning_curve, read_scalars
 
-CONFIG = Path(__file__).parents[1] / 'configs/conmim/vit-tiny_1xb128_scenes-64px.py'
+CONFIG = Path(__file__).parents[1] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
 SCENES = SceneSettings(images=6000, size=64, seed=0, val=2000)
 AVERAGED_ENTRIES = 3  # of the log, at its end
+LOG_LEVEL = 'ERROR'  # the progress bar tells enough
+OUTPUTS = ('settings.json', 'results.json', 'loss_curve.png', 'pretrain')
 
 
 class ProgressBar(Hook):
@@ -71,7 +74,7 @@ def build_config(args: argparse.Namespace, split: LabelledSplit | None, data: Pa
         cfg.optim_wrapper.pop('dtype')
     cfg.randomness.seed = args.seed
     cfg.work_dir = str(args.out / 'pretrain')
-    cfg.log_level = 'WARNING'
+    cfg.log_level = LOG_LEVEL
     cfg.resume = True
     cfg.launcher = 'none'
     return cfg
@@ -137,7 +140,7 @@ def run_demo(args: argparse.Namespace) -> dict:
     started = time.time()
     data = args.data
     if data is None:
-        data = args.out / 'scenes' / 'imagenet'
+        data = args.out / f'scenes-v{SCENES.meta()["generator_version"]}' / 'imagenet'
         print('generating the scenes (about half a minute, once)', flush=True)
         make_scenes(data.parent, SCENES, workers=os.cpu_count() or 1)
     elif not data.is_dir():
@@ -174,7 +177,7 @@ def run_demo(args: argparse.Namespace) -> dict:
         }
     results['seconds'] = round(time.time() - started)
     draw_learning_curve(scalars, num_patches, args.out / 'loss_curve.png',
-                        f'ConMIM, small ViT on {data.parent.name if not args.data else data.name}')
+                        f'ConMIM, small ViT on {data.name if args.data else "generated scenes"}')
     return results
 
 
@@ -182,10 +185,15 @@ def prepare_folder(out: Path, settings: dict) -> dict | None:
     """Results of an earlier, finished demo with these settings; else makes room for a new one."""
     out.mkdir(parents=True, exist_ok=True)
     settings_file, results_file = out / 'settings.json', out / 'results.json'
-    if settings_file.is_file() and json.loads(settings_file.read_text()) == settings:
-        return json.loads(results_file.read_text()) if results_file.is_file() else None
-    results_file.unlink(missing_ok=True)
-    shutil.rmtree(out / 'pretrain', ignore_errors=True)
+    if settings_file.is_file():
+        if json.loads(settings_file.read_text()) == settings:
+            return json.loads(results_file.read_text()) if results_file.is_file() else None
+        aside = out / 'earlier' / time.strftime('%Y%m%d-%H%M%S')
+        aside.mkdir(parents=True)
+        for name in OUTPUTS:
+            if (out / name).exists():
+                shutil.move(out / name, aside / name)
+        print(f'{out} held a demo with other settings; it is in {aside} now')
     settings_file.write_text(json.dumps(settings, indent=2))
     return None
 
@@ -199,6 +207,7 @@ def main() -> None:
     args = parser.parse_args()
 
     logging.captureWarnings(True)
+    MMLogger.get_instance('demo', log_level=LOG_LEVEL)
     init_default_scope('mmpretrain')
     settings = dict(data=str(args.data.resolve()) if args.data else None, seed=args.seed,
                     config=CONFIG.read_text(), scenes=SCENES.meta())

@@ -1,0 +1,91 @@
+"""The demo, shortened to a few steps."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conmim_mm.datasets.scenes import SceneSettings, make_scenes
+
+from ..conftest import CONFIGS, load_tool
+
+SHORT = """
+_base_ = {base!r}
+train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)
+param_scheduler = dict(warmup=1)
+train_cfg = dict(max_iters=6)
+default_hooks = dict(logger=dict(interval=2), checkpoint=dict(interval=3))
+"""
+
+
+@pytest.fixture
+def demo(monkeypatch, tmp_path):
+    """Calls tools/demo.py in this process, on a short recipe and few scenes."""
+    tool = load_tool('demo.py')
+    config = tmp_path / 'short.py'
+    config.write_text(SHORT.format(base=str(CONFIGS / 'conmim/vit-tiny_1xb32_scenes-64px.py')))
+    monkeypatch.setattr(tool, 'CONFIG', config)
+    monkeypatch.setattr(tool, 'SCENES', SceneSettings(images=40, size=64, val=20))
+
+    def call(*args: object) -> None:
+        monkeypatch.setattr(sys, 'argv', ['demo.py', '--out', str(tmp_path / 'out'),
+                                          *map(str, args)])
+        tool.run_tool(tool.main)
+
+    return call
+
+
+@pytest.mark.slow
+def test_scenes_then_repeat_then_other_settings(demo, tmp_path, capsys) -> None:
+    out = tmp_path / 'out'
+    demo()
+    results = json.loads((out / 'results.json').read_text())
+    assert results['num_held_out'] == 20 and results['num_classes'] == 10
+    assert results['chance_loss'] == pytest.approx(np.log(64))
+    assert set(results['accuracy']) == {'before', 'after'}
+    assert Image.open(out / 'loss_curve.png').size[0] > 500
+    assert (out / 'pretrain' / 'iter_6.pth').is_file()
+    assert 'linear probe' in capsys.readouterr().out
+
+    before = (out / 'results.json').stat().st_mtime_ns
+    demo()
+    assert (out / 'results.json').stat().st_mtime_ns == before
+    assert 'has run already' in capsys.readouterr().out
+
+    demo('--seed', 1)
+    aside, = (out / 'earlier').iterdir()
+    assert json.loads((aside / 'results.json').read_text()) == results
+    assert json.loads((out / 'settings.json').read_text())['seed'] == 1
+
+
+@pytest.mark.slow
+def test_own_images_without_labels(demo, tmp_path, capsys) -> None:
+    photos = tmp_path / 'photos'
+    photos.mkdir()
+    for i in range(8):
+        pixels = np.random.default_rng(i).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(photos / f'{i}.jpg')
+    demo('--data', photos)
+    printed = capsys.readouterr().out
+    assert 'no labels' in printed and 'no accuracy' in printed
+    assert 'accuracy' not in json.loads((tmp_path / 'out' / 'results.json').read_text())
+
+
+@pytest.mark.slow
+def test_own_labelled_images(demo, tmp_path) -> None:
+    make_scenes(tmp_path / 'scenes', SceneSettings(images=60, size=64, val=20))
+    demo('--data', tmp_path / 'scenes' / 'imagenet' / 'train')  # class folders, no held-out part
+    results = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert results['num_held_out'] == 10 and results['num_classes'] == 10
+
+
+def test_bad_folders_get_one_line(demo, tmp_path, capsys) -> None:
+    (tmp_path / 'empty').mkdir()
+    for folder, words in ((tmp_path / 'none', 'no such folder'),
+                          (tmp_path / 'empty', 'no images in')):
+        with pytest.raises(SystemExit) as stop:
+            demo('--data', folder)
+        assert stop.value.code == 2
+        assert words in capsys.readouterr().err
