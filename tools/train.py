@@ -72,6 +72,8 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if cfg.get('load_from') and '://' not in cfg.load_from and not Path(cfg.load_from).is_file():
         raise InputError(f'no such checkpoint: {cfg.load_from}')
+    if not torch.cuda.is_available():
+        cfg.train_dataloader.pin_memory = False
     return cfg
 
 

@@ -51,7 +51,7 @@ class ImageFiles(BaseDataset):
     @property
     def folder(self) -> str:
         """The folder the images are in."""
-        return self.data_prefix['img_path']
+        return os.path.normpath(self.data_prefix['img_path'])
 
     def load_data_list(self) -> list[dict]:
         """One dict per image: ``img_path`` and, with ``with_label``, ``gt_label``."""

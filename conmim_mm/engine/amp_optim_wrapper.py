@@ -25,7 +25,7 @@ class ConMIMAmpOptimWrapper(OptimWrapper):
         **kwargs: As in :class:`mmengine.optim.OptimWrapper`.
 
     Raises:
-        InputError: Another dtype.
+        InputError: Another dtype, or bfloat16 on a GPU that has none.
     """
 
     dtypes = {'bfloat16': torch.bfloat16, 'float16': torch.float16}
@@ -36,6 +36,10 @@ class ConMIMAmpOptimWrapper(OptimWrapper):
             raise InputError(f'unknown AMP dtype {dtype!r}; choose from {sorted(self.dtypes)}')
         self.dtype = self.dtypes[dtype]
         self.device_type = torch.device(get_device()).type
+        if (dtype == 'bfloat16' and self.device_type == 'cuda'
+                and not torch.cuda.is_bf16_supported(including_emulation=False)):
+            raise InputError(f'{torch.cuda.get_device_name()} has no bfloat16; set '
+                             'optim_wrapper.dtype=float16')
         # A disabled scaler passes everything through, so there is one code path for both types.
         self.loss_scaler = torch.amp.GradScaler(
             self.device_type, init_scale=loss_scale, enabled=dtype == 'float16')

@@ -20,4 +20,5 @@ train_pipeline = [
 ]
 
 train_dataloader = dict(
+    batch_size=16,
     dataset=dict(data_root=data_root, data_prefix='', pipeline=train_pipeline))
