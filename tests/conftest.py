@@ -12,7 +12,9 @@ os.environ.setdefault('OMP_NUM_THREADS', str(os.cpu_count() or 1))
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs'
 TOOLS = ROOT / 'tools'
-GOLDEN = Path(os.environ.get('CONMIM_GOLDEN_DIR', Path(__file__).parent / 'data' / 'golden'))
+GOLDEN = Path(__file__).parent / 'data' / 'golden'
+# Any folder of further pretrain_*.npz; a relative path counts from the working directory.
+PARITY_DIR = Path(os.environ.get('CONMIM_GOLDEN_DIR', GOLDEN))
 
 
 @pytest.fixture(autouse=True)

@@ -20,9 +20,9 @@ from torch.utils.data import Dataset
 import conmim_mm  # noqa: F401
 from conmim_mm.models.patch_infonce import patch_infonce
 
-from .conftest import CONFIGS, GOLDEN, load_tool
+from .conftest import CONFIGS, PARITY_DIR, load_tool
 
-FILES = sorted(GOLDEN.glob('pretrain_*.npz'))
+FILES = sorted(PARITY_DIR.glob('pretrain_*.npz'))
 PARTS = ('student', 'teacher')
 
 
@@ -158,7 +158,7 @@ def run(request, tmp_path_factory) -> SimpleNamespace:
 
 
 def test_there_are_golden_files() -> None:
-    assert FILES, f'no pretrain_*.npz in {GOLDEN}'
+    assert FILES, f'no pretrain_*.npz in {PARITY_DIR}'
 
 
 def close(actual: torch.Tensor, expected: torch.Tensor) -> None:

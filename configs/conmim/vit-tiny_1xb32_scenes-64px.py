@@ -60,3 +60,4 @@ auto_scale_lr = dict(base_batch_size=batch_size)
 default_hooks = dict(
     logger=dict(interval=20),
     checkpoint=dict(by_epoch=False, interval=200, max_keep_ckpts=1))
+log_processor = dict(by_epoch=False)

@@ -49,28 +49,25 @@ def classifier_from_original(weights: dict[str, torch.Tensor]) -> dict[str, torc
     """
     if not is_classifier(weights):
         raise InputError('the checkpoint has no head.weight: not a fine-tuned classifier')
-    converted = {}
-    for key, value in weights.items():
-        if _UNUSED.match(key):
-            continue
-        if key.startswith(_HEAD):
-            converted[f'head.fc.{key.removeprefix(_HEAD)}'] = value
-        else:
-            converted[f'backbone.{_backbone_key(key)}'] = value
-    return converted
+    return _rename(weights, _HEAD, 'head.fc.')
 
 
 def _student_from_original(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     if not any(key.startswith(_PROJECTOR) for key in weights):
         raise InputError('the checkpoint has no projectors.*: not a ConMIM pre-training checkpoint')
+    return _rename(weights, _PROJECTOR, 'neck.layers.')
+
+
+def _rename(weights: dict[str, torch.Tensor], top: str, own_top: str) -> dict[str, torch.Tensor]:
+    """Keys that start with ``top`` get ``own_top`` instead; the others are the backbone's."""
     converted = {}
     for key, value in weights.items():
         if _UNUSED.match(key):
             continue
-        if key.startswith(_PROJECTOR):
-            converted[f'neck.layers.{key.removeprefix(_PROJECTOR)}'] = value
+        if key.startswith(top):
+            converted[own_top + key.removeprefix(top)] = value
         else:
-            converted[f'backbone.{key}'] = value
+            converted[f'backbone.{_backbone_key(key)}'] = value
     return converted
 
 
