@@ -43,6 +43,7 @@ env-full: ## env, and what the tests, mmsegmentation and mmdetection need
 
 .PHONY: clean
 clean: ## remove .venv, caches and build leftovers (keeps work_dirs, data and compiled ops)
-	rm -rf $(VENV) .cache/lite .cache/tmp .cache/logs .cache/build build dist *.egg-info .pytest_cache .ruff_cache \
+	if [ -d "$(VENV)/.conmim" ]; then rm -rf "$(VENV)"; fi
+	rm -rf .cache/lite .cache/tmp .cache/logs .cache/build build dist *.egg-info .pytest_cache .ruff_cache \
 	  conmim_mm/.mim
 	find conmim_mm tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -17,7 +17,7 @@ USER_ERROR_STATUS = 2
 def run_tool(main: Callable[[], None]) -> None:
     """Runs a tool; what the user can put right ends it with one line on stderr and status 2.
 
-    Any other exception keeps its traceback. Of several processes only the first prints.
+    Any other exception keeps its traceback. Of several processes each prints its own reason.
 
     Args:
         main: The tool's main function.
@@ -28,8 +28,9 @@ def run_tool(main: Callable[[], None]) -> None:
         reason = explain(error)
         if reason is None:
             raise
-        if os.environ.get('RANK', '0') == '0':
-            print(f'error: {reason}', file=sys.stderr, flush=True)
+        rank = os.environ.get('RANK', '0')
+        where = '' if rank == '0' else f'[rank {rank}] '
+        print(f'{where}error: {reason}', file=sys.stderr, flush=True)
         raise SystemExit(USER_ERROR_STATUS) from None
 
 
@@ -42,7 +43,8 @@ def explain(error: Exception) -> str | None:
     """
     text = ' '.join(str(error.args[0] if error.args else error).split())
     if isinstance(error, InputError):
-        return text
+        # From a data worker the reason comes at the end of that process' traceback.
+        return text.rpartition('InputError: ')[2]
     if isinstance(error, KeyError) and (match := _UNKNOWN_TYPE.search(text)):
         name, scope, kind = match.groups()
         return f'unknown {kind} type {name.strip(chr(39))!r} in the config{_suggest(name, kind)}'

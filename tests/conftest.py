@@ -14,7 +14,7 @@ CONFIGS = ROOT / 'configs'
 TOOLS = ROOT / 'tools'
 GOLDEN = Path(__file__).parent / 'data' / 'golden'
 # Any folder of further pretrain_*.npz; a relative path counts from the working directory.
-PARITY_DIR = Path(os.environ.get('CONMIM_GOLDEN_DIR', GOLDEN))
+PARITY_DIR = Path(os.environ.get('CONMIM_GOLDEN_DIR') or GOLDEN).resolve()
 
 
 @pytest.fixture(autouse=True)

@@ -90,21 +90,19 @@ def test_imagenet_views_have_148_of_196_tokens_masked() -> None:
 
 def test_ablations_are_config_switches() -> None:
     cfg = load('vit-s_8xb256')
+    cfg.train_dataloader.dataset.pipeline[2] = dict(
+        type='BlockPatchMask', img_size=cfg.img_size, patch_size=cfg.patch_size, num_masked=75)
     cfg.merge_from_dict({
         'train_dataloader.dataset.pipeline.1.perturbation': None,
-        'custom_hooks.1.momentum': 0.,
-        'custom_hooks.1.end_momentum': 0.,
+        'custom_hooks.2.momentum': 0.,
+        'custom_hooks.2.end_momentum': 0.,
         'model.backbone.use_shared_rel_pos_bias': False,
         'model.backbone.use_abs_pos_emb': True,
-        'train_dataloader.dataset.pipeline.2': dict(
-            _delete_=True, type='BlockPatchMask', img_size=224, patch_size=16, num_masked=75),
     })
     pipeline = cfg.train_dataloader.dataset.pipeline
     assert TRANSFORMS.build(pipeline[1]).perturbation is None
-    assert TRANSFORMS.build({k: v for k, v in pipeline[2].items()
-                             if k in ('type', 'img_size', 'patch_size', 'num_masked')}
-                            ).num_masked == 75
-    hook = HOOKS.build(cfg.custom_hooks[1])
+    assert TRANSFORMS.build(pipeline[2]).num_masked == 75
+    hook = HOOKS.build(cfg.custom_hooks[2])
     assert [hook.momentum_at(step, 10) for step in range(10)] == [0.] * 10
     with torch.device('meta'):
         model = MODELS.build(cfg.model)

@@ -14,7 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import DATASETS
+from mmpretrain.registry import DATASETS, MODELS
 from torch.utils.data import Dataset
 
 import conmim_mm  # noqa: F401
@@ -155,6 +155,23 @@ def run(request, tmp_path_factory) -> SimpleNamespace:
     return SimpleNamespace(
         meta=meta, parts=parts, model=runner.model, recorder=recorder, features=features,
         converter=converter, work_dir=work_dir)
+
+
+@pytest.mark.parametrize('variant', [
+    dict(img_size=[32, 48], layer_scale_init=None, clip_grad=None),
+    dict(layer_scale_init=0, abs_pos_embed=True, shared_rel_pos_bias=True, depth=1),
+], ids=['oblong', 'both-embeddings'])
+def test_other_settings_build(variant: dict, tmp_path) -> None:
+    """What further golden files may hold is understood."""
+    reference = dict(
+        img_size=64, patch_size=16, embed_dims=16, depth=2, num_heads=2, mlp_ratio=2,
+        projector_hidden=8, projector_out=4, shared_rel_pos_bias=True, abs_pos_embed=False,
+        layer_scale_init=0.1, steps=4, base_lr=1e-3, min_lr=1e-5, warmup_steps=1, clip_grad=1.,
+        weight_decay=0.05, temperature=0.1, teacher_momentum=0.9, betas=[0.9, 0.98], eps=1e-8)
+    backbone = MODELS.build(build_config(reference | variant, tmp_path, 'none').model).backbone
+    assert (backbone.pos_embed is not None) == variant.get('abs_pos_embed', False)
+    assert backbone.blocks[0].gamma_1 is None
+    assert backbone.grid == ((2, 3) if 'img_size' in variant else (4, 4))
 
 
 def test_there_are_golden_files() -> None:

@@ -129,9 +129,11 @@ def summarise(results: dict) -> str:
     for name, label in dict(knn='20-NN', linear='linear probe').items():
         before, after = (results['accuracy'][when][name] for when in ('before', 'after'))
         error = math.hypot(before['standard_error'], after['standard_error'])
+        gain = after['value'] - before['value']
+        # nothing right or nothing wrong on a few images: no error to measure the gain with
+        in_errors = f' ({gain / error:.1f} standard errors)' if error else ''
         lines.append(f'  {label:<46} {before["value"]:6.1%}  {after["value"]:6.1%}  '
-                     f'{after["value"] - before["value"]:+.1%} '
-                     f'({(after["value"] - before["value"]) / error:.1f} standard errors)')
+                     f'{gain:+.1%}{in_errors}')
     return '\n'.join(lines)
 
 

@@ -136,7 +136,12 @@ make_venv() {
     find "$site" -maxdepth 1 -name '*.dist-info' ! -exec test -e '{}/RECORD' \; -exec rm -r {} +
     find "$site" -maxdepth 1 -name '~*' -exec rm -r {} +
   done
+  if [[ -e $VENV && ! -d $STAMPS && ! -f $VENV/pyvenv.cfg && -n $(ls -A "$VENV") ]]; then
+    die "VENV=$VENV exists and is no virtual environment; name another folder"
+  fi
   if [[ -e $VENV && $(describe_python "$py") != "$about" ]]; then
+    [[ -d $STAMPS || -z $(ls -A "$VENV") ]] ||
+      die "$VENV is not an environment of this project and has another Python; name another folder or remove it"
     say "$VENV was made with another Python ($(describe_python "$py")): making it anew"
     "$python" -m venv --clear "$VENV"
   else

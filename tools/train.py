@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import zipfile
 from pathlib import Path
 
 import torch
@@ -54,10 +55,15 @@ def load_config(args: argparse.Namespace) -> Config:
     """
     if not Path(args.config).is_file():
         raise InputError(f'no such config: {args.config}')
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = Config.fromfile(args.config)
+    except Exception as error:  # a config is code, so anything can go wrong in it
+        raise InputError(f'cannot read {args.config}: {type(error).__name__}: {error}') from error
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    try:
+        cfg.merge_from_dict(args.cfg_options or {})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f'--cfg-options do not fit {args.config}: {error}') from error
     cfg.work_dir = (
         args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}')
 
@@ -70,11 +76,21 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    if cfg.get('load_from') and '://' not in cfg.load_from and not Path(cfg.load_from).is_file():
-        raise InputError(f'no such checkpoint: {cfg.load_from}')
+    if cfg.get('load_from') and '://' not in cfg.load_from:
+        check_checkpoint(Path(cfg.load_from))
     if not torch.cuda.is_available():
         cfg.train_dataloader.pin_memory = False
+    if not cfg.train_dataloader.get('num_workers'):
+        cfg.train_dataloader.persistent_workers = False
     return cfg
+
+
+def check_checkpoint(path: Path) -> None:
+    """Fails early and in one line where a checkpoint is missing or is none."""
+    if not path.is_file():
+        raise InputError(f'no such checkpoint: {path}')
+    if not zipfile.is_zipfile(path):
+        raise InputError(f'{path} is no checkpoint (or a damaged one)')
 
 
 def main() -> None:

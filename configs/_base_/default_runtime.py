@@ -8,6 +8,11 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'))
 
+# MMEngine averages losses over the window, but shows the last value of anything else.
+log_processor = dict(
+    window_size=20,
+    custom_cfg=[dict(data_src='hit_rate', method_name='mean', window_size=20)])
+
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),

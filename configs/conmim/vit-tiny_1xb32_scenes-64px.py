@@ -52,6 +52,7 @@ train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters)
 # a short run needs a teacher that moves faster than the recipes' 0.996
 custom_hooks = [
     dict(type='StartChecksHook'),
+    dict(type='ShortcutWarningHook'),
     dict(type='TeacherUpdateHook', momentum=0.99, end_momentum=1.0),
 ]
 

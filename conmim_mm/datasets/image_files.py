@@ -19,7 +19,8 @@ class ImageFiles(BaseDataset):
     path. Pre-training does not look at labels.
 
     Args:
-        data_root: The folder. Sub-folders are searched; links to folders are followed.
+        data_root: The folder. Sub-folders are searched, hidden ones and hidden files left out;
+            links to folders are followed, each folder once.
         data_prefix: Folder below ``data_root``, such as ``'train'``.
         ann_file: List file: a path per line, relative to the folder above, with an optional integer
             label after it, separated by a tab or a space. Empty lines are skipped. Relative to
@@ -55,9 +56,12 @@ class ImageFiles(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """One dict per image: ``img_path`` and, with ``with_label``, ``gt_label``."""
-        if not os.path.isdir(self.folder):
+        if self.ann_file:
+            samples = self._read_list()
+        elif os.path.isdir(self.folder):
+            samples = self._scan_folder()
+        else:
             raise InputError(f'no such folder: {self.folder} (set data_root and data_prefix)')
-        samples = self._read_list() if self.ann_file else self._scan_folder()
         if self.with_label:
             for sample in samples:
                 if sample.get('gt_label') is None:
@@ -68,11 +72,17 @@ class ImageFiles(BaseDataset):
 
     def _scan_folder(self) -> list[dict]:
         paths = []
+        visited = {os.path.realpath(self.folder)}
         for parent, folders, files in os.walk(self.folder, followlinks=True):
-            folders.sort()
+            # Links may lead in circles; hidden folders hold thumbnails and the like.
+            folders[:] = [
+                name for name in sorted(folders) if not name.startswith('.')
+                and (place := os.path.realpath(os.path.join(parent, name))) not in visited
+                and not visited.add(place)
+            ]
             paths += [
                 os.path.join(parent, file) for file in sorted(files)
-                if file.lower().endswith(self.extensions)
+                if file.lower().endswith(self.extensions) and not file.startswith('.')
             ]
         if not paths:
             raise InputError(f'no images in {self.folder}: looked for {" ".join(self.extensions)} '

@@ -22,7 +22,7 @@ class StartChecksHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         loader = runner.train_dataloader
-        if len(loader) == 0:
+        if len(loader) == 0 or len(loader.dataset) < loader.batch_size * runner.world_size:
             raise InputError(
                 f'{len(loader.dataset)} images are fewer than one batch ({loader.batch_size} '
                 f'images on each of {runner.world_size} processes); lower '

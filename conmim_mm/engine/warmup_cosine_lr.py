@@ -81,6 +81,14 @@ class WarmupCosineLR(_ParamScheduler):
         return cls(*args, warmup=round(warmup * epoch_length), end=end * epoch_length,
                    by_epoch=False, **kwargs)
 
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Takes over where the schedule stands; its shape stays the config's.
+
+        So a resumed run may be longer than it was planned: everything else is in closed form.
+        """
+        progress = ('last_step', '_global_step', 'base_values', '_last_value')
+        super().load_state_dict({key: state_dict[key] for key in progress})
+
     def _get_value(self) -> list[float]:
         step = optimizer_step(self.last_step, self.accumulative_counts)
         rate = warmup_cosine(self.peak, self.eta_min, step, self.total_steps, self.warmup_steps)

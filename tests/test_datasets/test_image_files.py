@@ -32,6 +32,13 @@ def labels(dataset: ImageFiles) -> list[int | None]:
     return [dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))]
 
 
+def test_hidden_files_and_link_loops_are_left_out(tmp_path) -> None:
+    put(tmp_path, 'a.png', '._a.png', '.thumbnails/b.png', 'sub/c.png')
+    (tmp_path / 'sub' / 'again').symlink_to(tmp_path)
+    (tmp_path / 'self').symlink_to(tmp_path)
+    assert listed(build(tmp_path), tmp_path) == ['a.png', 'sub/c.png']
+
+
 def message(root: Path, **kwargs) -> str:
     with pytest.raises(InputError) as error:
         build(root, **kwargs)

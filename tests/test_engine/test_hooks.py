@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
+from conmim_mm.engine.shortcut_warning_hook import ShortcutWarningHook
 from conmim_mm.engine.start_checks_hook import check_state_dict
 from conmim_mm.engine.teacher_update_hook import TeacherUpdateHook
 from conmim_mm.errors import InputError
@@ -144,6 +145,44 @@ def test_resume_continues_schedules_and_weights(images, tmp_path) -> None:
     weights = whole.model.state_dict()
     for key, value in second.model.state_dict().items():
         assert torch.equal(value, weights[key]), key
+
+
+def test_resume_by_iterations_equals_an_undisturbed_run(images, tmp_path) -> None:
+    def cfg(work_dir: str, **overrides) -> dict:
+        loop = run_cfg(images, tmp_path / work_dir, **overrides)
+        loop['train_dataloader']['sampler'] = dict(type='InfiniteSeededSampler', shuffle=True)
+        return loop | dict(
+            train_cfg=dict(type='IterBasedTrainLoop', max_iters=8),
+            param_scheduler=dict(type='WarmupCosineLR', warmup=2, eta_min=1e-5, by_epoch=False),
+            default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4)))
+
+    whole = Runner.from_cfg(cfg('whole'))
+    whole.train()
+    resumed = Runner.from_cfg(
+        cfg('resumed', resume=True, load_from=str(tmp_path / 'whole' / 'iter_4.pth')))
+    resumed.train()
+    assert resumed.iter == 8
+    weights = whole.model.state_dict()
+    for key, value in resumed.model.state_dict().items():
+        assert torch.equal(value, weights[key]), key
+
+
+def test_shortcut_is_reported_once(images, tmp_path) -> None:
+    def warnings(hit_rates: list[float]) -> list[str]:
+        runner = Runner.from_cfg(run_cfg(images, tmp_path))
+        messages = []
+        runner.logger.warning = messages.append
+        hook = ShortcutWarningHook(threshold=0.9, interval=2)
+        for i, value in enumerate(hit_rates):
+            runner.message_hub.update_scalar('train/hit_rate', value)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(type(runner), 'iter', i)
+                hook.after_train_iter(runner, i)
+        return messages
+
+    assert warnings([0.1, 0.2, 0.5, 0.89]) == []
+    reported = warnings([0.1, 0.2, 0.95, 0.99, 0.99, 0.99])
+    assert len(reported) == 1 and 'use_abs_pos_emb' in reported[0]
 
 
 def test_checkpoint_of_another_shape_stops_the_run(images, tmp_path) -> None:

@@ -123,6 +123,20 @@ def test_scheduler_resumes_where_it_was() -> None:
     assert len(first) == 4
 
 
+def test_a_resumed_run_may_be_longer_than_planned() -> None:
+    wrapper = make_wrapper()
+    planned = WarmupCosineLR(wrapper, warmup=2, eta_min=0., end=6, by_epoch=False)
+    rates(planned, wrapper, 6)
+    other = make_wrapper()
+    longer = WarmupCosineLR(other, warmup=2, eta_min=0., end=20, by_epoch=False)
+    longer.load_state_dict(planned.state_dict())
+    other.step()
+    longer.step()
+    expected = warmup_cosine(0.01, 0., longer.last_step, 20, 2)
+    assert other.optimizer.param_groups[0]['lr'] == pytest.approx(expected)
+    assert expected > 0.007
+
+
 @pytest.mark.parametrize('settings, words', [
     (dict(warmup=10, end=10, by_epoch=False), 'shorter than the run'),
     (dict(warmup=1, end=10), 'convert_to_iter_based=True'),

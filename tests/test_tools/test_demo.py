@@ -73,6 +73,14 @@ def test_own_images_without_labels(demo, tmp_path, capsys) -> None:
     assert 'accuracy' not in json.loads((tmp_path / 'out' / 'results.json').read_text())
 
 
+def test_all_right_before_and_after_is_no_error() -> None:
+    part = dict(knn=dict(value=1., standard_error=0.), linear=dict(value=1., standard_error=0.))
+    text = load_tool('demo.py').summarise(
+        dict(loss=1., chance_loss=2., hit_rate=0.1, chance_hit_rate=0.01, num_held_out=4,
+             num_classes=2, accuracy=dict(before=part, after=part)))
+    assert '100.0%' in text and 'standard errors' not in text
+
+
 @pytest.mark.slow
 def test_own_labelled_images(demo, tmp_path) -> None:
     make_scenes(tmp_path / 'scenes', SceneSettings(images=60, size=64, val=20))

@@ -124,12 +124,17 @@ def test_auto_scale_lr_scales_by_the_batch(train, config, tmp_path) -> None:
     (['train_dataloader.batch_size=16'], 'fewer images than one batch'),
     (['load_from=/no/such.pth'], 'no such checkpoint: /no/such.pth'),
     (['load_from={other}'], 'the checkpoint does not fit the model'),
+    (['load_from={text}'], 'is no checkpoint'),
     (['param_scheduler.warmup=5'], 'must be shorter than the run'),
+    (['train_dataloader.dataset.pipeline.7.size=3'], '--cfg-options do not fit'),
+    (['model.backbone.img_size.x=3'], '--cfg-options do not fit'),
 ])
 def test_bad_input_gets_one_line(train, config, tmp_path, capfd, options, words) -> None:
     (tmp_path / 'empty').mkdir()
     torch.save(dict(state_dict=dict(weight=torch.zeros(1))), tmp_path / 'other.pth')
-    places = dict(empty=tmp_path / 'empty', other=tmp_path / 'other.pth')
+    (tmp_path / 'text.pth').write_text('no checkpoint')
+    places = dict(empty=tmp_path / 'empty', other=tmp_path / 'other.pth',
+                  text=tmp_path / 'text.pth')
     with pytest.raises(SystemExit) as stop:
         train(config, '--cfg-options', *(option.format(**places) for option in options))
     assert stop.value.code == 2
@@ -137,6 +142,20 @@ def test_bad_input_gets_one_line(train, config, tmp_path, capfd, options, words)
     assert len(errors) == 1
     assert words.format(**places) in errors[0]
     assert not list(tmp_path.rglob('epoch_*.pth'))
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_unreadable_image_is_named(train, config, tmp_path, capfd, workers: int) -> None:
+    folder = tmp_path / 'broken'
+    folder.mkdir()
+    for i in range(4):
+        (folder / f'{i}.png').write_bytes(b'no image')
+    with pytest.raises(SystemExit):
+        train(config, '--cfg-options', f'train_dataloader.dataset.data_root={folder}',
+              f'train_dataloader.num_workers={workers}',
+              f'train_dataloader.persistent_workers={bool(workers)}')
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert error.startswith(f'error: cannot read the image {folder}')
 
 
 def test_no_such_config(train, capfd) -> None:

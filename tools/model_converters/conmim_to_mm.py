@@ -35,7 +35,9 @@ def load_original(path: Path) -> dict[str, torch.Tensor]:
         reason = ' '.join(str(error).split())[:200]
         raise InputError(f'cannot load {path} as plain weights: {reason}') from error
     weights = checkpoint.get('model', checkpoint) if isinstance(checkpoint, dict) else None
-    if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+    plain = isinstance(weights, dict) and weights and all(
+        isinstance(value, torch.Tensor) for value in weights.values())
+    if not plain:
         raise InputError(f'{path} has no state dict, neither under "model" nor at the top')
     return weights
 

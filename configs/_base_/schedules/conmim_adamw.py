@@ -25,6 +25,7 @@ train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300)
 
 custom_hooks = [
     dict(type='StartChecksHook'),
+    dict(type='ShortcutWarningHook'),
     # momentum=0, end_momentum=0 switches the asymmetric progress off
     dict(type='TeacherUpdateHook', momentum=0.996, end_momentum=1.0),
 ]
