@@ -59,7 +59,10 @@ class ProgressBar(Hook):
 
 def has_fast_bfloat16() -> bool:
     """Whether mixed precision pays on this machine."""
-    return torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    supported = getattr(torch.cpu, '_is_avx512_bf16_supported', None)  # not in every release
+    return supported is not None and supported()
 
 
 def build_config(args: argparse.Namespace, split: LabelledSplit | None, data: Path) -> Config:
