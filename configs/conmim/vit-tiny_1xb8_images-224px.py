@@ -27,7 +27,7 @@ train_dataloader = dict(
     batch_size=batch_size,
     dataset=dict(data_root=data_root, data_prefix='', pipeline=train_pipeline))
 
-# With 196 patches, the demo's rate and fast teacher keep the loss above chance for hundreds of steps.
+# With 196 patches the demo's rate and fast teacher keep the loss above chance for long.
 optim_wrapper = dict(optimizer=dict(lr=learning_rate))
 custom_hooks = [
     dict(type='StartChecksHook'),
