@@ -155,7 +155,6 @@ def run_demo(args: argparse.Namespace) -> dict:
           (f'labels: {len(split.classes)} folders' if split else 'no labels'), flush=True)
 
     cfg = build_config(args, split, data)
-    DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))  # fails early, in one line
     before = None
     if split:
         print('judging random weights', flush=True)

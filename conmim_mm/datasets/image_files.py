@@ -10,6 +10,11 @@ from ..errors import InputError
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 
 
+def is_image(name: str, extensions: tuple[str, ...] = EXTENSIONS) -> bool:
+    """Whether a file of this name counts as an image: by its ending, and not hidden."""
+    return name.lower().endswith(extensions) and not name.startswith('.')
+
+
 @DATASETS.register_module()
 class ImageFiles(BaseDataset):
     """All images below a folder, or those of a list file; labels where there are any.
@@ -82,7 +87,7 @@ class ImageFiles(BaseDataset):
             ]
             paths += [
                 os.path.join(parent, file) for file in sorted(files)
-                if file.lower().endswith(self.extensions) and not file.startswith('.')
+                if is_image(file, self.extensions)
             ]
         if not paths:
             raise InputError(f'no images in {self.folder}: looked for {" ".join(self.extensions)} '

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from .image_files import EXTENSIONS, ImageFiles
+from .image_files import ImageFiles, is_image
 
 TRAIN_NAMES = ('train', 'training')
 HELD_OUT_NAMES = ('val', 'valid', 'validation', 'test')
@@ -45,7 +45,8 @@ def find_labelled_split(root: str) -> LabelledSplit | None:
     classes = class_folders(root)
     if set(classes) <= {*TRAIN_NAMES, *HELD_OUT_NAMES}:
         return None  # no classes, or a split whose parts have none
-    labels = [info['gt_label'] for info in _labelled(root)]
+    labelled = ImageFiles(data_root=root, with_label=True, serialize_data=False)
+    labels = [info['gt_label'] for info in labelled.data_list]
     seen: dict[int, int] = {}
     indices: tuple[list[int], list[int]] = [], []
     for index, label in enumerate(labels):
@@ -65,18 +66,10 @@ def class_folders(folder: str) -> tuple[str, ...]:
     if not os.path.isdir(folder):
         return ()
     entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    if any(_is_image(entry.name) for entry in entries if entry.is_file()):
+    if any(is_image(entry.name) for entry in entries if entry.is_file()):
         return ()
     names = tuple(
         entry.name for entry in entries if entry.is_dir() and not entry.name.startswith('.'))
     has_images = all(
-        any(_is_image(name) for name in os.listdir(os.path.join(folder, sub))) for sub in names)
+        any(is_image(name) for name in os.listdir(os.path.join(folder, sub))) for sub in names)
     return names if len(names) >= 2 and has_images else ()
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS)
-
-
-def _labelled(root: str) -> list[dict]:
-    return ImageFiles(data_root=root, with_label=True, serialize_data=False).data_list

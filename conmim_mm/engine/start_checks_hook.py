@@ -1,11 +1,11 @@
 """Stops a run before its first step when it could not do what it was asked to."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ..errors import InputError
+from .unwrap import unwrap_model
 
 _SHOWN_KEYS = 5
 
@@ -29,8 +29,8 @@ class StartChecksHook(Hook):
                 'train_dataloader.batch_size or add images')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        check_state_dict(model.state_dict(), checkpoint.get('state_dict', checkpoint))
+        check_state_dict(
+            unwrap_model(runner.model).state_dict(), checkpoint.get('state_dict', checkpoint))
 
 
 def check_state_dict(own: dict, given: dict) -> None:

@@ -1,12 +1,12 @@
 """Moves the teacher after every optimizer step."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ..errors import InputError
 from .schedules import cosine, num_optimizer_steps, optimizer_step
+from .unwrap import unwrap_model
 
 
 @HOOKS.register_module()
@@ -37,7 +37,7 @@ class TeacherUpdateHook(Hook):
         self.end_momentum = end_momentum
 
     def before_train(self, runner: Runner) -> None:
-        if not hasattr(_unwrap(runner.model), 'teacher'):
+        if not hasattr(unwrap_model(runner.model), 'teacher'):
             raise InputError('TeacherUpdateHook needs a model with a teacher, such as ConMIM')
 
     def momentum_at(self, iteration: int, max_iters: int, accumulative_counts: int = 1) -> float:
@@ -55,10 +55,6 @@ class TeacherUpdateHook(Hook):
             return  # still accumulating: the student has not moved
         momentum = self.momentum_at(runner.iter, runner.max_iters,
                                     runner.optim_wrapper._accumulative_counts)
-        model = _unwrap(runner.model)
+        model = unwrap_model(runner.model)
         model.teacher.update(model.backbone, model.neck, momentum)
         runner.message_hub.update_scalar('train/momentum', momentum)
-
-
-def _unwrap(model):
-    return model.module if is_model_wrapper(model) else model

@@ -1,7 +1,6 @@
 """The generated scenes: layouts, determinism, and that colour does not tell the class."""
 
 import hashlib
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -23,17 +22,10 @@ from conmim_mm.datasets.scenes.coco import rle
 from conmim_mm.datasets.scenes.shapes import CLASSES
 from conmim_mm.errors import InputError
 
-ROOT = Path(__file__).resolve().parents[2]
+from ..conftest import load_tool
+
 SETTINGS = SceneSettings(images=40, size=48, seed=5, val=20)
 SPLITS = {'train': ('training', 'train2017', 40, 10), 'val': ('validation', 'val2017', 20, 5)}
-
-
-def load_tool():
-    path = ROOT / 'tools' / 'dataset_converters' / 'make_scenes.py'
-    spec = importlib.util.spec_from_file_location('make_scenes_tool', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def tree_hash(folder):
@@ -222,7 +214,8 @@ def test_repeating_does_nothing(made, capsys):
         return {p: os.stat(p).st_mtime_ns for p in made.rglob('*')}
 
     before = stamps()
-    assert load_tool().main([str(made), *'--images 40 --size 48 --seed 5 --val 20'.split()]) == 0
+    arguments = [str(made), *'--images 40 --size 48 --seed 5 --val 20'.split()]
+    assert load_tool('dataset_converters/make_scenes.py').main(arguments) == 0
     assert 'already there' in capsys.readouterr().out
     assert stamps() == before
 
@@ -246,7 +239,7 @@ def test_interrupted_and_damaged_folders_are_completed(made, tmp_path):
 
 def refused(argv, capsys):
     try:
-        status = load_tool().main(argv)
+        status = load_tool('dataset_converters/make_scenes.py').main(argv)
     except SystemExit as stop:
         status = stop.code
     captured = capsys.readouterr()

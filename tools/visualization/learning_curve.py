@@ -25,15 +25,16 @@ def main() -> None:
         raise InputError(f'no pre-training run (no saved config) in {args.work_dir}')
     backbone = Config.fromfile(configs[0]).model.backbone
     grid = divide_size(to_size(backbone.img_size), backbone.patch_size, 'img_size', 'patch_size')
+    num_patches = math.prod(grid)
     try:
         scalars = read_scalars(args.work_dir)
     except FileNotFoundError as error:
         raise InputError(str(error)) from None
     out = args.out or args.work_dir / 'learning_curve.png'
-    draw_learning_curve(scalars, math.prod(grid), out, args.title or args.work_dir.resolve().name)
+    draw_learning_curve(scalars, num_patches, out, args.title or args.work_dir.resolve().name)
     last = scalars[-1]
-    print(f'step {last["step"]}: loss {last["loss"]:.2f} (chance {math.log(math.prod(grid)):.2f}), '
-          f'hit rate {last["hit_rate"]:.3f} (chance {1 / math.prod(grid):.3f})\nwrote {out}')
+    print(f'step {last["step"]}: loss {last["loss"]:.2f} (chance {math.log(num_patches):.2f}), '
+          f'hit rate {last["hit_rate"]:.3f} (chance {1 / num_patches:.3f})\nwrote {out}')
 
 
 if __name__ == '__main__':
