@@ -10,7 +10,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from conmim_mm.cli import run_tool
-from conmim_mm.engine.cpu_launch import init_cpu_processes
+from conmim_mm.engine.cpu_launch import close_cpu_processes, init_cpu_processes
 from conmim_mm.errors import InputError
 
 
@@ -96,9 +96,12 @@ def check_checkpoint(path: Path) -> None:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
-    if cfg.launcher != 'none' and not torch.cuda.is_available():
+    on_cpu_processes = cfg.launcher != 'none' and not torch.cuda.is_available()
+    if on_cpu_processes:
         init_cpu_processes(cfg)
     Runner.from_cfg(cfg).train()
+    if on_cpu_processes:
+        close_cpu_processes()
 
 
 if __name__ == '__main__':

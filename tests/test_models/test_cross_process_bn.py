@@ -20,6 +20,8 @@ y = bn(x)
 (y * data['grad'][part]).sum().backward()
 torch.save(dict(y=y.detach(), x_grad=x.grad, weight_grad=bn.weight.grad,
                 buffers=dict(bn.named_buffers())), f'{folder}/{rank}.pt')
+dist.barrier()  # or the first to leave hangs up on the other, which then fails
+dist.destroy_process_group()
 '''
 
 

@@ -17,6 +17,7 @@ train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)
 param_scheduler = dict(warmup=1)
 train_cfg = dict(max_iters=6)
 default_hooks = dict(logger=dict(interval=2), checkpoint=dict(interval=3))
+experiment_name = {name!r}
 """
 
 
@@ -25,7 +26,8 @@ def demo(monkeypatch, tmp_path):
     """Calls tools/demo.py in this process, on a short recipe and few scenes."""
     tool = load_tool('demo.py')
     config = tmp_path / 'short.py'
-    config.write_text(SHORT.format(base=str(CONFIGS / 'conmim/vit-tiny_1xb32_scenes-64px.py')))
+    config.write_text(SHORT.format(
+        base=str(CONFIGS / 'conmim/vit-tiny_1xb32_scenes-64px.py'), name=tmp_path.name))
     monkeypatch.setattr(tool, 'CONFIG', config)
     monkeypatch.setattr(tool, 'SCENES', SceneSettings(images=40, size=64, val=20))
 
