@@ -5,9 +5,8 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ..errors import InputError
+from ..models.state_dict_check import describe_differences
 from .unwrap import unwrap_model
-
-_SHOWN_KEYS = 5
 
 
 @HOOKS.register_module()
@@ -49,19 +48,7 @@ def check_state_dict(own: dict, given: dict) -> None:
     given = {key.removeprefix('module.'): value for key, value in given.items()}
     if not any(key.startswith('teacher.') for key in given):
         own = {key: value for key, value in own.items() if not key.startswith('teacher.')}
-    problems = {
-        'other shape': [
-            f'{key} (checkpoint {tuple(given[key].shape)}, model {tuple(own[key].shape)})'
-            for key in own if key in given and given[key].shape != own[key].shape
-        ],
-        'missing': [key for key in own if key not in given],
-        'unexpected': [key for key in given if key not in own],
-    }
-    found = [
-        f'{len(keys)} {what}: {", ".join(keys[:_SHOWN_KEYS])}{" ..." * (len(keys) > _SHOWN_KEYS)}'
-        for what, keys in problems.items() if keys
-    ]
-    if found:
-        raise InputError('the checkpoint does not fit the model: ' + '; '.join(found) +
-                         '. Use the config it was trained with, or convert it first '
-                         '(tools/model_converters/)')
+    differences = describe_differences(own, given)
+    if differences:
+        raise InputError(f'the checkpoint does not fit the model: {differences}. Use the config it '
+                         'was trained with, or convert it first (tools/model_converters/)')

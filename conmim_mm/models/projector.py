@@ -6,7 +6,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from ..errors import InputError
-from .vit import trunc_normal_
+from .vit_embedding import trunc_normal_
 
 
 @MODELS.register_module()

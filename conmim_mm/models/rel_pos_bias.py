@@ -3,48 +3,15 @@
 import torch
 from torch import nn
 
-# Relations without a spatial offset: class token to patch, patch to class token, class to itself.
-NUM_CLASS_RELATIONS = 3
-
-
-def num_relations(grid: tuple[int, int]) -> int:
-    """Rows of the table for a ``(height, width)`` grid: all offsets and the class token's 3."""
-    height, width = grid
-    return (2 * height - 1) * (2 * width - 1) + NUM_CLASS_RELATIONS
-
-
-def relation_index(grid: tuple[int, int]) -> torch.Tensor:
-    """Row of the table for every pair of tokens.
-
-    Args:
-        grid: Height and width of the patch grid, in patches.
-
-    Returns:
-        ``(1 + L, 1 + L)`` int64, L = height * width. Entry ``[i, j]`` is the row for query token i
-        and key token j, token 0 being the class token. Row-major over (dy, dx), dy and dx counted
-        from the most negative offset, then the three class relations.
-    """
-    height, width = grid
-    rows, cols = (torch.arange(n) for n in grid)
-    y = rows.repeat_interleave(width)
-    x = cols.repeat(height)
-    dy = y[:, None] - y[None, :] + height - 1
-    dx = x[:, None] - x[None, :] + width - 1
-
-    class_to_patch = num_relations(grid) - NUM_CLASS_RELATIONS
-    index = torch.empty((1 + height * width,) * 2, dtype=torch.int64)
-    index[1:, 1:] = dy * (2 * width - 1) + dx
-    index[0, :] = class_to_patch
-    index[:, 0] = class_to_patch + 1
-    index[0, 0] = class_to_patch + 2
-    return index
+from .rel_pos_resize import resize_table
+from .relation_index import cached_relation_index, num_relations
 
 
 class RelativePositionBias(nn.Module):
     """A learnt number per head for every spatial offset between two tokens.
 
     Args:
-        grid: Height and width of the patch grid, in patches.
+        grid: Height and width of the patch grid the table is for, in patches.
         num_heads: Attention heads.
     """
 
@@ -53,10 +20,30 @@ class RelativePositionBias(nn.Module):
         self.grid = grid
         self.relative_position_bias_table = nn.Parameter(
             torch.zeros(num_relations(grid), num_heads))
-        self.register_buffer('relation_index', relation_index(grid), persistent=False)
 
-    def forward(self) -> torch.Tensor:
-        """Returns the bias of every pair of tokens, ``(num_heads, 1 + L, 1 + L)``."""
-        num_tokens = self.relation_index.shape[0]
-        bias = self.relative_position_bias_table[self.relation_index.flatten()]
-        return bias.view(num_tokens, num_tokens, -1).permute(2, 0, 1)
+    def forward(self, grid: tuple[int, int]) -> torch.Tensor:
+        """The table for a grid of another size, ``(num_relations(grid), heads)``."""
+        return resize_table(self.relative_position_bias_table, self.grid, grid)
+
+
+def gather_bias(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """The bias of pairs of tokens.
+
+    Args:
+        table: ``(relations, heads)``.
+        index: ``(queries, keys)`` int64, rows of the table.
+
+    Returns:
+        ``(heads, queries, keys)``.
+    """
+    return table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1)
+
+
+def bias_matrix(table: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """The bias of every pair of a grid's tokens, ``(heads, 1 + L, 1 + L)``.
+
+    Args:
+        table: ``(num_relations(grid), heads)``.
+        grid: Height and width of the grid, in patches.
+    """
+    return gather_bias(table, cached_relation_index(grid, table.device))

@@ -4,32 +4,20 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import InputError
 from ..sizes import divide_size, to_size
+from .attention_patterns import Pattern, WindowAttention, global_pattern
+from .pretrained import is_pretrained, load_pretrained_backbone, refuse_partial_weights
 from .rel_pos_bias import RelativePositionBias
+from .vit_arch import ARCH_ZOO, layer_of, resolve_arch, resolve_blocks
 from .vit_block import NORM_EPS, Block
-
-INIT_STD = 0.02
-
-
-def trunc_normal_(tensor: torch.Tensor) -> torch.Tensor:
-    """Normal of std 0.02 cut at one std, in place; the original's initialisation."""
-    return nn.init.trunc_normal_(tensor, std=INIT_STD, a=-INIT_STD, b=INIT_STD)
-
-
-class PatchEmbed(nn.Module):
-    """Cuts ``(B, 3, H, W)`` into patches and embeds each: ``(B, L, C)``, row by row."""
-
-    def __init__(self, patch_size: int, in_channels: int, embed_dims: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(in_channels, embed_dims, patch_size, stride=patch_size)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.proj(images).flatten(2).transpose(1, 2)
+from .vit_embedding import PatchEmbed, init_as_original, resize_pos_embed
 
 
 @MODELS.register_module()
@@ -39,8 +27,9 @@ class ConMIMViT(BaseModule):
     Args:
         arch: ``'small'``, ``'base'`` or ``'large'``, or a dict with the keys ``embed_dims``,
             ``num_layers``, ``num_heads`` and ``feedforward_channels``.
-        img_size: Image height and width in pixels; an int for square images. Must be divisible
-            by ``patch_size``.
+        img_size: Height and width in pixels that the position tables are made for; an int for
+            square images. Must be divisible by ``patch_size``. Images of any other size are met by
+            resizing the tables on the way (see :meth:`embed`).
         patch_size: Side of a patch, in pixels.
         in_channels: Channels of the image.
         out_indices: Blocks whose output :meth:`forward` returns; negative ones count from the end.
@@ -56,17 +45,23 @@ class ConMIMViT(BaseModule):
             the teacher sees it too, and positions can be matched without looking at content.
         use_mask_token: Whether there is a mask token, so that :meth:`forward_tokens` takes a mask.
         drop_path_rate: Drop path of the last block; the others rise linearly to it from 0.
-        init_cfg: As in MMEngine.
+        window_size: Side of the attention windows of ``window_blocks``, in patches.
+        window_blocks: Blocks that attend within windows (detection, arXiv 2203.16527); negative
+            ones count from the end.
+        frozen_stages: -1 freezes nothing, 0 the embedding and the shared table, n also the first n
+            blocks, and with all blocks the last norm too.
+        with_cp: Compute each block again in the backward pass to save memory (activation
+            checkpointing).
+        init_cfg: As in MMEngine. ``dict(type='Pretrained', checkpoint=PATH)`` starts from a
+            checkpoint of this project, all of it or with an error
+            (:func:`~conmim_mm.models.pretrained.load_pretrained_backbone`, whose ``weights`` may
+            be given here as well).
 
     Raises:
         InputError: An unknown arch or out_type, sizes that do not divide, an index out of range.
     """
 
-    arch_zoo = {
-        'small': dict(embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536),
-        'base': dict(embed_dims=768, num_layers=12, num_heads=12, feedforward_channels=3072),
-        'large': dict(embed_dims=1024, num_layers=24, num_heads=16, feedforward_channels=4096),
-    }
+    arch_zoo = ARCH_ZOO
     out_types = ('raw', 'cls_token', 'featmap', 'avg_featmap')
     num_extra_tokens = 1
 
@@ -83,16 +78,31 @@ class ConMIMViT(BaseModule):
                  use_abs_pos_emb: bool = False,
                  use_mask_token: bool = False,
                  drop_path_rate: float = 0.,
+                 window_size: int | None = None,
+                 window_blocks: Sequence[int] = (),
+                 frozen_stages: int = -1,
+                 with_cp: bool = False,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
-        arch = self._resolve_arch(arch)
+        arch = resolve_arch(arch)
         self.embed_dims = arch['embed_dims']
         self.num_layers = arch['num_layers']
         self.num_heads = arch['num_heads']
         if out_type not in self.out_types:
             raise InputError(f'unknown out_type {out_type!r}; choose from {self.out_types}')
         self.out_type = out_type
-        self.out_indices = self._resolve_indices(out_indices)
+        self.out_indices = resolve_blocks('out_indices', out_indices, self.num_layers)
+        self.window_size = window_size
+        self.window_blocks = frozenset(
+            resolve_blocks('window_blocks', window_blocks, self.num_layers))
+        if self.window_blocks and (not isinstance(window_size, int) or window_size < 1):
+            raise InputError('window_blocks need a window_size in patches, but it is '
+                             f'{window_size!r}')
+        if not -1 <= frozen_stages <= self.num_layers:
+            raise InputError(f'frozen_stages={frozen_stages} is not between -1 and the '
+                             f'{self.num_layers} blocks')
+        self.frozen_stages = frozen_stages
+        self.with_cp = with_cp
         self.img_size = to_size(img_size)
         self.patch_size = patch_size
         self.grid = divide_size(self.img_size, patch_size, 'img_size', 'patch_size')
@@ -121,30 +131,76 @@ class ConMIMViT(BaseModule):
         pooled = out_type == 'avg_featmap'
         self.norm = nn.Identity() if pooled else norm
         self.fc_norm = norm if pooled else nn.Identity()
+        self._freeze()
+        self.register_load_state_dict_pre_hook(refuse_partial_weights)
 
     def init_weights(self) -> None:
-        """Initialises as the original does; a ``Pretrained`` init_cfg is left to MMEngine."""
-        super().init_weights()
-        if self.init_cfg:
+        """Initialises as the original does, or loads what ``init_cfg`` names.
+
+        Raises:
+            InputError: A ``Pretrained`` checkpoint does not fit.
+        """
+        if self.init_cfg and not is_pretrained(self.init_cfg):
+            super().init_weights()
             return
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                trunc_normal_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        for token in (self.cls_token, self.mask_token, self.pos_embed):
-            if token is not None:
-                trunc_normal_(token)
-        with torch.no_grad():
-            for depth, block in enumerate(self.blocks, start=1):
-                block.attn.proj.weight /= math.sqrt(2 * depth)
-                block.mlp.fc2.weight /= math.sqrt(2 * depth)
+        init_as_original(self, self._tokens(), self.blocks)
+        if self.init_cfg:
+            load_pretrained_backbone(self, self.init_cfg)
+        self.is_init = True
+
+    def train(self, mode: bool = True) -> 'ConMIMViT':
+        """Frozen parts stay in eval mode, without drop path."""
+        super().train(mode)
+        for part in self._frozen_modules():
+            part.eval()
+        return self
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        if self.frozen_stages < 0:
+            return []
+        parts = [self.patch_embed, *self.blocks[:self.frozen_stages]]
+        if self.rel_pos_bias is not None:
+            parts.append(self.rel_pos_bias)
+        if self.frozen_stages == self.num_layers:
+            parts += [self.norm, self.fc_norm]
+        return parts
+
+    def _freeze(self) -> None:
+        for part in self._frozen_modules():
+            part.requires_grad_(False)
+        if self.frozen_stages >= 0:
+            for token in self._tokens():
+                token.requires_grad_(False)
+
+    def _tokens(self) -> list[nn.Parameter]:
+        tokens = (self.cls_token, self.mask_token, self.pos_embed)
+        return [token for token in tokens if token is not None]
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Where a parameter stands between input and output, for layer-wise learning rates.
+
+        Args:
+            param_name: Name of the parameter in the whole model.
+            prefix: What stands before this backbone's own names.
+
+        Returns:
+            The layer (:func:`~conmim_mm.models.vit_arch.layer_of`), and how many there are:
+            blocks + 2.
+        """
+        own_name = param_name.removeprefix(prefix) if param_name.startswith(prefix) else ''
+        return layer_of(own_name, self.num_layers), self.num_layers + 2
+
+    def grid_of(self, images: torch.Tensor) -> tuple[int, int]:
+        """Height and width of the patch grid of images ``(B, 3, H, W)``."""
+        height, width = (math.ceil(side / self.patch_size) for side in images.shape[-2:])
+        return height, width
 
     def embed(self, images: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Tokens that enter the first block.
 
         Args:
-            images: ``(B, 3, H, W)``, normalised; H and W as in ``img_size``.
+            images: ``(B, 3, H, W)``, normalised, of any size; sides that are no multiple of the
+                patch size are filled up with 0 on the right and at the bottom.
             mask: ``(B, L)`` bool, True where the mask token takes the patch's place; None for a
                 whole image.
 
@@ -152,11 +208,11 @@ class ConMIMViT(BaseModule):
             ``(B, 1 + L, C)``, class token first.
 
         Raises:
-            InputError: An image of another size, or a mask of another shape.
+            InputError: A mask of another shape.
         """
-        if images.shape[-2:] != self.img_size:
-            raise InputError(f'the image is {tuple(images.shape[-2:])} pixels, the backbone was '
-                             f'built for img_size={self.img_size}; make them agree in the config')
+        bottom, right = (-side % self.patch_size for side in images.shape[-2:])
+        if bottom or right:
+            images = F.pad(images, (0, right, 0, bottom))
         x = self.patch_embed(images)
         if mask is not None:
             if mask.shape != x.shape[:2]:
@@ -168,16 +224,34 @@ class ConMIMViT(BaseModule):
             x = torch.where(mask.unsqueeze(-1), self.mask_token, x)
         # Under autocast the float32 class token makes the residual stream float32, as it must be.
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
-        return x if self.pos_embed is None else x + self.pos_embed
+        if self.pos_embed is None:
+            return x
+        return x + resize_pos_embed(self.pos_embed, self.grid, self.grid_of(images))
 
-    def forward_blocks(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Runs the blocks on ``(B, 1 + L, C)`` and returns what each puts out, in order."""
-        shared_bias = None if self.rel_pos_bias is None else self.rel_pos_bias()
+    def forward_blocks(self, x: torch.Tensor, grid: tuple[int, int]) -> list[torch.Tensor]:
+        """Runs the blocks on ``(B, 1 + L, C)`` and returns what each puts out, in order.
+
+        Args:
+            x: Tokens of :meth:`embed`.
+            grid: Height and width of their patch grid; L = height * width.
+        """
+        everywhere = within_windows = None
         outputs = []
-        for block in self.blocks:
-            x = block(x, shared_bias)
+        for i, block in enumerate(self.blocks):
+            if i in self.window_blocks:
+                within_windows = within_windows or WindowAttention(
+                    grid, self.rel_pos_bias, self.window_size)
+            else:
+                everywhere = everywhere or global_pattern(grid, self.rel_pos_bias)
+            pattern = within_windows if i in self.window_blocks else everywhere
+            x = self._run_block(block, x, pattern)
             outputs.append(x)
         return outputs
+
+    def _run_block(self, block: Block, x: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(block, x, pattern, use_reentrant=False)
+        return block(x, pattern)
 
     def forward_tokens(self,
                        images: torch.Tensor,
@@ -189,14 +263,16 @@ class ConMIMViT(BaseModule):
         Returns:
             ``(B, 1 + L, C)``, class token first.
         """
-        return self.norm(self.forward_blocks(self.embed(images, mask))[-1])
+        outputs = self.forward_blocks(self.embed(images, mask), self.grid_of(images))
+        return self.norm(outputs[-1])
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features of whole images, one tensor per entry of ``out_indices`` (see ``out_type``)."""
-        outputs = self.forward_blocks(self.embed(images))
-        return tuple(self._format(outputs[i], i) for i in self.out_indices)
+        grid = self.grid_of(images)
+        outputs = self.forward_blocks(self.embed(images), grid)
+        return tuple(self._format(outputs[i], i, grid) for i in self.out_indices)
 
-    def _format(self, x: torch.Tensor, block_index: int) -> torch.Tensor:
+    def _format(self, x: torch.Tensor, block_index: int, grid: tuple[int, int]) -> torch.Tensor:
         if block_index == self.num_layers - 1:
             x = self.norm(x)
         if self.out_type == 'raw':
@@ -206,26 +282,4 @@ class ConMIMViT(BaseModule):
         patches = x[:, self.num_extra_tokens:]
         if self.out_type == 'avg_featmap':
             return self.fc_norm(patches.mean(dim=1))
-        return patches.transpose(1, 2).unflatten(2, self.grid)
-
-    def _resolve_arch(self, arch: str | dict) -> dict:
-        if isinstance(arch, str):
-            if arch not in self.arch_zoo:
-                raise InputError(f'unknown arch {arch!r}; choose from {sorted(self.arch_zoo)} or '
-                                 'give a dict')
-            return self.arch_zoo[arch]
-        wanted = set(self.arch_zoo['base'])
-        if set(arch) != wanted:
-            raise InputError(f'arch must have exactly the keys {sorted(wanted)}, '
-                             f'but has {sorted(arch)}')
-        if arch['embed_dims'] % arch['num_heads']:
-            raise InputError(f'embed_dims={arch["embed_dims"]} is not divisible by '
-                             f'num_heads={arch["num_heads"]}')
-        return arch
-
-    def _resolve_indices(self, out_indices: int | Sequence[int]) -> list[int]:
-        indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
-        for i in indices:
-            if not -self.num_layers <= i < self.num_layers:
-                raise InputError(f'out_indices has {i}, but there are {self.num_layers} blocks')
-        return [i % self.num_layers for i in indices]
+        return patches.transpose(1, 2).unflatten(2, grid)

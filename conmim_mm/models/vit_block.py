@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from torch import nn
 
+from .attention_patterns import Pattern
 from .rel_pos_bias import RelativePositionBias
 
 NORM_EPS = 1e-6
@@ -30,28 +31,21 @@ class Attention(nn.Module):
         self.proj = nn.Linear(embed_dims, embed_dims)
         self.rel_pos_bias = RelativePositionBias(grid, num_heads) if grid else None
 
-    def forward(self, x: torch.Tensor, shared_bias: torch.Tensor | None) -> torch.Tensor:
-        """Attends among all tokens.
+    def forward(self, x: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+        """Attends among the tokens that the pattern brings together.
 
         Args:
-            x: ``(B, N, C)``.
-            shared_bias: ``(heads, N, N)``, added to the scaled scores, or None.
+            x: ``(B, 1 + L, C)``, class token first.
+            pattern: One of :mod:`~conmim_mm.models.attention_patterns`, made for this grid.
 
         Returns:
-            ``(B, N, C)``.
+            ``(B, 1 + L, C)``.
         """
         B, N, C = x.shape
         qkv_bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
         qkv = F.linear(x, self.qkv.weight, qkv_bias)
         q, k, v = qkv.view(B, N, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)  # (B, heads, N, d)
-
-        bias = shared_bias
-        if self.rel_pos_bias is not None:
-            own_bias = self.rel_pos_bias()
-            bias = own_bias if bias is None else bias + own_bias
-        if bias is not None:
-            bias = bias.to(q.dtype).unsqueeze(0)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        x = pattern(q, k, v, self.rel_pos_bias)
         return self.proj(x.transpose(1, 2).reshape(B, N, C))
 
 
@@ -93,9 +87,9 @@ class Block(nn.Module):
             self.gamma_1 = nn.Parameter(layer_scale_init_value * torch.ones(embed_dims))
             self.gamma_2 = nn.Parameter(layer_scale_init_value * torch.ones(embed_dims))
 
-    def forward(self, x: torch.Tensor, shared_bias: torch.Tensor | None) -> torch.Tensor:
-        """``(B, N, C)`` to ``(B, N, C)``; ``shared_bias`` as in :class:`Attention`."""
-        attended = self.attn(self.norm1(x), shared_bias)
+    def forward(self, x: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+        """``(B, 1 + L, C)`` to ``(B, 1 + L, C)``; ``pattern`` as in :class:`Attention`."""
+        attended = self.attn(self.norm1(x), pattern)
         x = x + self.drop_path(_scale(attended, self.gamma_1))
         return x + self.drop_path(_scale(self.mlp(self.norm2(x)), self.gamma_2))
 

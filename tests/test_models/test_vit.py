@@ -3,8 +3,10 @@ import torch
 from mmpretrain.registry import MODELS
 
 from conmim_mm.errors import InputError
-from conmim_mm.models.rel_pos_bias import RelativePositionBias, num_relations
+from conmim_mm.models.attention_patterns import FullAttention
+from conmim_mm.models.rel_pos_resize import resize_table
 from conmim_mm.models.vit import ConMIMViT
+from conmim_mm.models.vit_embedding import resize_pos_embed
 
 from ..toy import ARCH, IMG_SIZE, NUM_PATCHES, PATCH_SIZE, backbone_cfg
 
@@ -89,23 +91,6 @@ def test_holes_differ_only_by_position_bias() -> None:
     assert not torch.allclose(tokens[0], tokens[15])
 
 
-def test_relative_position_bias_of_an_oblong_grid() -> None:
-    grid = (2, 3)
-    bias = RelativePositionBias(grid, num_heads=2)
-    table = bias.relative_position_bias_table
-    torch.nn.init.normal_(table)
-    matrix = bias()
-    assert table.shape == (num_relations(grid), 2) == (3 * 5 + 3, 2)
-    assert matrix.shape == (2, 7, 7)
-    # patch (1, 2) is token 6, patch (0, 1) is token 2: offset (1, 1) of (-1..1, -2..2)
-    torch.testing.assert_close(matrix[:, 6, 2], table[(1 + 1) * 5 + (1 + 2)])
-    torch.testing.assert_close(matrix[:, 2, 6], table[(-1 + 1) * 5 + (-1 + 2)])
-    torch.testing.assert_close(matrix[:, 1, 1], table[1 * 5 + 2])
-    torch.testing.assert_close(matrix[:, 0, 4], table[-3])  # class token looks at a patch
-    torch.testing.assert_close(matrix[:, 4, 0], table[-2])  # a patch looks at the class token
-    torch.testing.assert_close(matrix[:, 0, 0], table[-1])
-
-
 def test_attention_is_softmax_of_scaled_scores_plus_bias() -> None:
     attention = build().blocks[0].attn
     x, bias = torch.randn(2, 5, 24), torch.randn(2, 5, 5)
@@ -121,7 +106,9 @@ def test_attention_is_softmax_of_scaled_scores_plus_bias() -> None:
     v = heads(x @ weight_v.T + attention.v_bias)
     scores = q * 12**-0.5 @ k.transpose(-2, -1) + bias
     expected = attention.proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(2, 5, 24))
-    torch.testing.assert_close(attention(x, bias), expected)
+    pattern = FullAttention((2, 2), None)
+    pattern.shared = bias
+    torch.testing.assert_close(attention(x, pattern), expected)
 
 
 def test_no_layer_scale_and_both_embeddings() -> None:
@@ -173,6 +160,9 @@ def test_residual_stream_stays_float32_in_mixed_precision() -> None:
     (dict(patch_size=0), 'patch_size must be a positive int'),
     (dict(out_type='tokens'), 'unknown out_type'),
     (dict(out_indices=2), 'out_indices has 2, but there are 2 blocks'),
+    (dict(window_size=2, window_blocks=[2]), 'window_blocks has 2, but there are 2 blocks'),
+    (dict(window_blocks=[0]), 'window_blocks need a window_size'),
+    (dict(frozen_stages=3), 'frozen_stages=3 is not between -1 and the 2 blocks'),
 ])
 def test_bad_settings(settings: dict, words: str) -> None:
     with pytest.raises(InputError) as error:
@@ -182,10 +172,119 @@ def test_bad_settings(settings: dict, words: str) -> None:
 
 def test_bad_inputs() -> None:
     images = torch.randn(1, 3, IMG_SIZE, IMG_SIZE)
-    with pytest.raises(InputError, match='img_size'):
-        build()(torch.randn(1, 3, 40, 32))
     with pytest.raises(InputError, match='the mask is'):
         build().forward_tokens(images, torch.ones(1, 9, dtype=torch.bool))
     with pytest.raises(InputError, match='use_mask_token=True'):
         build(use_mask_token=False).forward_tokens(
             images, torch.ones(1, NUM_PATCHES, dtype=torch.bool))
+
+
+def randomise(vit: ConMIMViT) -> ConMIMViT:
+    """Tables that matter: their start at zero would hide every mistake."""
+    for name, param in vit.named_parameters():
+        if 'relative_position_bias_table' in name or name == 'pos_embed':
+            torch.nn.init.normal_(param)
+    return vit
+
+
+@pytest.mark.parametrize('size', [(64, 32), (24, 48), (40, 56)])
+def test_any_size_at_run_time_equals_a_backbone_of_that_size(size: tuple[int, int]) -> None:
+    settings = dict(use_rel_pos_bias=True, use_abs_pos_emb=True, out_type='featmap')
+    vit = randomise(build(**settings)).eval()
+    native = build(**settings, img_size=size).eval()
+    weights = vit.state_dict()
+    for name in weights:
+        if 'relative_position_bias_table' in name:
+            weights[name] = resize_table(weights[name], (4, 4), native.grid)
+    weights['pos_embed'] = resize_pos_embed(weights['pos_embed'], (4, 4), native.grid)
+    native.load_state_dict(weights)
+    images = torch.randn(2, 3, *size)
+    expected, = native(images)
+    assert expected.shape[-2:] == native.grid
+    torch.testing.assert_close(vit(images)[0], expected)
+
+
+def test_sizes_may_alternate() -> None:
+    vit = randomise(build()).eval()
+    small, large = torch.randn(1, 3, 32, 32), torch.randn(1, 3, 48, 80)
+    first = [vit(images)[0] for images in (small, large)]
+    again = [vit(images)[0] for images in (small, large)]
+    for before, after in zip(first, again, strict=True):
+        torch.testing.assert_close(before, after, rtol=0, atol=0)
+
+
+def test_learning_shows_at_every_size() -> None:
+    """Nothing kept per size may hold old tables."""
+    vit = randomise(build()).eval()
+    images = torch.randn(1, 3, 48, 80)
+    before = vit(images)[0]
+    with torch.no_grad():
+        vit.rel_pos_bias.relative_position_bias_table += torch.randn(52, 2)
+    assert not torch.allclose(vit(images)[0], before)
+
+
+def test_sides_that_do_not_divide_are_filled_up() -> None:
+    vit = randomise(build(out_type='featmap')).eval()
+    images = torch.randn(1, 3, 37, 50)
+    featmap, = vit(images)
+    assert featmap.shape == (1, 24, 5, 7)
+    torch.testing.assert_close(vit(torch.nn.functional.pad(images, (0, 6, 0, 3)))[0], featmap)
+
+
+def test_gradients_reach_the_table_through_its_resizing() -> None:
+    vit = build()
+    vit(torch.randn(1, 3, 48, 48))[0].pow(2).mean().backward()
+    grad = vit.rel_pos_bias.relative_position_bias_table.grad
+    assert grad.shape == (52, 2) and (grad != 0).all()
+
+
+def test_activation_checkpointing_changes_nothing() -> None:
+    settings = dict(use_rel_pos_bias=True, window_size=3, window_blocks=[0])
+    plain = randomise(build(**settings))
+    thrifty = build(**settings, with_cp=True)
+    thrifty.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 3, 32, 32)
+    for vit in (plain, thrifty):
+        vit(images)[0].pow(2).sum().backward()
+    for (name, a), (_, b) in zip(plain.named_parameters(), thrifty.named_parameters(),
+                                 strict=True):
+        if name != 'mask_token':
+            torch.testing.assert_close(a.grad, b.grad, msg=name)
+
+
+def test_windowed_blocks_keep_windows_apart() -> None:
+    settings = dict(window_size=2, window_blocks=[0, 1], layer_scale_init_value=1.)
+    vit = randomise(build(**settings, out_type='featmap')).eval()
+    torch.nn.init.zeros_(vit.cls_token)
+    images = torch.randn(1, 3, 32, 32)
+    images.requires_grad_()
+    vit.blocks[1].forward = lambda x, pattern: x
+    vit(images)[0][0, :, 0, 0].sum().backward()
+    reached = images.grad.abs().sum(dim=(0, 1)) > 0
+    assert reached[:16, :16].all() and not reached[16:].any() and not reached[:, 16:].any()
+
+
+@pytest.mark.parametrize('stages, free', [
+    (-1, {'cls_token', 'patch_embed', 'rel_pos_bias', 'blocks.0', 'blocks.1', 'norm'}),
+    (0, {'blocks.0', 'blocks.1', 'norm'}),
+    (1, {'blocks.1', 'norm'}),
+    (2, set()),
+])
+def test_frozen_stages(stages: int, free: set[str]) -> None:
+    vit = build(frozen_stages=stages, drop_path_rate=0.5, use_mask_token=False).train()
+    trained = {name for name, param in vit.named_parameters() if param.requires_grad}
+    parts = {'.'.join(name.split('.')[:2 if name.startswith('blocks') else 1]) for name in trained}
+    assert parts == free
+    assert [block.training for block in vit.blocks] == [i >= stages for i in range(2)]
+
+
+def test_layers_are_counted_as_in_beit() -> None:
+    vit = build(use_abs_pos_emb=True)
+    layers = {name: vit.get_layer_depth(f'backbone.{name}', 'backbone.')
+              for name, _ in vit.named_parameters()}
+    assert set(layers.values()) == {(0, 4), (1, 4), (2, 4), (3, 4)}
+    for name, (layer, _) in layers.items():
+        expected = (int(name.split('.')[1]) + 1 if name.startswith('blocks') else
+                    3 if name.startswith(('norm', 'rel_pos_bias')) else 0)
+        assert layer == expected, name
+    assert vit.get_layer_depth('head.blocks.0.weight', 'backbone.') == (3, 4)

@@ -92,7 +92,8 @@ def test_classifier_gives_the_references_values(tmp_path) -> None:
         torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
     with torch.no_grad():
-        for i, tokens in enumerate(backbone.forward_blocks(backbone.embed(images))):
+        for i, tokens in enumerate(backbone.forward_blocks(
+                backbone.embed(images), backbone.grid_of(images))):
             close(tokens, golden[f'tokens_after_block{i}'])
         close(backbone(images)[-1], golden['pooled_features'])
         close(classifier(images), golden['logits'])

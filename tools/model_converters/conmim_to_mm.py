@@ -12,6 +12,7 @@ import torch
 import conmim_mm
 from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
+from conmim_mm.models.checkpoints import load_checkpoint_file
 from conmim_mm.models.original_weights import (
     classifier_from_original,
     is_classifier,
@@ -25,16 +26,9 @@ def load_original(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         InputError: No such file, not a checkpoint, or one that holds more than plain data.
     """
-    if not path.is_file():
-        raise InputError(f'no such checkpoint: {path}')
-    try:
-        # The original saves its command line beside the weights; a Namespace is only a record.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            checkpoint = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:
-        reason = ' '.join(str(error).split())[:200]
-        raise InputError(f'cannot load {path} as plain weights: {reason}') from error
-    weights = checkpoint.get('model', checkpoint) if isinstance(checkpoint, dict) else None
+    # The original saves its command line beside the weights; a Namespace is only a record.
+    checkpoint = load_checkpoint_file(path, [argparse.Namespace])
+    weights = checkpoint.get('model', checkpoint)
     plain = isinstance(weights, dict) and weights and all(
         isinstance(value, torch.Tensor) for value in weights.values())
     if not plain:

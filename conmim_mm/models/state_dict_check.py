@@ -1,0 +1,40 @@
+"""What two sets of weights do not have in common, in words."""
+
+import logging
+from collections.abc import Mapping
+
+import torch
+from mmengine.logging import print_log
+
+_SHOWN_KEYS = 5
+
+
+def describe_differences(own: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> str:
+    """Compares the weights of a checkpoint with those of a model.
+
+    Args:
+        own: The model's state dict.
+        given: The checkpoint's.
+
+    Returns:
+        Which keys are of another shape, missing and unexpected, shortened to a line; empty where
+        there are none. Where it had to be shortened, the whole list goes to the log.
+    """
+    problems = {
+        'of another shape': [
+            f'{key} (checkpoint {tuple(given[key].shape)}, model {tuple(own[key].shape)})'
+            for key in own if key in given and given[key].shape != own[key].shape
+        ],
+        'missing': [key for key in own if key not in given],
+        'unexpected': [key for key in given if key not in own],
+    }
+    found = []
+    for what, keys in problems.items():
+        if not keys:
+            continue
+        shown, rest = keys[:_SHOWN_KEYS], keys[_SHOWN_KEYS:]
+        found.append(f'{len(keys)} {what}: {", ".join(shown)}' + ' ...' * bool(rest))
+        if rest:
+            print_log(f'{len(keys)} weights {what}:\n  ' + '\n  '.join(keys), logger='current',
+                      level=logging.ERROR)
+    return '; '.join(found)
