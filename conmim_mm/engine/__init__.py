@@ -1,11 +1,11 @@
 from .amp_optim_wrapper import ConMIMAmpOptimWrapper
-from .optim_constructor import MergedOptimWrapperConstructor
+from .optim_constructor import LayerDecayOptimWrapperConstructor, MergedOptimWrapperConstructor
 from .shortcut_warning_hook import ShortcutWarningHook
 from .start_checks_hook import StartChecksHook
 from .teacher_update_hook import TeacherUpdateHook
 from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
-    'ConMIMAmpOptimWrapper', 'MergedOptimWrapperConstructor', 'ShortcutWarningHook',
-    'StartChecksHook', 'TeacherUpdateHook', 'WarmupCosineLR'
+    'ConMIMAmpOptimWrapper', 'LayerDecayOptimWrapperConstructor', 'MergedOptimWrapperConstructor',
+    'ShortcutWarningHook', 'StartChecksHook', 'TeacherUpdateHook', 'WarmupCosineLR'
 ]

@@ -2,11 +2,31 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import torch
 import torch.distributed as dist
 from mmengine.config import Config
 
 from ..errors import InputError
+
+
+@contextmanager
+def processes_without_gpu(cfg: Config) -> Iterator[None]:
+    """Around a run: its processes find each other on a machine without a GPU too.
+
+    Does nothing where there is a GPU or only one process.
+
+    Args:
+        cfg: As in :func:`init_cpu_processes`.
+    """
+    needed = cfg.launcher != 'none' and not torch.cuda.is_available()
+    if needed:
+        init_cpu_processes(cfg)
+    yield
+    if needed:
+        close_cpu_processes()
 
 
 def init_cpu_processes(cfg: Config) -> None:

@@ -1,5 +1,7 @@
 """Optimizer groups: as few as there are different settings."""
 
+from collections.abc import Set
+
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -26,15 +28,21 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             ``lr_mult`` other than 1 that matches no parameter.
     """
 
+    known_keys = frozenset({'flat_decay_mult', 'custom_keys'})
+
     def _validate_cfg(self) -> None:
         super()._validate_cfg()
-        _reject_unknown('paramwise_cfg', self.paramwise_cfg, {'flat_decay_mult', 'custom_keys'})
+        _reject_unknown('paramwise_cfg', self.paramwise_cfg, self.known_keys)
         for key, setting in self.custom_keys.items():
             _reject_unknown(f'custom_keys[{key!r}]', setting, {'lr_mult', 'decay_mult'})
 
     @property
     def custom_keys(self) -> dict:
         return self.paramwise_cfg.get('custom_keys', {})
+
+    def lr_scale(self, name: str, model: nn.Module) -> float:
+        """Factor of a parameter's learning rate, besides that of its custom key."""
+        return 1.
 
     def add_params(self, params: list[dict], module: nn.Module, **_: object) -> None:
         """Appends the merged groups of ``module`` to ``params``."""
@@ -51,9 +59,9 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             else:
                 flat = param.ndim <= 1
                 mults = 1., self.paramwise_cfg.get('flat_decay_mult', 1.) if flat else 1.
-            lr_mult, decay_mult = mults
+            lr_mult, decay_mult = mults[0] * self.lr_scale(name, module), mults[1]
             group = groups.setdefault(
-                mults,
+                (lr_mult, decay_mult),
                 dict(
                     params=[],
                     lr=self.base_lr * lr_mult,
@@ -73,7 +81,42 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         params.extend(groups.values())
 
 
-def _reject_unknown(what: str, given: dict, known: set[str]) -> None:
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LayerDecayOptimWrapperConstructor(MergedOptimWrapperConstructor):
+    """Layer-wise learning-rate decay for any task on a :class:`ConMIMViT`, in few groups.
+
+    The last layer and all that is not the backbone's (task heads, necks) have the full rate, each
+    layer before it ``layer_decay_rate`` times the next one's (BEiT, arXiv 2106.08254; layers as in
+    :func:`~conmim_mm.models.vit_arch.layer_of`). For mmpretrain, mmsegmentation and mmdetection
+    alike; the latter two name it ``mmpretrain.LayerDecayOptimWrapperConstructor``.
+
+    ``paramwise_cfg`` understands ``layer_decay_rate`` besides the keys of
+    :class:`MergedOptimWrapperConstructor`.
+
+    Raises:
+        InputError: A rate that is missing or not in (0, 1], a model whose ``backbone`` has no
+            layers, or as for :class:`MergedOptimWrapperConstructor`.
+    """
+
+    known_keys = MergedOptimWrapperConstructor.known_keys | {'layer_decay_rate'}
+
+    def _validate_cfg(self) -> None:
+        super()._validate_cfg()
+        rate = self.paramwise_cfg.get('layer_decay_rate')
+        if not isinstance(rate, int | float) or not 0 < rate <= 1:
+            raise InputError('paramwise_cfg.layer_decay_rate must be above 0 and at most 1, but is '
+                             f'{rate!r}')
+
+    def lr_scale(self, name: str, model: nn.Module) -> float:
+        backbone = getattr(model, 'backbone', None)
+        if not hasattr(backbone, 'get_layer_depth'):
+            raise InputError(f'layer-wise decay needs a backbone with layers, such as ConMIMViT, '
+                             f'but {type(model).__name__} has {type(backbone).__name__}')
+        layer, num_layers = backbone.get_layer_depth(name, 'backbone.')
+        return self.paramwise_cfg['layer_decay_rate']**(num_layers - 1 - layer)
+
+
+def _reject_unknown(what: str, given: dict, known: Set[str]) -> None:
     unknown = sorted(set(given) - known)
     if unknown:
         raise InputError(f'{what} has unknown keys {unknown}; known are {sorted(known)}')

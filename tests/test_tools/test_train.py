@@ -101,7 +101,7 @@ def load_cfg(monkeypatch, *args: object) -> Config:
 def test_options_reach_the_config(monkeypatch, config, tmp_path) -> None:
     cfg = load_cfg(monkeypatch, config, '--amp', '--auto-scale-lr', '--work-dir', tmp_path,
                    '--cfg-options', 'optim_wrapper.optimizer.lr=0.5')
-    assert cfg.optim_wrapper.type == 'ConMIMAmpOptimWrapper'
+    assert cfg.optim_wrapper.type == 'mmpretrain.ConMIMAmpOptimWrapper'
     assert cfg.auto_scale_lr.enable
     assert cfg.work_dir == str(tmp_path)
     assert cfg.optim_wrapper.optimizer.lr == 0.5

@@ -1,0 +1,89 @@
+"""Tests a trained classifier, segmentor or detector: prints its metrics, draws its predictions."""
+
+import argparse
+import os
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from conmim_mm.cli import run_tool
+from conmim_mm.engine.cpu_launch import processes_without_gpu
+from conmim_mm.errors import InputError
+from conmim_mm.run_config import add_run_arguments, check_checkpoint, run_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint of a training with this config')
+    parser.add_argument('--tta', action='store_true',
+                        help="test-time augmentation, by the config's tta_model and tta_pipeline")
+    parser.add_argument('--out', metavar='FILE.pkl', help='save all predictions')
+    parser.add_argument('--show-dir', metavar='DIR', help='save pictures of the predictions')
+    add_run_arguments(parser)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """The config file with the command line applied to it.
+
+    Raises:
+        InputError: No such config or checkpoint, or the config lacks what an option needs.
+    """
+    cfg = run_config(args)
+    if not cfg.get('test_dataloader') or not cfg.get('test_evaluator'):
+        raise InputError(f'{args.config} has no test_dataloader and test_evaluator: nothing to '
+                         'test (frozen features of pre-training: tools/benchmarks/knn.py)')
+    check_checkpoint(args.checkpoint)
+    cfg.load_from = args.checkpoint
+    if args.tta:
+        use_test_time_augmentation(cfg, args.config)
+    if args.show_dir:
+        draw_predictions(cfg, args.show_dir, args.config)
+    if args.out:
+        if not args.out.endswith(('.pkl', '.pickle')):
+            raise InputError(f'--out writes a pickle; give it a name like {args.out}.pkl')
+        evaluators = cfg.test_evaluator
+        evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+        cfg.test_evaluator = [*evaluators, dict(type='mmengine.DumpResults',
+                                                out_file_path=args.out)]
+    return cfg
+
+
+def use_test_time_augmentation(cfg: Config, name: str) -> None:
+    """Puts the config's tta_model around the model and its tta_pipeline before it."""
+    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+        raise InputError(f'{name} has no tta_model and tta_pipeline; test it without --tta')
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    dataset.pipeline = cfg.tta_pipeline
+    cfg.model = dict(cfg.tta_model, module=cfg.model)
+
+
+def draw_predictions(cfg: Config, folder: str, name: str) -> None:
+    """Lets the toolbox's own visualization hook write pictures into a folder."""
+    hook = cfg.get('default_hooks', {}).get('visualization')
+    if not hook:
+        raise InputError(f'{name} has no default_hooks.visualization; --show-dir needs one')
+    kind = hook.type.rpartition('.')[2]
+    if kind == 'VisualizationHook':  # mmpretrain's
+        hook.update(enable=True, out_dir=folder)
+    elif kind == 'DetVisualizationHook':
+        hook.update(draw=True, test_out_dir=os.path.abspath(folder))
+    else:  # mmseg's writes where its visualizer does
+        hook.update(draw=True, interval=1)
+        cfg.visualizer.save_dir = folder
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args)
+    with processes_without_gpu(cfg):
+        Runner.from_cfg(cfg).test()
+
+
+if __name__ == '__main__':
+    run_tool(main)
