@@ -24,7 +24,7 @@ def run_tool(main: Callable[[], None]) -> None:
     """
     try:
         main()
-    except (InputError, KeyError, TypeError) as error:
+    except (InputError, KeyError, TypeError, FileNotFoundError) as error:
         reason = explain(error)
         if reason is None:
             raise
@@ -38,8 +38,8 @@ def explain(error: Exception) -> str | None:
     """The one line for an error the user can put right; None for any other.
 
     Args:
-        error: An :class:`InputError`, or what MMEngine raises for a component type or an argument
-            that does not exist.
+        error: An :class:`InputError`, or what MMEngine and data sets raise for a component type, an
+            argument or a file that does not exist.
     """
     text = ' '.join(str(error.args[0] if error.args else error).split())
     if isinstance(error, InputError):
@@ -48,6 +48,9 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, KeyError) and (match := _UNKNOWN_TYPE.search(text)):
         name, scope, kind = match.groups()
         return f'unknown {kind} type {name.strip(chr(39))!r} in the config{_suggest(name, kind)}'
+    if isinstance(error, FileNotFoundError):
+        missing = error.filename or text
+        return f'no such file or folder: {missing} (is --data-root, or data_root, right?)'
     if isinstance(error, TypeError) and (match := _UNKNOWN_ARGUMENT.search(text)):
         component, argument = match.groups()
         return f'{component} has no setting {argument!r}; remove it from the config or correct it'

@@ -14,6 +14,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options that every run has."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: '
                         'work_dirs/<config name>')
+    parser.add_argument('--data-root', metavar='DIR',
+                        help="where the data lies, in place of the config's data_root")
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -54,11 +56,47 @@ def run_config(args: argparse.Namespace) -> Config:
         InputError: As for :func:`read_config`.
     """
     cfg = read_config(args.config, args.cfg_options)
+    if args.data_root:
+        replace_data_root(cfg, args.data_root)
     cfg.launcher = args.launcher
     cfg.work_dir = (
         args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}')
     fit_to_machine(cfg)
     return cfg
+
+
+def replace_data_root(cfg: Config, folder: str) -> None:
+    """Puts a folder in the place of the config's ``data_root``, wherever that was used.
+
+    MMEngine evaluates a config file before it sees an option, so ``--cfg-options data_root=...``
+    would reach none of the data sets and evaluators that were made from it.
+
+    Args:
+        cfg: A config with a ``data_root`` at its top, changed in place.
+        folder: The folder that holds the data.
+
+    Raises:
+        InputError: The config has no ``data_root``, or there is no such folder.
+    """
+    old = cfg.get('data_root')
+    if not old:
+        raise InputError(f'{cfg.filename} has no data_root at its top; set the data_root of its '
+                         'data sets with --cfg-options')
+    if not Path(folder).expanduser().is_dir():
+        raise InputError(f'no such folder: {folder}')
+    new = f'{Path(folder).expanduser()}/'
+
+    def replaced(value: object) -> object:
+        if isinstance(value, str) and f'{value}/'.startswith(f'{old.rstrip("/")}/'):
+            return new + value[len(old):]
+        if isinstance(value, dict):
+            return {key: replaced(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(replaced(item) for item in value)
+        return value
+
+    for key in list(cfg):
+        cfg[key] = replaced(cfg[key])
 
 
 def fit_to_machine(cfg: Config) -> None:

@@ -5,11 +5,9 @@ numbers go to the output folder. Repeated, it shows what is there; interrupted, 
 """
 
 import argparse
-import json
 import logging
 import math
 import os
-import shutil
 import time
 from pathlib import Path
 
@@ -28,13 +26,14 @@ from conmim_mm.datasets.labelled_split import LabelledSplit, find_labelled_split
 from conmim_mm.datasets.scenes import SceneSettings, make_scenes
 from conmim_mm.errors import InputError
 from conmim_mm.evaluation import Accuracy, evaluate_features, extract_features
+from conmim_mm.output_folder import prepare_output, save_results
 from conmim_mm.visualization import draw_learning_curve, read_scalars
 
 CONFIG = Path(__file__).parents[1] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
 SCENES = SceneSettings(images=6000, size=64, seed=0, val=2000)
 AVERAGED_ENTRIES = 3  # of the log, at its end
 LOG_LEVEL = 'ERROR'  # the progress bar tells enough
-OUTPUTS = ('settings.json', 'results.json', 'loss_curve.png', 'pretrain')
+OUTPUTS = ('loss_curve.png', 'pretrain')
 
 
 class ProgressBar(Hook):
@@ -185,23 +184,6 @@ def run_demo(args: argparse.Namespace) -> dict:
     return results
 
 
-def prepare_folder(out: Path, settings: dict) -> dict | None:
-    """Results of an earlier, finished demo with these settings; else makes room for a new one."""
-    out.mkdir(parents=True, exist_ok=True)
-    settings_file, results_file = out / 'settings.json', out / 'results.json'
-    if settings_file.is_file():
-        if json.loads(settings_file.read_text()) == settings:
-            return json.loads(results_file.read_text()) if results_file.is_file() else None
-        aside = out / 'earlier' / time.strftime('%Y%m%d-%H%M%S')
-        aside.mkdir(parents=True)
-        for name in OUTPUTS:
-            if (out / name).exists():
-                shutil.move(out / name, aside / name)
-        print(f'{out} held a demo with other settings; it is in {aside} now')
-    settings_file.write_text(json.dumps(settings, indent=2))
-    return None
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--data', type=lambda text: Path(text).expanduser(),
@@ -215,10 +197,10 @@ def main() -> None:
     init_default_scope('mmpretrain')
     settings = dict(data=str(args.data.resolve()) if args.data else None, seed=args.seed,
                     config=CONFIG.read_text(), scenes=SCENES.meta())
-    results = prepare_folder(args.out, settings)
+    results = prepare_output(args.out, settings, OUTPUTS)
     if results is None:
         results = run_demo(args)
-        (args.out / 'results.json').write_text(json.dumps(results, indent=2))
+        save_results(args.out, results)
     else:
         print(f'this demo has run already; delete {args.out} to run it anew')
     print(f'\n{summarise(results)}\n\ncurve: {args.out}/loss_curve.png\n'

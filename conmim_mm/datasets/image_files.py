@@ -1,6 +1,7 @@
 """Images from any folder tree or list file."""
 
 import os
+from collections import Counter
 
 from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS
@@ -31,12 +32,13 @@ class ImageFiles(BaseDataset):
             label after it, separated by a tab or a space. Empty lines are skipped. Relative to
             ``data_root``. Empty for the folder's own images.
         with_label: Give each sample its ``gt_label``, and fail if there is none.
+        images_per_class: Only so many of each class, the first ones; with ``with_label``.
         extensions: Which files count as images; case does not matter.
         **kwargs: As in :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
         InputError: No such folder or list, no image in it, a listed file that does not exist, a
-            missing label.
+            missing label, a class with fewer images than asked for.
     """
 
     def __init__(self,
@@ -44,9 +46,13 @@ class ImageFiles(BaseDataset):
                  data_prefix: str = '',
                  ann_file: str = '',
                  with_label: bool = False,
+                 images_per_class: int | None = None,
                  extensions: tuple[str, ...] = EXTENSIONS,
                  **kwargs) -> None:
         self.with_label = with_label
+        if images_per_class is not None and not with_label:
+            raise InputError('images_per_class needs with_label=True')
+        self.images_per_class = images_per_class
         self.extensions = tuple(ext.lower() for ext in extensions)
         super().__init__(
             data_root=os.path.expanduser(data_root),
@@ -73,7 +79,20 @@ class ImageFiles(BaseDataset):
                     raise InputError(f'{sample["img_path"]} has no label: it must lie in a class '
                                      f'folder below {self.folder}, or its line in a list file must '
                                      'end with a number')
-        return samples
+        return samples if self.images_per_class is None else self._first_of_each_class(samples)
+
+    def _first_of_each_class(self, samples: list[dict]) -> list[dict]:
+        taken = Counter()
+        chosen = []
+        for sample in samples:
+            if taken[sample['gt_label']] < self.images_per_class:
+                taken[sample['gt_label']] += 1
+                chosen.append(sample)
+        few = [label for label, count in sorted(taken.items()) if count < self.images_per_class]
+        if few:
+            raise InputError(f'class {few[0]} in {self.folder} has only {taken[few[0]]} images; '
+                             f'images_per_class asks for {self.images_per_class}')
+        return chosen
 
     def _scan_folder(self) -> list[dict]:
         paths = []

@@ -13,6 +13,9 @@ def extract_features(backbone: nn.Module,
                      num_workers: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean-pooled patch tokens of every image, as a frozen backbone sees it.
 
+    The tokens are normalised before pooling; with ``out_type='avg_featmap'`` after it
+    (``fc_norm``), as a fine-tuned classifier's head sees them.
+
     Args:
         backbone: A :class:`~conmim_mm.models.vit.ConMIMViT`. Put into eval mode for the time.
         dataset: Samples of ``inputs`` ``(3, H, W)`` and ``data_samples`` with a ``gt_label``.
@@ -31,7 +34,8 @@ def extract_features(backbone: nn.Module,
     for batch in loader:
         images = preprocessor(dict(inputs=batch['inputs']))['inputs']
         tokens = backbone.forward_tokens(images)
-        features.append(tokens[:, backbone.num_extra_tokens:].mean(dim=1).float().cpu())
+        pooled = backbone.fc_norm(tokens[:, backbone.num_extra_tokens:].mean(dim=1))
+        features.append(pooled.float().cpu())
         labels.append(batch['labels'])
     backbone.train(was_training)
     return torch.cat(features), torch.cat(labels)

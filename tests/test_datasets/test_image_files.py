@@ -214,3 +214,13 @@ def test_a_missing_label_names_the_image(tmp_path: Path) -> None:
     (tmp_path / 'list.txt').write_text('cat/1.jpg 1\n2.jpg\n', encoding='utf-8')
     text = message(tmp_path, with_label=True, ann_file='list.txt')
     assert f'{tmp_path}/2.jpg has no label' in text
+
+
+def test_the_first_images_of_every_class(tmp_path: Path) -> None:
+    put(tmp_path, *(f'{name}/{i}.png' for name in 'ab' for i in range(3)))
+    dataset = build(tmp_path, with_label=True, images_per_class=2)
+    assert listed(dataset, tmp_path) == ['a/0.png', 'a/1.png', 'b/0.png', 'b/1.png']
+    assert labels(dataset) == [0, 0, 1, 1]
+    assert 'has only 3 images; images_per_class asks for 4' in message(
+        tmp_path, with_label=True, images_per_class=4)
+    assert 'needs with_label=True' in message(tmp_path, images_per_class=2)

@@ -4,7 +4,7 @@ from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 from conmim_mm.errors import InputError
 
-from ..toy import build_model, random_inputs
+from ..toy import backbone_cfg, build_model, random_inputs
 
 
 def build_wrapper(model: torch.nn.Module, **paramwise_cfg):
@@ -119,3 +119,81 @@ def test_loss_scale_survives_a_checkpoint() -> None:
 def test_unknown_amp_dtype() -> None:
     with pytest.raises(InputError, match='float8'):
         amp_wrapper(torch.nn.Linear(2, 1), dtype='float8')
+
+
+DECAY = dict(layer_decay_rate=0.65, flat_decay_mult=0.,
+             custom_keys=dict(cls_token=dict(decay_mult=0.), head=dict(lr_mult=2.)))
+
+
+def build_decaying(model: torch.nn.Module, paramwise_cfg: dict):
+    return OPTIM_WRAPPER_CONSTRUCTORS.build(
+        dict(
+            type='LayerDecayOptimWrapperConstructor',
+            optim_wrapper_cfg=dict(
+                type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05)),
+            paramwise_cfg=paramwise_cfg))(model)
+
+
+def task_models() -> dict:
+    """The toy backbone in each toolbox, with the prefixes its models have."""
+    import mmdet.models  # noqa: F401
+    import mmseg.models  # noqa: F401
+    from mmengine.registry import MODELS
+
+    backbone = dict(backbone_cfg(use_abs_pos_emb=True, out_type='featmap'),
+                    type='mmpretrain.ConMIMViT')
+    classifier = dict(type='mmpretrain.ImageClassifier',
+                      backbone=dict(backbone, out_type='avg_featmap'),
+                      head=dict(type='LinearClsHead', in_channels=24, num_classes=5))
+    segmentor = dict(type='mmseg.EncoderDecoder', backbone=backbone,
+                     decode_head=dict(type='FCNHead', in_channels=24, channels=8, num_classes=5))
+    detector = dict(type='mmdet.SingleStageDetector', backbone=backbone,
+                    neck=dict(type='mmpretrain.SimpleFeaturePyramid', in_channels=24,
+                              out_channels=8, num_outs=5),
+                    bbox_head=dict(type='RetinaHead', num_classes=5, in_channels=8, stacked_convs=1,
+                                   feat_channels=8))
+    return dict(mmpretrain=classifier, mmseg=segmentor, mmdet=detector), MODELS
+
+
+@pytest.mark.parametrize('toolbox', ['mmpretrain', 'mmseg', 'mmdet'])
+def test_layer_decay_is_the_closed_form(toolbox: str) -> None:
+    configs, registry = task_models()
+    model = registry.build(configs[toolbox])
+    wrapper = build_decaying(model, DECAY)
+    setting = {id(param): (group['lr'], group['weight_decay'])
+               for group in wrapper.optimizer.param_groups for param in group['params']}
+    layers = {'cls_token': 0, 'mask_token': 0, 'pos_embed': 0, 'patch_embed': 0, 'blocks.0': 1,
+              'blocks.1': 2, 'norm': 3, 'fc_norm': 3, 'rel_pos_bias': 3}
+    seen = set()
+    for name, param in model.named_parameters():
+        own = name.removeprefix('backbone.')
+        layer = next((part for part in layers if own.startswith(part)), None)
+        if own == name or layer is None:
+            assert own == name, name
+            scale = 2. if 'head' in name else 1.
+        else:
+            scale = 0.65**(3 - layers[layer])
+            seen.add(layer)
+        lr, decay = setting[id(param)]
+        assert lr == pytest.approx(1e-3 * scale), name
+        custom = 'cls_token' in name or 'head' in name
+        expected = 0. if 'cls_token' in name or (param.ndim == 1 and not custom) else 0.05
+        assert decay == expected, name
+    assert len(seen) == 8
+    # layers 0 to 2 and the full rate, each with and without decay, and the heads
+    assert len(wrapper.optimizer.param_groups) <= 9
+
+
+@pytest.mark.parametrize('paramwise_cfg, words', [
+    (dict(), 'layer_decay_rate must be above 0'),
+    (dict(layer_decay_rate=1.5), 'layer_decay_rate must be above 0'),
+    (dict(layer_decay_rate=0.5, num_layers=12), 'unknown keys'),
+])
+def test_bad_layer_decay(paramwise_cfg: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        build_decaying(build_model(), paramwise_cfg)
+
+
+def test_layer_decay_needs_layers() -> None:
+    with pytest.raises(InputError, match='needs a backbone with layers'):
+        build_decaying(torch.nn.Linear(2, 2), DECAY)

@@ -1,4 +1,5 @@
-# ImageNet, or any other folder of images: set data_root (and data_prefix='' for a plain folder).
+# ImageNet, or any other folder of images: --data-root DIR (and data_prefix='' for a plain folder).
+data_root = 'data/imagenet/'
 img_size = 224
 patch_size = 16
 train_pipeline = [
@@ -39,6 +40,6 @@ train_dataloader = dict(
     collate_fn=dict(type='default_collate'),
     dataset=dict(
         type='ImageFiles',
-        data_root='data/imagenet/',
+        data_root=data_root,
         data_prefix='train',
         pipeline=train_pipeline))

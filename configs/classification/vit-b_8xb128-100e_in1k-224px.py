@@ -1,0 +1,16 @@
+# ViT-B/16 fine-tuned on ImageNet at 224 px, 8 GPUs x 128 images: the published recipe
+_base_ = [
+    '../_base_/backbones/vit-b.py', '../_base_/models/classifier.py',
+    '../_base_/datasets/imagenet_finetune_224.py', '../_base_/schedules/classification_adamw.py',
+    '../_base_/default_runtime.py'
+]
+
+model = dict(
+    backbone=dict(
+        # a pre-training checkpoint or an extracted backbone; init_cfg=None: random weights
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='work_dirs/vit-b_8xb256/epoch_800.pth',
+            weights='teacher'),
+        **_base_.backbone),
+    head=dict(in_channels=_base_.backbone.arch.embed_dims))

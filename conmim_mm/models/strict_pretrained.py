@@ -1,0 +1,41 @@
+"""An initializer that loads all of a module's weights or says which are wrong."""
+
+from mmengine.registry import WEIGHT_INITIALIZERS
+from torch import nn
+
+from ..errors import InputError
+from .checkpoints import load_checkpoint_file
+from .state_dict_check import describe_differences
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class StrictPretrained:
+    """MMEngine's ``Pretrained`` for heads and necks, without its silence.
+
+    ``Pretrained`` warns of weights that do not fit and leaves the module as it was.
+
+    Args:
+        checkpoint: A file or address.
+        prefix: Start of the names of the module's weights in it, such as ``'head.'``.
+    """
+
+    def __init__(self, checkpoint: str, prefix: str) -> None:
+        self.checkpoint = checkpoint
+        self.prefix = prefix
+
+    def __call__(self, module: nn.Module) -> None:
+        """Loads ``module``.
+
+        Raises:
+            InputError: No such checkpoint, or weights that are missing, unexpected or of another
+                shape.
+        """
+        checkpoint = load_checkpoint_file(self.checkpoint)
+        state = checkpoint.get('state_dict', checkpoint)
+        given = {key.removeprefix(self.prefix): value for key, value in state.items()
+                 if key.startswith(self.prefix)}
+        differences = describe_differences(module.state_dict(), given)
+        if differences:
+            raise InputError(f'{self.checkpoint} does not fit the {type(module).__name__} '
+                             f'({self.prefix}*): {differences}')
+        module.load_state_dict(given)

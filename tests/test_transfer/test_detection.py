@@ -1,0 +1,281 @@
+"""Detection: every config builds at full size, learns a step, tests a step, and runs on scenes."""
+
+import math
+import re
+import shutil
+from pathlib import Path
+
+import pycocotools.mask
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+import conmim_mm  # noqa: F401
+from conmim_mm.datasets.scenes import CLASS_NAMES, SceneSettings, make_scenes
+
+from ..conftest import CONFIGS
+
+pytest.importorskip('mmcv._ext', reason='mmdet needs the compiled ops of mmcv')
+
+from mmdet.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS  # noqa: E402
+from mmdet.testing import demo_mm_inputs  # noqa: E402
+
+FILES = sorted((CONFIGS / 'detection').glob('*.py'))
+COCO = [path.stem for path in FILES if 'coco' in path.stem]
+SCENES = 'vit-tiny_mask-rcnn_1xb8_scenes-64px'
+PEDESTRIANS = 'vit-tiny_mask-rcnn_1xb4_pennfudan-160px'
+DEPTH = 4
+
+
+@pytest.fixture(autouse=True)
+def _mmdet_scope():
+    init_default_scope('mmdet')
+    yield
+    init_default_scope('mmpretrain')
+
+
+@pytest.fixture(scope='module')
+def shallow(tmp_path_factory) -> Path:
+    """The configs with every backbone cut to four blocks, where it is described."""
+    configs = tmp_path_factory.mktemp('shallow') / 'configs'
+    shutil.copytree(CONFIGS, configs)
+    for path in (configs / '_base_' / 'backbones').glob('*.py'):
+        path.write_text(re.sub(r'num_layers=\d+', f'num_layers={DEPTH}', path.read_text()))
+    return configs
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory) -> Path:
+    """Eight scenes to train on and two to test on, in COCO's layout."""
+    out = tmp_path_factory.mktemp('scenes')
+    make_scenes(out, SceneSettings(images=32, size=64))
+    return out / 'coco'
+
+
+def load(stem: str, configs: Path = CONFIGS) -> Config:
+    cfg = Config.fromfile(configs / 'detection' / f'{stem}.py')
+    cfg.model.backbone.init_cfg = None
+    return cfg
+
+
+def use_scenes(cfg: Config, root: Path) -> Config:
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.dataset.data_root = str(root)
+        loader.num_workers, loader.persistent_workers, loader.pin_memory = 0, False, False
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        evaluator.ann_file = str(root / 'annotations' / 'instances_val2017.json')
+    return cfg
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_builds_at_full_size(path: Path) -> None:
+    cfg = Config.fromfile(path)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    assert model.backbone.img_size == (cfg.backbone.img_size, ) * 2
+    assert len(model.backbone.blocks) == cfg.backbone.arch.num_layers
+    assert model.backbone.rel_pos_bias is None
+    assert all(block.attn.rel_pos_bias is not None for block in model.backbone.blocks)
+    assert cfg.model.backbone.init_cfg.weights == 'teacher'
+
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    lr = cfg.optim_wrapper.optimizer.lr
+    decay = cfg.optim_wrapper.paramwise_cfg.layer_decay_rate
+    rates = {id(param): group['lr'] for group in wrapper.param_groups for param in group['params']}
+    assert {rates[id(param)] for part in (model.neck, model.rpn_head, model.roi_head)
+            for param in part.parameters()} == {lr}
+    # the patch embedding stands below all blocks
+    assert math.isclose(rates[id(model.backbone.patch_embed.proj.weight)],
+                        lr * decay**(cfg.backbone.arch.num_layers + 1), rel_tol=1e-9)
+
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        for transform in loader.dataset.pipeline:
+            TRANSFORMS.build(transform)
+    for hook in cfg.custom_hooks:
+        HOOKS.build(hook)
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_strides_are_those_of_the_pyramid(path: Path) -> None:
+    cfg = Config.fromfile(path)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+        side = 16 * max(stride for stride, _ in model.rpn_head.prior_generator.strides)
+        grid = (side // model.backbone.patch_size, ) * 2
+        levels = model.neck((torch.zeros(1, model.backbone.embed_dims, *grid), ))
+    strides = [(side // level.shape[-2], side // level.shape[-1]) for level in levels]
+    assert strides == model.rpn_head.prior_generator.strides
+    roi_head = model.roi_head
+    for extractor in (roi_head.bbox_roi_extractor, roi_head.mask_roi_extractor):
+        regions = [stride for stride, _ in strides][:4]
+        assert extractor.featmap_strides == regions
+        # the finest level takes regions of up to 28 of its pixels, as in FPN (112 at stride 4)
+        assert extractor.finest_scale == 14 * regions[0]
+
+
+@pytest.mark.parametrize('stem, lr, layer_decay, drop_path, epochs', [
+    ('vit-s_mask-rcnn_8xb8-25e_coco-1024px', 8e-5, 1., 0.1, 25),
+    ('vit-b_mask-rcnn_8xb8-25e_coco-1024px', 8e-5, 1., 0.1, 25),
+    ('vit-l_mask-rcnn_8xb8-25e_coco-1024px', 8e-5, 1., 0.2, 25),
+    ('vit-s_mask-rcnn_8xb8-100e_coco-1024px', 1e-4, 0.7, 0.1, 100),
+    ('vit-b_mask-rcnn_8xb8-100e_coco-1024px', 1e-4, 0.7, 0.1, 100),
+    ('vit-l_mask-rcnn_8xb8-100e_coco-1024px', 1e-4, 0.8, 0.4, 100),
+])
+def test_recipes(stem: str, lr: float, layer_decay: float, drop_path: float, epochs: int) -> None:
+    cfg = load(stem)
+    assert cfg.optim_wrapper.optimizer.lr == lr
+    assert cfg.optim_wrapper.optimizer.weight_decay == 0.1
+    assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == layer_decay
+    assert cfg.model.backbone.drop_path_rate == drop_path
+    assert cfg.train_cfg.max_epochs == epochs
+    assert 8 * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 64
+    depth = cfg.backbone.arch.num_layers
+    expected = {12: {2, 5, 8, 11}, 24: {5, 11, 17, 23}}[depth]
+    assert set(range(depth)) - set(cfg.model.backbone.window_blocks) == expected
+    if epochs == 100:
+        warmup, steps = cfg.param_scheduler
+        assert warmup.end == 250 and steps.milestones == [89, 96]
+    else:
+        assert cfg.param_scheduler.warmup == 0.25 and cfg.param_scheduler.eta_min == 0
+
+
+@pytest.mark.parametrize('stem', COCO)
+def test_windows_follow_the_depth(stem: str, shallow: Path) -> None:
+    cfg = load(stem, shallow)
+    cfg.model.backbone.window_size = 4
+    with torch.device('meta'):
+        backbone = MODELS.build(cfg.model.backbone)
+    # of four blocks each is the last of its quarter
+    assert len(backbone.blocks) == DEPTH and not backbone.window_blocks
+
+    base = shallow / '_base_' / 'backbones' / f'{stem[:5]}.py'
+    text = base.read_text()
+    base.write_text(text.replace(f'num_layers={DEPTH}', 'num_layers=8'))
+    try:
+        assert list(load(stem, shallow).model.backbone.window_blocks) == [0, 2, 4, 6]
+    finally:
+        base.write_text(text)
+
+
+@pytest.mark.parametrize('stem, depth', [
+    ('vit-s_mask-rcnn_8xb8-25e_coco-1024px', 12),
+    ('vit-b_mask-rcnn_8xb8-25e_coco-1024px', 2),
+    ('vit-l_mask-rcnn_8xb8-100e_coco-1024px', 2),
+])
+def test_a_step_of_training_and_one_of_testing(stem: str, depth: int) -> None:
+    cfg = load(stem)
+    cfg.merge_from_dict({
+        # little to compute: few regions of a small image
+        'model.data_preprocessor.pad_size_divisor': 32,
+        'model.train_cfg.rpn_proposal.max_per_img': 20,
+        'model.train_cfg.rcnn.sampler.num': 8,
+        'model.test_cfg.rpn.max_per_img': 20,
+        'model.test_cfg.rcnn.score_thr': 0.,
+        'model.test_cfg.rcnn.max_per_img': 10,
+        'model.backbone.arch.num_layers': depth,
+        'model.backbone.window_blocks': list(range(0, depth, 2)),
+        'model.backbone.window_size': 4,
+        'model.backbone.with_cp': 'vit-l' in stem,
+        # a dropped block has no gradients
+        'model.backbone.drop_path_rate': 0.,
+    })
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    inputs = demo_mm_inputs(2, [(3, 64, 96), (3, 60, 80)], num_classes=80, with_mask=True)
+
+    model.train()
+    losses = model(**model.data_preprocessor(inputs, training=True), mode='loss')
+    assert set(losses) == {
+        'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'acc', 'loss_bbox', 'loss_mask'}
+    total, values = model.parse_losses(losses)
+    assert all(value.isfinite() for value in values.values())
+    total.backward()
+    silent = [
+        name for name, param in model.named_parameters()
+        if param.grad is None or not param.grad.isfinite().all() or not param.grad.any()
+    ]
+    assert silent == []
+
+    model.eval()
+    with torch.no_grad():
+        results = model.test_step(inputs)
+    for result, (height, width) in zip(results, [(64, 96), (60, 80)], strict=True):
+        found = result.pred_instances
+        assert len(found) == 10 and found.masks.shape == (10, height, width)
+        assert found.bboxes[:, 2].max() <= width and found.bboxes[:, 3].max() <= height
+
+
+def test_large_scale_jitter_makes_squares_of_1024(scenes: Path) -> None:
+    cfg = use_scenes(load(COCO[0]), scenes)
+    cfg.train_dataloader.dataset.metainfo = dict(classes=CLASS_NAMES)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    samples = [dataset[i] for i in range(4)]
+    sizes = [sample['inputs'].shape[-2:] for sample in samples]
+    assert len(set(sizes)) > 1 and max(max(size) for size in sizes) <= 1024
+    preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    data = preprocessor(pseudo_collate(samples), training=True)
+    assert data['inputs'].shape == (4, 3, 1024, 1024)
+    for size, image, sample in zip(sizes, data['inputs'], data['data_samples'], strict=True):
+        # padding is the mean colour
+        assert not image[:, size[0]:].any() and not image[:, :, size[1]:].any()
+        assert sample.gt_instances.masks.masks.shape[1:] == (1024, 1024)
+
+    cfg.test_dataloader.dataset.metainfo = dict(classes=CLASS_NAMES)
+    sample = DATASETS.build(cfg.test_dataloader.dataset)[0]
+    assert sample['inputs'].shape == (3, 1024, 1024)
+
+
+def test_masks_of_the_scenes_load_to_the_pixel(scenes: Path) -> None:
+    cfg = use_scenes(load(SCENES), scenes)
+    cfg.train_dataloader.dataset.pipeline[3].prob = 0.
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    assert dataset.metainfo['classes'] == CLASS_NAMES and len(dataset) == 8
+    coco = METRICS.build(cfg.val_evaluator | dict(
+        ann_file=str(scenes / 'annotations' / 'instances_train2017.json')))._coco_api
+    for index in range(len(dataset)):
+        sample = dataset[index]['data_samples']
+        entries = coco.load_anns(coco.get_ann_ids(img_ids=[sample.img_id]))
+        gt = sample.gt_instances
+        assert gt.labels.tolist() == [entry['category_id'] - 1 for entry in entries]
+        assert sample.ignored_instances.bboxes.shape[0] == 0
+        for mask, entry in zip(gt.masks.masks, entries, strict=True):
+            # COCO's own decoding of the same run lengths
+            code = pycocotools.mask.frPyObjects(entry['segmentation'], *mask.shape)
+            assert (mask == pycocotools.mask.decode(code)).all() and mask.sum() == entry['area']
+
+
+def test_anchors_fit_the_objects() -> None:
+    """Sides of the objects (square roots of areas, measured) are within half an octave of one."""
+    for stem, smallest, largest in [(SCENES, 9, 27), (PEDESTRIANS, 18, 80)]:
+        with torch.device('meta'):
+            generator = MODELS.build(load(stem).model).rpn_head.prior_generator
+        sides = sorted({
+            round(stride * float(scale), 3)
+            for (stride, _), scale in zip(
+                generator.strides * len(generator.scales),
+                generator.scales.repeat_interleave(len(generator.strides)), strict=True)})
+        assert sides[0] <= 2**0.5 * smallest and sides[-1] >= largest / 2**0.5
+        assert all(b <= 2.01 * a for a, b in zip(sides, sides[1:], strict=False))
+
+
+def test_trains_and_evaluates_on_scenes(scenes: Path, tmp_path: Path) -> None:
+    cfg = use_scenes(load(SCENES), scenes)
+    cfg.merge_from_dict({
+        'train_cfg.max_iters': 2,
+        'train_cfg.val_interval': 2,
+        'param_scheduler.warmup': 1,
+        # after two steps no score is high enough, and without detections there is no AP
+        'model.test_cfg.rcnn.score_thr': 0.,
+        'work_dir': str(tmp_path),
+        'experiment_name': 'detection_on_scenes',
+    })
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    for kind in ('bbox', 'segm'):
+        average_precision = runner.message_hub.get_scalar(f'val/coco/{kind}_mAP').current()
+        assert 0. <= average_precision <= 1.
+    assert (tmp_path / 'iter_2.pth').is_file()
