@@ -84,11 +84,11 @@ def replace_data_root(cfg: Config, folder: str) -> None:
                          'data sets with --cfg-options')
     if not Path(folder).expanduser().is_dir():
         raise InputError(f'no such folder: {folder}')
-    new = f'{Path(folder).expanduser()}/'
+    old, new = old.rstrip('/'), Path(folder).expanduser()
 
     def replaced(value: object) -> object:
-        if isinstance(value, str) and f'{value}/'.startswith(f'{old.rstrip("/")}/'):
-            return new + value[len(old):]
+        if isinstance(value, str) and f'{value}/'.startswith(f'{old}/'):
+            return f'{new}/{value[len(old):].lstrip("/")}'
         if isinstance(value, dict):
             return {key: replaced(item) for key, item in value.items()}
         if isinstance(value, list | tuple):

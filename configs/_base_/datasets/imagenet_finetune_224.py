@@ -1,4 +1,5 @@
 # ImageNet with labels, augmented as BEiT fine-tunes (timm's rand-m9-mstd0.5-inc1).
+data_root = 'data/imagenet/'
 img_size = 224
 # ImageNet mean and standard deviation as the images are here: BGR, grey levels
 bgr_mean = (103.53, 116.28, 123.675)
@@ -49,7 +50,7 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
-        type='ImageNet', data_root='data/imagenet/', split='train', pipeline=train_pipeline))
+        type='ImageNet', data_root=data_root, split='train', pipeline=train_pipeline))
 
 val_dataloader = dict(
     batch_size=128,
@@ -60,7 +61,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
-        type='ImageNet', data_root='data/imagenet/', split='val', pipeline=test_pipeline))
+        type='ImageNet', data_root=data_root, split='val', pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='Accuracy', topk=(1, 5))
