@@ -19,12 +19,13 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from conmim_mm.datasets.scenes import ADE_CLASS_NAMES, SceneSettings, make_scenes
+from conmim_mm.models.rel_pos_resize import resize_table
 
 from ..conftest import CONFIGS
 
 FOLDER = CONFIGS / 'segmentation'
 STEMS = sorted(path.stem for path in FOLDER.glob('*.py'))
-SCENES = 'vit-tiny_upernet_1xb8_scenes-64px'
+SCENES = 'vit-tiny_upernet_1xb8_scenes-128px'
 CAMVID = 'vit-tiny_upernet_1xb8_camvid-160px'
 
 
@@ -182,12 +183,12 @@ def test_padding_does_not_shift_predictions(tmp_path, mode: str) -> None:
     data = batch([(75, 121)], 11)
     sample, = model.test_step(data)
     mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
-    # by hand: BGR to RGB, normalised, then padded to a multiple of the coarsest stride, 16
+    # by hand: BGR to RGB, normalised, then padded to a multiple of the coarsest stride, 32
     image = (data['inputs'][0].flip(0).float() - mean) / std
-    image = torch.nn.functional.pad(image, (0, 128 - 121, 0, 80 - 75))[None]
+    image = torch.nn.functional.pad(image, (0, 128 - 121, 0, 96 - 75))[None]
     with torch.no_grad():
-        expected = model.inference(image, [dict(ori_shape=(80, 128), img_shape=(80, 128),
-                                                pad_shape=(80, 128))])[0, :, :75, :121]
+        expected = model.inference(image, [dict(ori_shape=(96, 128), img_shape=(96, 128),
+                                                pad_shape=(96, 128))])[0, :, :75, :121]
     torch.testing.assert_close(sample.seg_logits.data, expected)
 
 
@@ -233,7 +234,7 @@ def test_multi_scale_and_flip(scenes: Path) -> None:
         dict(cfg.test_dataloader.dataset, data_root=str(scenes), pipeline=cfg.tta_pipeline))
     data = pseudo_collate([dataset[0]])
     shapes = [tuple(image[0].shape[1:]) for image in data['inputs']]
-    assert shapes == [(64, 64)] * 2 + [(96, 96)] * 2
+    assert shapes == [(128, 128)] * 2 + [(192, 192)] * 2
     sample, = model.test_step(data)
     assert sample.pred_sem_seg.shape == (64, 64)
 
@@ -268,9 +269,10 @@ def test_trains_and_validates_from_a_checkpoint(scenes: Path, tmp_path) -> None:
     cfg.merge_from_dict({'train_cfg.max_iters': 2, 'param_scheduler.warmup': 1})
     runner = Runner.from_cfg(cfg)
     runner.model.init_weights()
+    # pre-trained at 64 pixels, used at 128
+    expected = resize_table(state[teacher_table], (8, 8), (16, 16))
     for block in runner.model.backbone.blocks:
-        assert torch.equal(block.attn.rel_pos_bias.relative_position_bias_table,
-                           state[teacher_table])
+        assert torch.equal(block.attn.rel_pos_bias.relative_position_bias_table, expected)
 
     runner.train()
     assert runner.iter == 2

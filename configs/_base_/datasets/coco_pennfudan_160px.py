@@ -1,5 +1,5 @@
 # Penn-Fudan pedestrians in COCO's format: annotations/{train,val}.json, images in {train,val}/.
-_base_ = 'coco_scenes_64px.py'
+_base_ = 'coco_scenes_128px.py'
 
 data_root = 'data/pennfudan_coco/'
 image_size = (160, 160)

@@ -2,7 +2,7 @@
 from importlib import import_module
 
 data_root = 'data/scenes/coco/'
-image_size = (64, 64)
+image_size = (128, 128)
 metainfo = dict(
     # not imported outright, as MMEngine takes that for a config of its other syntax
     classes=import_module('conmim_mm.datasets.scenes').CLASS_NAMES,

@@ -2,7 +2,7 @@
 from importlib import import_module
 
 data_root = 'data/scenes/ade/'
-crop_size = (64, 64)
+crop_size = (128, 128)
 scale = crop_size
 metainfo = dict(
     # not imported outright, as MMEngine takes that for a config of its other syntax

@@ -1,7 +1,7 @@
 # UperNet on generated scenes with the demo's small ViT, within minutes on two cores: our recipe.
 _base_ = [
     '../_base_/backbones/vit-tiny.py', '../_base_/models/upernet.py',
-    '../_base_/datasets/scenes_64x64.py', '../_base_/schedules/segmentation_short.py',
+    '../_base_/datasets/scenes_128x128.py', '../_base_/schedules/segmentation_short.py',
     '../_base_/segmentation_runtime.py'
 ]
 
@@ -10,7 +10,7 @@ data_root = 'data/scenes/ade/'
 # a ConMIM checkpoint, or the file that extract_backbone.py makes of it
 checkpoint = 'work_dirs/vit-tiny_1xb32_scenes-64px/iter_1400.pth'
 batch_size = 8
-max_iters = 1000
+max_iters = 600
 learning_rate = 3e-3
 
 crop_size = _base_.crop_size
@@ -18,8 +18,7 @@ num_classes = len(_base_.metainfo.classes)
 width = _base_.backbone.arch.embed_dims
 depth = _base_.backbone.arch.num_layers
 patch_size = _base_.backbone.patch_size
-# half the usual, as the images are small
-strides = (2, 4, 8, 16)
+strides = (4, 8, 16, 32)
 
 # batch norm of one process: SyncBN needs GPUs
 norm_cfg = dict(type='BN', requires_grad=True)

@@ -2,7 +2,7 @@
 # recipe is ours.
 _base_ = [
     '../_base_/backbones/vit-tiny.py', '../_base_/models/mask_rcnn_small.py',
-    '../_base_/datasets/coco_scenes_64px.py', '../_base_/schedules/detection_short.py',
+    '../_base_/datasets/coco_scenes_128px.py', '../_base_/schedules/detection_short.py',
     '../_base_/detection_runtime.py'
 ]
 
@@ -16,9 +16,10 @@ max_iters = 400
 learning_rate = 1e-3
 
 num_classes = len(_base_.metainfo.classes)
-# of the pyramid's levels: objects are 9 to 27 pixels (square root of the area)
-scales = (4, 2, 1)
-strides = [_base_.backbone.patch_size // scale for scale in scales]
+# of the pyramid's levels: at this size, twice the scenes' own, objects are 8 to 50 pixels (square
+# root of the area)
+scales = (2, 1, 0.5)
+strides = [int(_base_.backbone.patch_size / scale) for scale in scales]
 
 model = dict(
     backbone=dict(
@@ -26,7 +27,7 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint=checkpoint, weights='teacher')),
     neck=dict(
         in_channels=_base_.backbone.arch.embed_dims, scales=scales, num_outs=len(scales)),
-    # 8, 16 and 32 pixels
+    # 16, 32 and 64 pixels
     rpn_head=dict(anchor_generator=dict(strides=strides, scales=[4])),
     roi_head=dict(
         # a region of up to twice this side, in pixels, looks at the finest level
