@@ -24,6 +24,14 @@ demo: env ## pre-train, evaluate and draw, on two CPU cores; DATA=folder of imag
 	@$(PY) tools/demo.py $${DEMO_DATA:+--data "$$DEMO_DATA"} $${DEMO_SEED:+--seed "$$DEMO_SEED"} \
 	  $${DEMO_OUT:+--out "$$DEMO_OUT"}
 
+.PHONY: demo-transfer
+demo-transfer: export DEMO_SEED = $(SEED)
+demo-transfer: export DEMO_OUT = $(OUT)
+demo-transfer: env-full ## the demo, then three tasks from its weights and from random ones; SEED=n, OUT=folder
+	@out="$${DEMO_OUT:-work_dirs/demo}"; seed="$${DEMO_SEED:-0}"; \
+	  $(PY) tools/demo.py --seed "$$seed" --out "$$out" && \
+	  $(PY) tools/demo_transfer.py --seed "$$seed" --demo "$$out" --out "$$out-transfer"
+
 .PHONY: test
 test: env-full lint ## lint and the whole test suite; the first time compiles mmcv's ops (10 minutes); PYTEST_ARGS=...
 	@$(PY) -m pytest --durations=15 $(PYTEST_ARGS)

@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/backbones/vit-s.py', '../_base_/models/classifier.py',
     '../_base_/datasets/imagenet_finetune_224.py', '../_base_/schedules/classification_adamw.py',
-    '../_base_/default_runtime.py'
+    '../_base_/classification_runtime.py'
 ]
 
 model = dict(

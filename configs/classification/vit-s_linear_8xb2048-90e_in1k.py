@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/backbones/vit-s.py', '../_base_/models/linear_probe.py',
     '../_base_/datasets/imagenet_linear_224.py', '../_base_/schedules/classification_lars.py',
-    '../_base_/default_runtime.py'
+    '../_base_/classification_runtime.py'
 ]
 
 embed_dims = _base_.backbone.arch.embed_dims

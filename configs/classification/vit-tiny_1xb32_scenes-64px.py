@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/backbones/vit-tiny.py', '../_base_/models/classifier.py',
     '../_base_/datasets/imagenet_linear_224.py', '../_base_/schedules/classification_adamw.py',
-    '../_base_/default_runtime.py'
+    '../_base_/classification_runtime.py'
 ]
 
 # What is edited most often. On the command line --data-root DIR sets the first; of the others name

@@ -1,0 +1,100 @@
+import os
+import pickle
+import subprocess
+import sys
+
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from conmim_mm.datasets.scenes import SceneSettings, make_scenes
+
+from ..conftest import CONFIGS, TOOLS, load_tool
+
+CONFIG = CONFIGS / 'classification' / 'vit-tiny_1xb32_scenes-64px.py'
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A classifier after one step: its config, checkpoint and data."""
+    folder = tmp_path_factory.mktemp('trained')
+    make_scenes(folder / 'scenes', SceneSettings(images=20, size=64, val=10))
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict({
+        'model.backbone.init_cfg': None, 'experiment_name': 'test_tool', 'work_dir': str(folder),
+        'train_cfg.max_iters': 1, 'train_cfg.val_interval': 9, 'param_scheduler.warmup': 0,
+        'default_hooks.checkpoint.interval': 1, 'train_dataloader.batch_size': 4,
+        'train_dataloader.dataset.images_per_class': 1})
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        cfg[name].update(num_workers=0, persistent_workers=False, pin_memory=False)
+        cfg[name].dataset.data_root = str(folder / 'scenes' / 'imagenet')
+    Runner.from_cfg(cfg).train()
+    return folder
+
+
+@pytest.fixture
+def test_tool(monkeypatch, trained, tmp_path):
+    """Calls tools/test.py in this process."""
+    tool = load_tool('test.py')
+
+    def call(*args: object, config: object = CONFIG, checkpoint: object = 'iter_1.pth') -> None:
+        monkeypatch.setattr(sys, 'argv', [
+            'test.py', str(config), str(trained / checkpoint), '--work-dir', str(tmp_path / 'work'),
+            '--data-root', str(trained / 'scenes' / 'imagenet'), *map(str, args),
+            '--cfg-options', 'test_dataloader.num_workers=0',
+            f'experiment_name=test_tool_{tmp_path.name}'])
+        tool.run_tool(tool.main)
+
+    return call
+
+
+def test_metrics_predictions_and_pictures(test_tool, tmp_path) -> None:
+    test_tool('--out', tmp_path / 'predictions.pkl', '--show-dir', tmp_path / 'pictures')
+    predictions = pickle.loads((tmp_path / 'predictions.pkl').read_bytes())
+    assert len(predictions) == 10
+    right = sum(int(one['pred_label']) == int(one['gt_label']) for one in predictions)
+    log, = (tmp_path / 'work').glob('*/*.log')
+    assert f'accuracy/top1: {right * 10:.4f}' in log.read_text()
+    assert list((tmp_path / 'pictures').rglob('*.png'))
+
+
+@pytest.mark.parametrize('arguments, keywords, words', [
+    ((), dict(checkpoint='missing.pth'), 'no such checkpoint'),
+    ((), dict(config='missing.py'), 'no such config'),
+    ((), dict(config=CONFIGS / 'conmim' / 'vit-s_8xb256.py'), 'tools/benchmarks/knn.py'),
+    (('--tta', ), {}, 'has no tta_model and tta_pipeline'),
+    (('--out', 'predictions.json'), {}, '--out writes a pickle'),
+])
+def test_wrong_arguments_get_one_line(test_tool, capsys, arguments, keywords, words) -> None:
+    with pytest.raises(SystemExit) as stop:
+        test_tool(*arguments, **keywords)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert words in error and '\n' not in error
+
+
+def test_a_checkpoint_of_another_model_is_refused(test_tool, tmp_path, capsys) -> None:
+    deeper = tmp_path / 'deeper.py'
+    deeper.write_text(
+        f'_base_ = {str(CONFIG)!r}\nmodel = dict(backbone=dict(arch=dict(num_layers=5)))\n')
+    with pytest.raises(SystemExit):
+        test_tool(config=deeper)
+    error = capsys.readouterr().err.strip()
+    assert 'does not fit the model: 16 missing: backbone.blocks.4.' in error and '\n' not in error
+
+
+@pytest.mark.parametrize('args', [['config.py'], ['config.py', 'checkpoint.pth'],
+                                  ['config.py', 'checkpoint.pth', 'two']])
+def test_dist_test_wants_three_arguments(args: list[str]) -> None:
+    result = subprocess.run([TOOLS / 'dist_test.sh', *args], capture_output=True, text=True)
+    assert result.returncode == 2 and 'CONFIG CHECKPOINT GPUS' in result.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_count_every_image_once(trained, tmp_path) -> None:
+    result = subprocess.run(
+        [TOOLS / 'dist_test.sh', CONFIG, trained / 'iter_1.pth', '2', '--work-dir', tmp_path,
+         '--data-root', trained / 'scenes' / 'imagenet', '--out', tmp_path / 'predictions.pkl'],
+        capture_output=True, text=True, timeout=300, env=os.environ | dict(PYTHON=sys.executable))
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert len(pickle.loads((tmp_path / 'predictions.pkl').read_bytes())) == 10
