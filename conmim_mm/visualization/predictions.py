@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from mmengine.registry import DefaultScope
 from PIL import Image
 
 from ..datasets.scenes import CLASS_NAMES
@@ -36,7 +37,9 @@ def draw_predictions(trainings: Sequence[Training], target: Path) -> None:
     paths, truths = _TRUTHS[task](trainings[0].scenes / trainings[0].task.layout)
     rows = [('truth', truths)]
     for training in trainings:
-        rows.append((f'from {INITS[training.init]}', _PREDICTORS[task](training, paths)))
+        # The inferencers look their parts up in the scope of whichever toolbox was used last.
+        with DefaultScope.overwrite_default_scope(_SCOPES[task]):
+            rows.append((f'from {INITS[training.init]}', _PREDICTORS[task](training, paths)))
     figure = Figure(figsize=(1.4 * len(paths) + 0.4, 1.5 * len(rows) + 0.7), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(rows), len(paths))
@@ -139,6 +142,7 @@ def _predict_instances(training: Training, paths: list[Path]) -> list[Annotation
     return [dict(boxes=one.bboxes, masks=one.masks, labels=one.labels) for one in found]
 
 
+_SCOPES = dict(classification='mmpretrain', segmentation='mmseg', detection='mmdet')
 _TRUTHS: dict[str, Callable] = dict(
     classification=_class_truths, segmentation=_map_truths, detection=_instance_truths)
 _PREDICTORS: dict[str, Callable] = dict(

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 from PIL import Image
 
@@ -32,7 +33,8 @@ def demo_folder(tmp_path):
     demo = tmp_path / 'demo'
     make_scenes(demo / 'scenes-v1', SceneSettings(images=40, size=64, val=20))
     cfg = Config.fromfile(CONFIGS / 'conmim' / 'vit-tiny_1xb32_scenes-64px.py')
-    model = MODELS.build(cfg.model)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(cfg.model)
     model.init_weights()
     (demo / 'pretrain').mkdir()
     torch.save(dict(state_dict=model.state_dict()), demo / 'pretrain' / 'iter_9.pth')
