@@ -3,11 +3,16 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmpretrain import FeatureExtractor, get_model
+from PIL import Image
 
 from conmim_mm.datasets.scenes import SceneSettings, make_scenes
+from conmim_mm.errors import InputError
 
 from ..conftest import CONFIGS, TOOLS, load_tool
 
@@ -98,3 +103,27 @@ def test_two_processes_count_every_image_once(trained, tmp_path) -> None:
         capture_output=True, text=True, timeout=300, env=os.environ | dict(PYTHON=sys.executable))
     assert result.returncode == 0, result.stderr[-2000:]
     assert len(pickle.loads((tmp_path / 'predictions.pkl').read_bytes())) == 10
+
+
+def test_mmpretrains_own_entry_points(trained) -> None:
+    checkpoint = str(trained / 'iter_1.pth')
+    model = get_model(str(CONFIG), pretrained=checkpoint)
+    saved = torch.load(checkpoint, weights_only=False)['state_dict']
+    assert all(value.equal(saved[key]) for key, value in model.state_dict().items())
+
+    image = sorted((trained / 'scenes' / 'imagenet' / 'val').rglob('*.*'))[0]
+    feature, = FeatureExtractor(str(CONFIG), pretrained=checkpoint)(str(image))[0]
+    pixels = torch.tensor(np.asarray(Image.open(image).convert('RGB'))).permute(2, 0, 1)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (
+        (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
+    with torch.no_grad():
+        expected, = model.eval().backbone(((pixels - mean) / std)[None])
+    torch.testing.assert_close(feature, expected[0], rtol=1e-3, atol=1e-3)
+
+
+def test_mmpretrains_loader_refuses_half_a_backbone(trained, tmp_path) -> None:
+    deeper = Config.fromfile(CONFIG)
+    deeper.model.backbone.arch.num_layers = 5
+    deeper.model.backbone.init_cfg = None
+    with pytest.raises(InputError, match='does not fit the backbone: 16 missing'):
+        get_model(deeper, pretrained=str(trained / 'iter_1.pth'))
