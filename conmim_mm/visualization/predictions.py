@@ -46,7 +46,7 @@ def draw_predictions(trainings: Sequence[Training], target: Path) -> None:
     for row, (name, annotations) in enumerate(rows):
         for axis, path, annotation in zip(axes[row], paths, annotations, strict=True):
             _draw(axis, np.asarray(Image.open(path).convert('RGB')), annotation)
-        axes[row, 0].set_ylabel(name)
+        axes[row, 0].set_ylabel(name, fontsize=9)
     if task != 'classification':
         handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS]
         figure.legend(handles, CLASS_NAMES, ncols=len(CLASS_NAMES), fontsize=7, frameon=False,

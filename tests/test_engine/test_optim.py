@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 from conmim_mm.errors import InputError
@@ -158,7 +159,8 @@ def task_models() -> dict:
 @pytest.mark.parametrize('toolbox', ['mmpretrain', 'mmseg', 'mmdet'])
 def test_layer_decay_is_the_closed_form(toolbox: str) -> None:
     configs, registry = task_models()
-    model = registry.build(configs[toolbox])
+    with DefaultScope.overwrite_default_scope(toolbox):
+        model = registry.build(configs[toolbox])
     wrapper = build_decaying(model, DECAY)
     setting = {id(param): (group['lr'], group['weight_decay'])
                for group in wrapper.optimizer.param_groups for param in group['params']}
