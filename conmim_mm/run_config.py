@@ -1,6 +1,7 @@
 """From a config file and a command line to the config of a run; what train.py and test.py share."""
 
 import argparse
+import os
 import zipfile
 from pathlib import Path
 
@@ -10,10 +11,8 @@ from mmengine.config import Config, DictAction
 from .errors import InputError
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that every run has."""
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: '
-                        'work_dirs/<config name>')
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that change a config."""
     parser.add_argument('--data-root', metavar='DIR',
                         help="where the data lies, in place of the config's data_root")
     parser.add_argument(
@@ -23,15 +22,25 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='override settings of the config, such as '
         'train_dataloader.dataset.data_root=/my/photos')
+
+
+def parse_run_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Adds the options that every run has, and parses."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: '
+                        'work_dirs/<config name>')
+    add_config_arguments(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
         help='how the processes were started')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
 
 
-def read_config(path: str, options: dict | None = None) -> Config:
-    """A config file with overriding settings applied.
+def read_config(path: str, options: dict | None = None, data_root: str | None = None) -> Config:
+    """A config file with the options of :func:`add_config_arguments` applied.
 
     Raises:
         InputError: No such config, one that cannot be read, or an option that does not fit it.
@@ -46,18 +55,18 @@ def read_config(path: str, options: dict | None = None) -> Config:
         cfg.merge_from_dict(options or {})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f'--cfg-options do not fit {path}: {error}') from error
+    if data_root:
+        replace_data_root(cfg, data_root)
     return cfg
 
 
 def run_config(args: argparse.Namespace) -> Config:
-    """The config of a run with the options of :func:`add_run_arguments`, fit to this machine.
+    """The config of a run with the options of :func:`parse_run_arguments`, fit to this machine.
 
     Raises:
         InputError: As for :func:`read_config`.
     """
-    cfg = read_config(args.config, args.cfg_options)
-    if args.data_root:
-        replace_data_root(cfg, args.data_root)
+    cfg = read_config(args.config, args.cfg_options, args.data_root)
     cfg.launcher = args.launcher
     cfg.work_dir = (
         args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}')

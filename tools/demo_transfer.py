@@ -19,7 +19,7 @@ from tqdm import tqdm
 from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
 from conmim_mm.output_folder import prepare_output, save_results
-from conmim_mm.transfer import INITS, TASKS, Task, Training, format_table
+from conmim_mm.transfer import INITS, TASKS, Task, Training, format_table, last_checkpoint
 
 ROOT = Path(__file__).parents[1]
 POLL_SECONDS = 0.5
@@ -31,10 +31,10 @@ def find_checkpoint(demo: Path) -> Path:
     Raises:
         InputError: There is none.
     """
-    pointer = demo / 'pretrain' / 'last_checkpoint'
-    if not pointer.is_file() or not (demo / 'results.json').is_file():
+    checkpoint = last_checkpoint(demo / 'pretrain')
+    if checkpoint is None or not (demo / 'results.json').is_file():
         raise InputError(f'no finished demo in {demo}; run `make demo` first')
-    return demo / 'pretrain' / Path(pointer.read_text().strip()).name
+    return checkpoint
 
 
 def find_scenes(demo: Path) -> Path:

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from conmim_mm.cli import run_tool
 from conmim_mm.engine.cpu_launch import processes_without_gpu
 from conmim_mm.errors import InputError
-from conmim_mm.run_config import add_run_arguments, check_checkpoint, run_config
+from conmim_mm.run_config import check_checkpoint, parse_run_arguments, run_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,10 +20,7 @@ def parse_args() -> argparse.Namespace:
                         help="test-time augmentation, by the config's tta_model and tta_pipeline")
     parser.add_argument('--out', metavar='FILE.pkl', help='save all predictions')
     parser.add_argument('--show-dir', metavar='DIR', help='save pictures of the predictions')
-    add_run_arguments(parser)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return parse_run_arguments(parser)
 
 
 def load_config(args: argparse.Namespace) -> Config:

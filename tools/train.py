@@ -1,7 +1,6 @@
 """Trains a model from a config: ConMIM itself, or a task that starts from it."""
 
 import argparse
-import os
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -9,7 +8,7 @@ from mmengine.runner import Runner
 from conmim_mm.cli import run_tool
 from conmim_mm.engine.cpu_launch import processes_without_gpu
 from conmim_mm.errors import InputError
-from conmim_mm.run_config import add_run_arguments, check_checkpoint, run_config
+from conmim_mm.run_config import check_checkpoint, parse_run_arguments, run_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,10 +25,7 @@ def parse_args() -> argparse.Namespace:
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate by total batch / auto_scale_lr.base_batch_size')
-    add_run_arguments(parser)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return parse_run_arguments(parser)
 
 
 def load_config(args: argparse.Namespace) -> Config:

@@ -1,7 +1,7 @@
 """Reads checkpoints without running code in them, and takes a backbone's weights out of them."""
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,10 @@ def backbone_state(checkpoint: dict[str, Any], weights: str = 'teacher') -> dict
     """
     if weights not in WHOSE_WEIGHTS:
         raise InputError(f'weights must be one of {WHOSE_WEIGHTS}, but is {weights!r}')
-    state = checkpoint.get('state_dict', checkpoint)
-    state = {key.removeprefix('module.'): value for key, value in state.items()
-             if isinstance(value, torch.Tensor)}
+    state = model_state(checkpoint)
     of_teacher = weights == 'teacher' and is_pretraining_checkpoint(checkpoint)
     prefix = TEACHER_BACKBONE if of_teacher else BACKBONE
-    found = {key.removeprefix(prefix): value for key, value in state.items()
-             if key.startswith(prefix)}
+    found = weights_below(state, prefix)
     if found:
         return found
     if of_teacher:
@@ -75,8 +72,20 @@ def backbone_state(checkpoint: dict[str, Any], weights: str = 'teacher') -> dict
 
 def is_pretraining_checkpoint(checkpoint: dict[str, Any]) -> bool:
     """Whether it holds ConMIM's projector, as a whole pre-training checkpoint does."""
+    return any(key.startswith('neck.layers.') for key in model_state(checkpoint))
+
+
+def model_state(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The model's weights in a checkpoint, under the names that it has outside of any wrapper."""
     state = checkpoint.get('state_dict', checkpoint)
-    return any(key.removeprefix('module.').startswith('neck.layers.') for key in state)
+    return {key.removeprefix('module.'): value for key, value in state.items()
+            if isinstance(value, torch.Tensor)}
+
+
+def weights_below(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Those weights whose names start with ``prefix``, under the rest of their names."""
+    return {key.removeprefix(prefix): value for key, value in state.items()
+            if key.startswith(prefix)}
 
 
 def _attribute_of_history(owner: object, name: str) -> object:

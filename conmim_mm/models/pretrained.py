@@ -9,7 +9,7 @@ import torch
 from mmengine.logging import print_log
 
 from ..errors import InputError
-from .checkpoints import backbone_state, load_checkpoint_file
+from .checkpoints import backbone_state, load_checkpoint_file, weights_below
 from .rel_pos_resize import infer_square_grid, resize_table
 from .state_dict_check import describe_differences
 from .vit_embedding import infer_embedded_grid, resize_pos_embed
@@ -117,9 +117,7 @@ def refuse_partial_weights(vit: ConMIMViT, state_dict: dict, prefix: str, *_: ob
     Raises:
         InputError: Weights are missing, unexpected or of another shape.
     """
-    given = {key.removeprefix(prefix): value for key, value in state_dict.items()
-             if key.startswith(prefix)}
-    differences = describe_differences(vit.state_dict(), given)
+    differences = describe_differences(vit.state_dict(), weights_below(state_dict, prefix))
     if differences:
         raise InputError(f'the checkpoint does not fit the backbone: {differences}. To start a '
                          'task from pre-training, set model.backbone.init_cfg.checkpoint')

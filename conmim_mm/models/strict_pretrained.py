@@ -4,7 +4,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
 from ..errors import InputError
-from .checkpoints import load_checkpoint_file
+from .checkpoints import load_checkpoint_file, model_state, weights_below
 from .state_dict_check import describe_differences
 
 
@@ -30,10 +30,7 @@ class StrictPretrained:
             InputError: No such checkpoint, or weights that are missing, unexpected or of another
                 shape.
         """
-        checkpoint = load_checkpoint_file(self.checkpoint)
-        state = checkpoint.get('state_dict', checkpoint)
-        given = {key.removeprefix(self.prefix): value for key, value in state.items()
-                 if key.startswith(self.prefix)}
+        given = weights_below(model_state(load_checkpoint_file(self.checkpoint)), self.prefix)
         differences = describe_differences(module.state_dict(), given)
         if differences:
             raise InputError(f'{self.checkpoint} does not fit the {type(module).__name__} '

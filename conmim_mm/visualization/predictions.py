@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from ..datasets.scenes import CLASS_NAMES
-from ..transfer import INITS, Training
+from ..transfer import INITS, Training, last_checkpoint
 
 NUM_IMAGES = 8
 MIN_SCORE = 0.3
@@ -110,8 +110,8 @@ def _instance_truths(root: Path) -> tuple[list[Path], list[Annotation]]:
 
 
 def _files(training: Training) -> tuple[str, str]:
-    checkpoint = Path((training.work_dir / 'last_checkpoint').read_text().strip())
-    return str(training.work_dir / training.config.name), str(training.work_dir / checkpoint.name)
+    return (str(training.work_dir / training.config.name),
+            str(last_checkpoint(training.work_dir)))
 
 
 def _predict_classes(training: Training, paths: list[Path]) -> list[Annotation]:

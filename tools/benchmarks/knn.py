@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
@@ -21,7 +21,7 @@ from conmim_mm.errors import InputError
 from conmim_mm.evaluation import Accuracy, extract_features, knn_predict
 from conmim_mm.models.checkpoints import WHOSE_WEIGHTS, backbone_state, load_checkpoint_file
 from conmim_mm.models.pretrained import BLOCK_TABLE, SHARED_TABLE
-from conmim_mm.run_config import read_config, replace_data_root
+from conmim_mm.run_config import add_config_arguments, read_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,15 +39,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--temperature', type=float, default=0.07, help='of their votes (default: 0.07)')
     parser.add_argument('--json', type=Path, metavar='OUT', help='write the result to this file')
-    parser.add_argument('--data-root', metavar='DIR',
-                        help="where the data lies, in place of the config's data_root")
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, such as '
-        'train_dataloader.dataset.data_root=/my/photos')
+    add_config_arguments(parser)
     return parser.parse_args()
 
 
@@ -61,9 +53,7 @@ def load_config(args: argparse.Namespace) -> Config:
         raise InputError(f'--k must be at least 1, but is {args.k}')
     if args.temperature <= 0:
         raise InputError(f'--temperature must be above 0, but is {args.temperature}')
-    cfg = read_config(args.config, args.cfg_options)
-    if args.data_root:
-        replace_data_root(cfg, args.data_root)
+    cfg = read_config(args.config, args.cfg_options, args.data_root)
     if cfg.get('model', {}).get('type') != 'ImageClassifier' or 'test_dataloader' not in cfg:
         raise InputError(f'{args.config} is not a classification config; take one of '
                          'configs/classification')
