@@ -9,6 +9,7 @@ from collections.abc import Callable
 from .errors import InputError
 
 _UNKNOWN_TYPE = re.compile(r"(\S+) is not in the ([\w-]+)::([\w ]+) registry")
+_EMPTY_DATA_SET = 'need at least one array to concatenate'  # MMEngine's, packing no samples
 _UNKNOWN_ARGUMENT = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 
 USER_ERROR_STATUS = 2
@@ -24,7 +25,7 @@ def run_tool(main: Callable[[], None]) -> None:
     """
     try:
         main()
-    except (InputError, KeyError, TypeError, FileNotFoundError) as error:
+    except (InputError, KeyError, TypeError, ValueError, FileNotFoundError) as error:
         reason = explain(error)
         if reason is None:
             raise
@@ -49,8 +50,12 @@ def explain(error: Exception) -> str | None:
         name, scope, kind = match.groups()
         return f'unknown {kind} type {name.strip(chr(39))!r} in the config{_suggest(name, kind)}'
     if isinstance(error, FileNotFoundError):
-        missing = error.filename or text
+        # a data worker's reason comes at the end of its traceback
+        missing = error.filename or text.rpartition('FileNotFoundError: ')[2]
         return f'no such file or folder: {missing} (is --data-root, or data_root, right?)'
+    if isinstance(error, ValueError) and _EMPTY_DATA_SET in text:
+        return ('no sample is left in the data set: are --data-root, ann_file and data_prefix '
+                'right, and do the annotations name metainfo.classes?')
     if isinstance(error, TypeError) and (match := _UNKNOWN_ARGUMENT.search(text)):
         component, argument = match.groups()
         return f'{component} has no setting {argument!r}; remove it from the config or correct it'

@@ -3,18 +3,20 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
+from torch.utils.data import DataLoader
 
 from ..errors import InputError
 from ..models.state_dict_check import describe_differences
+from .label_checks import check_labels
 from .unwrap import unwrap_model
 
 
 @HOOKS.register_module()
 class StartChecksHook(Hook):
-    """Refuses a data set smaller than a batch and a checkpoint that does not fit the model.
+    """Refuses a data set smaller than a batch, labels and a checkpoint that do not fit the model.
 
     Raises:
-        InputError: At the start of training or when a checkpoint is loaded.
+        InputError: At the start of training or testing, or when a checkpoint is loaded.
     """
 
     priority = 'VERY_HIGH'
@@ -26,6 +28,15 @@ class StartChecksHook(Hook):
                 f'{len(loader.dataset)} images are fewer than one batch ({loader.batch_size} '
                 f'images on each of {runner.world_size} processes); lower '
                 'train_dataloader.batch_size or add images')
+        self._check_labels(runner, loader)
+        if runner.val_loop is not None:
+            self._check_labels(runner, runner.val_loop.dataloader)
+
+    def before_test(self, runner: Runner) -> None:
+        self._check_labels(runner, runner.test_dataloader)
+
+    def _check_labels(self, runner: Runner, loader: DataLoader) -> None:
+        check_labels(unwrap_model(runner.model), loader.dataset)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         check_state_dict(

@@ -271,3 +271,15 @@ def test_launchers_explain_themselves(script: str, args: list[str]) -> None:
     result = subprocess.run([TOOLS / script, *args], capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stderr.startswith('usage:') and len(result.stderr.splitlines()) == 1
+
+
+def test_reasons_of_openmmlabs_own_errors_are_cut_out() -> None:
+    from conmim_mm.cli import explain
+
+    worker = FileNotFoundError('Caught FileNotFoundError in DataLoader worker process 0.\n'
+                               'Original Traceback (most recent call last):\n  File "x.py"\n'
+                               "FileNotFoundError: [Errno 2] No such file or directory: '/a.png'")
+    assert explain(worker).startswith(
+        "no such file or folder: [Errno 2] No such file or directory: '/a.png'")
+    assert explain(ValueError('need at least one array to concatenate')).startswith('no sample')
+    assert explain(ValueError('anything else')) is None
