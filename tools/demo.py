@@ -56,14 +56,6 @@ class ProgressBar(Hook):
         self.bar.close()
 
 
-def has_fast_bfloat16() -> bool:
-    """Whether mixed precision pays on this machine."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    supported = getattr(torch.cpu, '_is_avx512_bf16_supported', None)  # not in every release
-    return supported is not None and supported()
-
-
 def build_config(args: argparse.Namespace, split: LabelledSplit | None, data: Path) -> Config:
     """The demo's recipe on the given images."""
     cfg = Config.fromfile(CONFIG)
@@ -71,9 +63,6 @@ def build_config(args: argparse.Namespace, split: LabelledSplit | None, data: Pa
     cfg.train_dataloader.dataset.pop('data_prefix')
     cfg.train_dataloader.dataset.update(dataset)
     cfg.train_dataloader.pin_memory = torch.cuda.is_available()
-    if not has_fast_bfloat16():
-        cfg.optim_wrapper.type = 'OptimWrapper'
-        cfg.optim_wrapper.pop('dtype')
     cfg.randomness.seed = args.seed
     cfg.work_dir = str(args.out / 'pretrain')
     cfg.log_level = LOG_LEVEL

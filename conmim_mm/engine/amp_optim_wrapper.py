@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import WARNING
 
 import torch
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmpretrain.registry import OPTIM_WRAPPERS
 from torch import nn
@@ -12,12 +14,20 @@ from torch import nn
 from ..errors import InputError
 
 
+def has_cpu_bfloat16() -> bool:
+    """Whether this processor computes in bfloat16 rather than emulating it."""
+    supported = getattr(torch.cpu, '_is_avx512_bf16_supported', None)  # not in every release
+    return supported is not None and supported()
+
+
 @OPTIM_WRAPPERS.register_module()
 class ConMIMAmpOptimWrapper(OptimWrapper):
     """Autocast in bfloat16 or float16, on GPU and CPU alike.
 
     MMEngine's ``AmpOptimWrapper`` refuses to be built on a CPU and scales bfloat16 losses, which
-    need no scaling. Here float16 has a gradient scaler and bfloat16 has none.
+    need no scaling. Here float16 has a gradient scaler and bfloat16 has none. A processor without
+    bfloat16 instructions emulates them, which takes many times as long as float32: there float32
+    it is, with a line in the log.
 
     Args:
         dtype: ``'bfloat16'`` or ``'float16'``.
@@ -40,6 +50,11 @@ class ConMIMAmpOptimWrapper(OptimWrapper):
                 and not torch.cuda.is_bf16_supported(including_emulation=False)):
             raise InputError(f'{torch.cuda.get_device_name()} has no bfloat16; set '
                              'optim_wrapper.dtype=float16')
+        self.autocasts = not (
+            dtype == 'bfloat16' and self.device_type == 'cpu' and not has_cpu_bfloat16())
+        if not self.autocasts:
+            print_log('this processor has no bfloat16 instructions: training in float32, which is '
+                      'many times faster than emulating them', logger='current', level=WARNING)
         # A disabled scaler passes everything through, so there is one code path for both types.
         self.loss_scaler = torch.amp.GradScaler(
             self.device_type, init_scale=loss_scale, enabled=dtype == 'float16')
@@ -47,7 +62,8 @@ class ConMIMAmpOptimWrapper(OptimWrapper):
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Autocast, and no gradient synchronisation while accumulating."""
-        with super().optim_context(model), torch.autocast(self.device_type, self.dtype):
+        with super().optim_context(model), torch.autocast(
+                self.device_type, self.dtype, enabled=self.autocasts):
             yield
 
     def backward(self, loss: torch.Tensor, **kwargs) -> None:

@@ -3,6 +3,7 @@ import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
+from conmim_mm.engine import amp_optim_wrapper
 from conmim_mm.errors import InputError
 
 from ..toy import backbone_cfg, build_model, random_inputs
@@ -75,7 +76,8 @@ def amp_wrapper(model: torch.nn.Module, **kwargs):
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
-def test_amp_step_is_close_to_float32(dtype: str) -> None:
+def test_amp_step_is_close_to_float32(dtype: str, monkeypatch) -> None:
+    monkeypatch.setattr(amp_optim_wrapper, 'has_cpu_bfloat16', lambda: True)
     inputs = random_inputs()
     updates, grad_norms = [], []
     for mixed in (False, True):
@@ -98,6 +100,16 @@ def test_amp_step_is_close_to_float32(dtype: str) -> None:
     difference = (updates[1] - updates[0]).norm() / updates[0].norm()
     assert difference < 0.1
     assert difference > 0  # it did compute in lower precision
+
+
+@pytest.mark.parametrize('has_instructions, dtype, autocasts', [
+    (True, 'bfloat16', True), (False, 'bfloat16', False), (False, 'float16', True)])
+def test_no_emulated_bfloat16(has_instructions: bool, dtype: str, autocasts: bool,
+                              monkeypatch) -> None:
+    monkeypatch.setattr(amp_optim_wrapper, 'has_cpu_bfloat16', lambda: has_instructions)
+    model = torch.nn.Linear(2, 1)
+    with amp_wrapper(model, dtype=dtype).optim_context(model):
+        assert torch.is_autocast_enabled('cpu') == autocasts
 
 
 def test_float16_skips_a_step_that_overflows_and_lowers_the_scale() -> None:
