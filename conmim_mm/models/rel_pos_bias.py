@@ -13,17 +13,41 @@ class RelativePositionBias(nn.Module):
     Args:
         grid: Height and width of the patch grid the table is for, in patches.
         num_heads: Attention heads.
+        init_slope: How much the bias starts to fall per patch of distance (:func:`sloping_table`);
+            0 as in the original implementation.
     """
 
-    def __init__(self, grid: tuple[int, int], num_heads: int) -> None:
+    def __init__(self, grid: tuple[int, int], num_heads: int, init_slope: float = 0.) -> None:
         super().__init__()
         self.grid = grid
         self.relative_position_bias_table = nn.Parameter(
-            torch.zeros(num_relations(grid), num_heads))
+            sloping_table(grid, num_heads, init_slope))
 
     def forward(self, grid: tuple[int, int]) -> torch.Tensor:
         """The table for a grid of another size, ``(num_relations(grid), heads)``."""
         return resize_table(self.relative_position_bias_table, self.grid, grid)
+
+
+def sloping_table(grid: tuple[int, int], num_heads: int, slope: float) -> torch.Tensor:
+    """A table that falls with the distance of two patches: near ones are attended to first.
+
+    Ours, after ALiBi (arXiv 2108.12409) on two axes: it tells holes apart before anything is
+    learnt, which a table of zeros does not.
+
+    Args:
+        grid: Height and width of the patch grid, in patches.
+        num_heads: Heads; their slopes fall geometrically to an eighth.
+        slope: Fall per patch of Euclidean distance in the first head.
+
+    Returns:
+        ``(num_relations(grid), num_heads)``; the class token's relations are 0.
+    """
+    dy, dx = (torch.arange(1 - side, side, dtype=torch.float32) for side in grid)
+    distances = torch.hypot(*torch.meshgrid(dy, dx, indexing='ij')).flatten()
+    slopes = slope * torch.logspace(0, -3, num_heads, base=2)
+    table = torch.zeros(num_relations(grid), num_heads)
+    table[:len(distances)] -= distances[:, None] * slopes
+    return table
 
 
 def gather_bias(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

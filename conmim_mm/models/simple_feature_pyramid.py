@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from mmpretrain.models.utils import LayerNorm2d
 from mmpretrain.registry import MODELS
@@ -55,6 +56,12 @@ class SimpleFeaturePyramid(BaseModule):
         scales: Side of each level as a multiple of the ViT's map, finest first: of 4, 2, 1, 0.5.
             With patches of P pixels the strides are P / scale.
         num_outs: Levels in all, at least one per scale.
+        input_norm_cfg: Norm of the ViT's map before anything else; None for none, as ViTDet.
+            ConMIM's loss does not see what all tokens share (the projector's batch norm takes it
+            out), so after a short pre-training that can be nearly all there is of a token, and the
+            LayerNorms here, each over one token's channels, do not take it out:
+            ``dict(type='BN', affine=False)`` does (on several GPUs ``SyncBN``), as in MAE's linear
+            probe.
         init_cfg: As in MMEngine. The default leaves PyTorch's initialisation, as ViTDet does.
 
     Raises:
@@ -66,6 +73,7 @@ class SimpleFeaturePyramid(BaseModule):
                  out_channels: int = 256,
                  scales: Sequence[float] = (4, 2, 1, 0.5),
                  num_outs: int = 5,
+                 input_norm_cfg: dict | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if in_channels % 4:
@@ -75,6 +83,9 @@ class SimpleFeaturePyramid(BaseModule):
             raise InputError(f'SimpleFeaturePyramid: num_outs={num_outs} levels are too few for '
                              f'scales={tuple(scales)}, or there are no scales')
         self.num_outs = num_outs
+        self.input_norm = (
+            nn.Identity() if input_norm_cfg is None else
+            build_norm_layer(input_norm_cfg, in_channels)[1])
         rescales = [_rescale(in_channels, scale) for scale in scales]
         self.rescale = nn.ModuleList(module for module, _ in rescales)
         self.project = nn.ModuleList(_project(width, out_channels) for _, width in rescales)
@@ -95,8 +106,9 @@ class SimpleFeaturePyramid(BaseModule):
         if len(inputs) != 1:
             raise InputError(f'SimpleFeaturePyramid takes one map, but the backbone gives '
                              f'{len(inputs)}; give it a single out_indices')
+        features = self.input_norm(inputs[0])
         levels = [
-            project(rescale(inputs[0])).float()
+            project(rescale(features)).float()
             for rescale, project in zip(self.rescale, self.project, strict=True)
         ]
         while len(levels) < self.num_outs:

@@ -41,6 +41,9 @@ class ConMIMViT(BaseModule):
             S and B, 1e-5 for L.
         use_shared_rel_pos_bias: One relative position table for all blocks (pre-training).
         use_rel_pos_bias: A relative position table in each block (fine-tuning).
+        rel_pos_init_slope: How much the tables start to fall per patch of distance
+            (:func:`~conmim_mm.models.rel_pos_bias.sloping_table`); 0 as the original. Short
+            schedules learn sooner, and more of content, with about 2.
         use_abs_pos_emb: A learnt absolute position embedding. In pre-training it is a shortcut:
             the teacher sees it too, and positions can be matched without looking at content.
         use_mask_token: Whether there is a mask token, so that :meth:`forward_tokens` takes a mask.
@@ -75,6 +78,7 @@ class ConMIMViT(BaseModule):
                  layer_scale_init_value: float | None = 0.1,
                  use_shared_rel_pos_bias: bool = True,
                  use_rel_pos_bias: bool = False,
+                 rel_pos_init_slope: float = 0.,
                  use_abs_pos_emb: bool = False,
                  use_mask_token: bool = False,
                  drop_path_rate: float = 0.,
@@ -116,7 +120,8 @@ class ConMIMViT(BaseModule):
             nn.Parameter(torch.zeros(1, self.num_extra_tokens + num_patches, self.embed_dims))
             if use_abs_pos_emb else None)
         self.rel_pos_bias = (
-            RelativePositionBias(self.grid, self.num_heads) if use_shared_rel_pos_bias else None)
+            RelativePositionBias(self.grid, self.num_heads, rel_pos_init_slope)
+            if use_shared_rel_pos_bias else None)
 
         self.blocks = nn.ModuleList(
             Block(
@@ -125,7 +130,8 @@ class ConMIMViT(BaseModule):
                 arch['feedforward_channels'],
                 layer_scale_init_value=layer_scale_init_value or 0.,
                 drop_path_rate=drop_path_rate * i / max(self.num_layers - 1, 1),
-                grid=self.grid if use_rel_pos_bias else None) for i in range(self.num_layers))
+                grid=self.grid if use_rel_pos_bias else None,
+                rel_pos_init_slope=rel_pos_init_slope) for i in range(self.num_layers))
 
         norm = nn.LayerNorm(self.embed_dims, eps=NORM_EPS)
         pooled = out_type == 'avg_featmap'

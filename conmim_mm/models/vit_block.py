@@ -19,17 +19,19 @@ class Attention(nn.Module):
         num_heads: Heads; must divide C.
         grid: Patch grid of a relative position bias of its own, or None if the bias comes from
             outside or there is none.
+        rel_pos_init_slope: Of that bias, as in :class:`RelativePositionBias`.
     """
 
-    def __init__(self, embed_dims: int, num_heads: int,
-                 grid: tuple[int, int] | None = None) -> None:
+    def __init__(self, embed_dims: int, num_heads: int, grid: tuple[int, int] | None = None,
+                 rel_pos_init_slope: float = 0.) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.qkv = nn.Linear(embed_dims, 3 * embed_dims, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(embed_dims))
         self.v_bias = nn.Parameter(torch.zeros(embed_dims))
         self.proj = nn.Linear(embed_dims, embed_dims)
-        self.rel_pos_bias = RelativePositionBias(grid, num_heads) if grid else None
+        self.rel_pos_bias = (
+            RelativePositionBias(grid, num_heads, rel_pos_init_slope) if grid else None)
 
     def forward(self, x: torch.Tensor, pattern: Pattern) -> torch.Tensor:
         """Attends among the tokens that the pattern brings together.
@@ -71,14 +73,15 @@ class Block(nn.Module):
         layer_scale_init_value: Start value of the learnt per-channel scales; 0 leaves them out.
         drop_path_rate: Probability of skipping a branch, per sample, in training.
         grid: Patch grid of the block's own relative position bias, or None.
+        rel_pos_init_slope: As in :class:`Attention`.
     """
 
     def __init__(self, embed_dims: int, num_heads: int, feedforward_channels: int,
                  layer_scale_init_value: float, drop_path_rate: float,
-                 grid: tuple[int, int] | None) -> None:
+                 grid: tuple[int, int] | None, rel_pos_init_slope: float = 0.) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(embed_dims, eps=NORM_EPS)
-        self.attn = Attention(embed_dims, num_heads, grid)
+        self.attn = Attention(embed_dims, num_heads, grid, rel_pos_init_slope)
         self.norm2 = nn.LayerNorm(embed_dims, eps=NORM_EPS)
         self.mlp = MLP(embed_dims, feedforward_channels)
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()

@@ -92,3 +92,19 @@ def test_square_grid_from_the_length() -> None:
     assert infer_square_grid(732) == (14, 14) and infer_square_grid(52) == (4, 4)
     assert infer_square_grid(num_relations((4, 6))) is None
     assert infer_square_grid(3) is None and infer_square_grid(4) == (1, 1)
+
+
+def test_sloping_table_falls_with_the_distance_of_patches() -> None:
+    grid = (2, 3)
+    bias = RelativePositionBias(grid, num_heads=4, init_slope=2.)
+    matrix = bias_matrix(bias(grid), grid)
+    # patch (0, 0) is token 1, patch (1, 2) token 6: sqrt(5) patches apart
+    expected = -5**0.5 * torch.tensor([2., 1., 0.5, 0.25])
+    torch.testing.assert_close(matrix[:, 1, 6], expected)
+    torch.testing.assert_close(matrix[:, 6, 1], expected)
+    assert matrix[:, 1, 1].tolist() == [0.] * 4
+    assert not matrix[:, 0].any() and not matrix[:, :, 0].any()  # the class token's
+
+
+def test_tables_start_at_zero_unless_told() -> None:
+    assert not RelativePositionBias((2, 3), num_heads=2).relative_position_bias_table.any()

@@ -100,3 +100,20 @@ def test_several_maps_are_refused() -> None:
     neck = SimpleFeaturePyramid(in_channels=8)
     with pytest.raises(InputError, match='gives 2'):
         neck((torch.randn(1, 8, 2, 2), ) * 2)
+
+
+def test_input_norm_takes_out_what_all_tokens_share() -> None:
+    neck = SimpleFeaturePyramid(
+        in_channels=4, out_channels=3, scales=(1, ), num_outs=1,
+        input_norm_cfg=dict(type='BN', affine=False))
+    image = torch.randn(2, 4, 5, 5)
+    plain = neck((image, ))[0]
+    shifted = neck((image + torch.tensor([100., -50., 3., 0.]).view(4, 1, 1), ))[0]
+    torch.testing.assert_close(shifted, plain, atol=1e-3, rtol=0)
+    assert not list(neck.input_norm.parameters())  # nothing for weight decay to shrink
+
+
+def test_no_input_norm_unless_told() -> None:
+    neck = SimpleFeaturePyramid(in_channels=4, out_channels=3, scales=(1, ), num_outs=1)
+    image = torch.randn(2, 4, 5, 5)
+    assert torch.equal(neck.input_norm(image), image)

@@ -4,6 +4,7 @@ from mmpretrain.registry import MODELS
 
 from conmim_mm.errors import InputError
 from conmim_mm.models.attention_patterns import FullAttention
+from conmim_mm.models.rel_pos_bias import sloping_table
 from conmim_mm.models.rel_pos_resize import resize_table
 from conmim_mm.models.vit import ConMIMViT
 from conmim_mm.models.vit_embedding import resize_pos_embed
@@ -133,6 +134,17 @@ def test_initialisation_is_the_originals() -> None:
     assert torch.all(vit.rel_pos_bias.relative_position_bias_table == 0)
     assert torch.all(vit.blocks[0].gamma_1 == 0.1)
     assert vit.mask_token.abs().sum() > 0
+
+
+def test_sloping_tables_for_all_blocks_and_for_each() -> None:
+    vit = build(use_rel_pos_bias=True, rel_pos_init_slope=2.)
+    vit.init_weights()
+    tables = [bias.relative_position_bias_table for bias in (
+        vit.rel_pos_bias, *(block.attn.rel_pos_bias for block in vit.blocks))]
+    assert len(tables) == 1 + vit.num_layers
+    for table in tables:
+        torch.testing.assert_close(table, sloping_table(vit.grid, vit.num_heads, 2.))
+        assert table.min() < -2.
 
 
 def test_drop_path_rises_linearly() -> None:
