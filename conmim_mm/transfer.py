@@ -15,12 +15,6 @@ ROOT = Path(__file__).parents[1]
 INITS = dict(random='random weights', conmim='ConMIM')
 
 
-def last_checkpoint(work_dir: Path) -> Path | None:
-    """The newest checkpoint of a run, also after its folder has moved; None without one."""
-    pointer = work_dir / 'last_checkpoint'
-    return work_dir / Path(pointer.read_text().strip()).name if pointer.is_file() else None
-
-
 @dataclass(frozen=True)
 class Task:
     """A task on the generated scenes.

@@ -1,5 +1,7 @@
 """A ConMIM small enough for tests: 32 px, patch 8, two blocks."""
 
+from pathlib import Path
+
 import torch
 from mmpretrain.registry import MODELS
 
@@ -42,3 +44,40 @@ def random_inputs(batch: int = 4, size: tuple[int, int] = (IMG_SIZE, IMG_SIZE),
         student_view=torch.randn(batch, 3, *size),
         teacher_view=torch.randn(batch, 3, *size),
         mask=mask)
+
+
+def run_cfg(images: Path, work_dir: Path, epochs: int = 2, batch_size: int = 4, accumulate: int = 1,
+            **overrides) -> dict:
+    """A whole run on a folder of images, one checkpoint an epoch."""
+    pipeline = [
+        dict(type='LoadRGBImage'),
+        dict(type='ConMIMTwoViews', size=32),
+        dict(type='RandomPatchMask', img_size=32, patch_size=8, block_size=8, mask_ratio=0.5),
+        dict(type='PackConMIMInputs'),
+    ]
+    return dict(
+        model=model_cfg(),
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            batch_size=batch_size,
+            num_workers=0,
+            drop_last=True,
+            sampler=dict(type='EpochSeededSampler', shuffle=True),
+            collate_fn=dict(type='default_collate'),
+            dataset=dict(type='ImageFiles', data_root=str(images), pipeline=pipeline)),
+        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=epochs),
+        optim_wrapper=dict(
+            type='OptimWrapper',
+            accumulative_counts=accumulate,
+            optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
+            clip_grad=dict(max_norm=3.),
+            constructor='MergedOptimWrapperConstructor',
+            paramwise_cfg=dict(flat_decay_mult=0.)),
+        param_scheduler=dict(type='WarmupCosineLR', warmup=1, eta_min=1e-5,
+                             convert_to_iter_based=True),
+        custom_hooks=[dict(type='StartChecksHook'), dict(type='TeacherUpdateHook', momentum=0.9)],
+        default_hooks=dict(checkpoint=dict(type='AtomicCheckpointHook', interval=1)),
+        default_scope='mmpretrain',
+        randomness=dict(seed=0),
+        experiment_name=f'{work_dir.name}_{len(list(work_dir.glob("*")))}',
+        log_level='WARNING') | overrides

@@ -19,7 +19,8 @@ from tqdm import tqdm
 from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
 from conmim_mm.output_folder import prepare_output, save_results
-from conmim_mm.transfer import INITS, TASKS, Task, Training, format_table, last_checkpoint
+from conmim_mm.transfer import INITS, TASKS, Task, Training, format_table
+from conmim_mm.work_dir import last_checkpoint
 
 ROOT = Path(__file__).parents[1]
 POLL_SECONDS = 0.5

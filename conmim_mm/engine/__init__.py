@@ -1,4 +1,5 @@
 from .amp_optim_wrapper import ConMIMAmpOptimWrapper
+from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .optim_constructor import LayerDecayOptimWrapperConstructor, MergedOptimWrapperConstructor
 from .shortcut_warning_hook import ShortcutWarningHook
 from .start_checks_hook import StartChecksHook
@@ -6,6 +7,7 @@ from .teacher_update_hook import TeacherUpdateHook
 from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
-    'ConMIMAmpOptimWrapper', 'LayerDecayOptimWrapperConstructor', 'MergedOptimWrapperConstructor',
-    'ShortcutWarningHook', 'StartChecksHook', 'TeacherUpdateHook', 'WarmupCosineLR'
+    'AtomicCheckpointHook', 'ConMIMAmpOptimWrapper', 'LayerDecayOptimWrapperConstructor',
+    'MergedOptimWrapperConstructor', 'ShortcutWarningHook', 'StartChecksHook',
+    'TeacherUpdateHook', 'WarmupCosineLR'
 ]

@@ -12,7 +12,8 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from ..datasets.scenes import CLASS_NAMES
-from ..transfer import INITS, Training, last_checkpoint
+from ..transfer import INITS, Training
+from ..work_dir import last_checkpoint
 
 NUM_IMAGES = 8
 MIN_SCORE = 0.3

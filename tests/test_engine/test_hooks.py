@@ -1,67 +1,18 @@
 """The hooks, in real runs of a toy model."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from PIL import Image
 
 from conmim_mm.engine.shortcut_warning_hook import ShortcutWarningHook
 from conmim_mm.engine.start_checks_hook import check_state_dict
 from conmim_mm.engine.teacher_update_hook import TeacherUpdateHook
 from conmim_mm.errors import InputError
 
-from ..toy import build_model, model_cfg
-
-
-@pytest.fixture(scope='module')
-def images(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp('images')
-    rng = np.random.default_rng(0)
-    for i in range(12):
-        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(
-            folder / f'{i}.png')
-    return folder
-
-
-def run_cfg(images: Path, work_dir: Path, epochs: int = 2, batch_size: int = 4, accumulate: int = 1,
-            **overrides) -> dict:
-    pipeline = [
-        dict(type='LoadRGBImage'),
-        dict(type='ConMIMTwoViews', size=32),
-        dict(type='RandomPatchMask', img_size=32, patch_size=8, block_size=8, mask_ratio=0.5),
-        dict(type='PackConMIMInputs'),
-    ]
-    return dict(
-        model=model_cfg(),
-        work_dir=str(work_dir),
-        train_dataloader=dict(
-            batch_size=batch_size,
-            num_workers=0,
-            drop_last=True,
-            sampler=dict(type='EpochSeededSampler', shuffle=True),
-            collate_fn=dict(type='default_collate'),
-            dataset=dict(type='ImageFiles', data_root=str(images), pipeline=pipeline)),
-        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=epochs),
-        optim_wrapper=dict(
-            type='OptimWrapper',
-            accumulative_counts=accumulate,
-            optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
-            clip_grad=dict(max_norm=3.),
-            constructor='MergedOptimWrapperConstructor',
-            paramwise_cfg=dict(flat_decay_mult=0.)),
-        param_scheduler=dict(type='WarmupCosineLR', warmup=1, eta_min=1e-5,
-                             convert_to_iter_based=True),
-        custom_hooks=[dict(type='StartChecksHook'), dict(type='TeacherUpdateHook', momentum=0.9)],
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)),
-        default_scope='mmpretrain',
-        randomness=dict(seed=0),
-        experiment_name=f'{work_dir.name}_{len(list(work_dir.glob("*")))}',
-        log_level='WARNING') | overrides
+from ..toy import build_model, run_cfg
 
 
 class TeacherTrace(Hook):

@@ -1,0 +1,47 @@
+"""What a run leaves in its folder, and from what it can go on."""
+
+import logging
+import zipfile
+from pathlib import Path
+
+from mmengine.logging import print_log
+
+POINTER = 'last_checkpoint'
+
+
+def last_checkpoint(work_dir: Path) -> Path | None:
+    """The checkpoint that was saved last, also after its folder has moved; None without one."""
+    pointer = work_dir / POINTER
+    return work_dir / Path(pointer.read_text().strip()).name if pointer.is_file() else None
+
+
+def newest_complete_checkpoint(work_dir: Path) -> Path | None:
+    """The checkpoint to resume from: the last one, or the newest before it that is whole.
+
+    Every byte is read and compared with the check sums in the file. A damaged one is named in the
+    log and passed over.
+
+    Args:
+        work_dir: Folder of the run; it need not exist.
+
+    Returns:
+        None where there is no checkpoint that is whole.
+    """
+    last = last_checkpoint(work_dir)
+    others = [path for path in work_dir.glob('*.pth') if not path.name.startswith('best_')]
+    others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in dict.fromkeys([last, *others] if last else others):
+        if is_complete(path):
+            return path
+        print_log(f'{path} is missing or damaged: going back to the checkpoint before it',
+                  logger='current', level=logging.WARNING)
+    return None
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a file is a checkpoint as it was written, by the check sums in it."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
