@@ -11,7 +11,7 @@ data_root = 'data/scenes/imagenet/'
 num_classes = 10
 images_per_class = 30  # with labels to learn from; None: all
 batch_size = 32
-max_iters = 300
+max_iters = 250
 learning_rate = 1e-3
 
 img_size = _base_.backbone.img_size

@@ -10,14 +10,14 @@ data_root = 'data/scenes/imagenet/'
 data_prefix = 'train'
 batch_size = 32
 max_iters = 1400
-learning_rate = 2e-3
+learning_rate = 7e-4
 
 img_size = _base_.backbone.img_size
 patch_size = _base_.backbone.patch_size
 
 model = dict(
     backbone={{_base_.backbone}},
-    neck=dict(in_channels={{_base_.backbone.arch.embed_dims}}, hid_channels=512))
+    neck=dict(in_channels={{_base_.backbone.arch.embed_dims}}, hid_channels=256))
 
 train_pipeline = [
     dict(type='LoadRGBImage'),
@@ -41,8 +41,8 @@ optim_wrapper = dict(
     optimizer=dict(lr=learning_rate),
     paramwise_cfg=dict(
         custom_keys=dict(
-            # so few steps are not enough for the table to grow at the base rate
-            relative_position_bias_table=dict(lr_mult=100., decay_mult=0.))))
+            # so few steps are not enough for the table to change at the base rate
+            relative_position_bias_table=dict(lr_mult=10., decay_mult=0.))))
 
 param_scheduler = dict(
     _delete_=True, type='WarmupCosineLR', warmup=max_iters // 10, eta_min=1e-5, by_epoch=False)

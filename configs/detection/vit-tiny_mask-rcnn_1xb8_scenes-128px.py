@@ -12,7 +12,7 @@ data_root = 'data/scenes/coco/'
 # a ConMIM checkpoint, or the file that extract_backbone.py makes of it
 checkpoint = 'work_dirs/vit-tiny_1xb32_scenes-64px/iter_1400.pth'
 batch_size = 8
-max_iters = 400
+max_iters = 350
 learning_rate = 1e-3
 
 num_classes = len(_base_.metainfo.classes)

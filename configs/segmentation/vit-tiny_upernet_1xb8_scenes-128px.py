@@ -10,7 +10,7 @@ data_root = 'data/scenes/ade/'
 # a ConMIM checkpoint, or the file that extract_backbone.py makes of it
 checkpoint = 'work_dirs/vit-tiny_1xb32_scenes-64px/iter_1400.pth'
 batch_size = 8
-max_iters = 600
+max_iters = 400
 learning_rate = 3e-3
 
 crop_size = _base_.crop_size

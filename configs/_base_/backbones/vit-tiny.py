@@ -4,4 +4,6 @@ backbone = dict(
     arch=dict(embed_dims=128, num_layers=4, num_heads=4, feedforward_channels=512),
     img_size=64,
     patch_size=8,
-    layer_scale_init_value=0.1)
+    layer_scale_init_value=0.1,
+    # neighbours first from the start: short runs have no steps to learn that
+    rel_pos_init_slope=2.)

@@ -5,7 +5,8 @@ channels = 64
 
 model = dict(
     backbone=dict(drop_path_rate=0., window_size=None),
-    neck=dict(out_channels=channels),
+    # what all tokens share after a short pre-training is taken out; SyncBN on several GPUs
+    neck=dict(out_channels=channels, input_norm_cfg=dict(type='BN', affine=False)),
     rpn_head=dict(in_channels=channels, feat_channels=channels, num_convs=1),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=channels),
