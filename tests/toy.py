@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmpretrain.registry import MODELS
+from PIL import Image
 
 import conmim_mm  # noqa: F401
 
@@ -44,6 +46,15 @@ def random_inputs(batch: int = 4, size: tuple[int, int] = (IMG_SIZE, IMG_SIZE),
         student_view=torch.randn(batch, 3, *size),
         teacher_view=torch.randn(batch, 3, *size),
         mask=mask)
+
+
+def write_noise_images(folder: Path, count: int, side: int) -> Path:
+    """Square PNGs of random pixels, the same every time."""
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(
+            folder / f'{i}.png')
+    return folder
 
 
 def run_cfg(images: Path, work_dir: Path, epochs: int = 2, batch_size: int = 4, accumulate: int = 1,

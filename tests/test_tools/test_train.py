@@ -7,14 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from PIL import Image
 
 from ..conftest import CONFIGS, ROOT, TOOLS, load_tool
-from ..toy import ARCH
+from ..toy import ARCH, write_noise_images
 
 CONFIG = """
 _base_ = [{bases}]
@@ -43,12 +41,7 @@ BASES = ('models/conmim.py', 'datasets/images_conmim_224.py', 'schedules/conmim_
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp('images')
-    rng = np.random.default_rng(0)
-    for i in range(8):
-        Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)).save(
-            folder / f'{i}.png')
-    return folder
+    return write_noise_images(tmp_path_factory.mktemp('images'), count=8, side=48)
 
 
 @pytest.fixture
