@@ -27,8 +27,8 @@ from conmim_mm.datasets.scenes import SceneSettings, make_scenes
 from conmim_mm.errors import InputError
 from conmim_mm.evaluation import Accuracy, evaluate_features, extract_features
 from conmim_mm.output_folder import prepare_output, save_results
+from conmim_mm.run_config import resume_from_newest
 from conmim_mm.visualization import draw_learning_curve, read_scalars
-from conmim_mm.work_dir import newest_complete_checkpoint
 
 CONFIG = Path(__file__).parents[1] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
 SCENES = SceneSettings(images=6000, size=64, seed=0, val=2000)
@@ -67,9 +67,7 @@ def build_config(args: argparse.Namespace, split: LabelledSplit | None, data: Pa
     cfg.randomness.seed = args.seed
     cfg.work_dir = str(args.out / 'pretrain')
     cfg.log_level = LOG_LEVEL
-    newest = newest_complete_checkpoint(Path(cfg.work_dir))
-    cfg.load_from = str(newest) if newest else None
-    cfg.resume = newest is not None
+    resume_from_newest(cfg)
     cfg.launcher = 'none'
     return cfg
 

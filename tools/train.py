@@ -1,7 +1,6 @@
 """Trains a model from a config: ConMIM itself, or a task that starts from it."""
 
 import argparse
-from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -9,8 +8,12 @@ from mmengine.runner import Runner
 from conmim_mm.cli import run_tool
 from conmim_mm.engine.cpu_launch import processes_without_gpu
 from conmim_mm.errors import InputError
-from conmim_mm.run_config import check_checkpoint, parse_run_arguments, run_config
-from conmim_mm.work_dir import newest_complete_checkpoint
+from conmim_mm.run_config import (
+    check_checkpoint,
+    parse_run_arguments,
+    resume_from_newest,
+    run_config,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,12 +46,11 @@ def load_config(args: argparse.Namespace) -> Config:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise InputError(f'{args.config} has no auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
-    if args.resume:
+    if args.resume == 'auto':
+        resume_from_newest(cfg)
+    elif args.resume:
         cfg.load_from = args.resume
-        if args.resume == 'auto':
-            newest = newest_complete_checkpoint(Path(cfg.work_dir))
-            cfg.load_from = str(newest) if newest else None
-        cfg.resume = cfg.load_from is not None
+        cfg.resume = True
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from)
     return cfg

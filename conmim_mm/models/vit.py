@@ -43,7 +43,7 @@ class ConMIMViT(BaseModule):
         use_rel_pos_bias: A relative position table in each block (fine-tuning).
         rel_pos_init_slope: How much the tables start to fall per patch of distance
             (:func:`~conmim_mm.models.rel_pos_bias.sloping_table`); 0 as the original. Short
-            schedules learn sooner, and more of content, with about 2.
+            schedules leave chance sooner with about 2.
         use_abs_pos_emb: A learnt absolute position embedding. In pre-training it is a shortcut:
             the teacher sees it too, and positions can be matched without looking at content.
         use_mask_token: Whether there is a mask token, so that :meth:`forward_tokens` takes a mask.
