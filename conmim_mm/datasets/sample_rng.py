@@ -7,7 +7,7 @@ whether workers persist or not, and continues after a resume without replaying a
 
 import os
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 
 import numpy as np
 import torch
@@ -33,8 +33,17 @@ class SampleIndex(int):
 class EpochSeededSampler(DefaultSampler):
     """MMEngine's epoch-wise sampler whose indices carry seed and epoch (see the module)."""
 
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.skipped = 0
+
+    def skip(self, num_samples: int) -> None:
+        """Leaves out the first indices of this process, the next time it is iterated over."""
+        self.skipped = num_samples
+
     def __iter__(self) -> Iterator[SampleIndex]:
-        for index in super().__iter__():
+        start, self.skipped = self.skipped, 0
+        for index in islice(super().__iter__(), start, None):
             yield SampleIndex(index, self.seed, self.epoch)
 
 
@@ -47,14 +56,27 @@ class InfiniteSeededSampler(InfiniteSampler):
         self.position = self.rank  # in the endless sequence that all ranks share
 
     def skip(self, num_samples: int) -> None:
-        """Goes to an absolute position of this rank's sequence, as MMEngine does on resume."""
-        self.indices = islice(self._indices_of_rank(), num_samples, None)
+        """Starts at an absolute position of this process' sequence, the next time it is used.
+
+        Takes a permutation of the data set for every pass gone by, and no step per sample.
+        """
         self.position = self.rank + num_samples * self.world_size
 
     def __iter__(self) -> Iterator[SampleIndex]:
-        for index in super().__iter__():
-            yield SampleIndex(index, self.seed, self.position // self.size)
-            self.position += self.world_size
+        generator = torch.Generator()
+        generator.manual_seed(self.seed)
+        first_pass = self.position // self.size
+        for pass_number in count():
+            # the generator goes on from pass to pass, so those gone by are drawn too
+            order = (torch.randperm(self.size, generator=generator)
+                     if self.shuffle else torch.arange(self.size))
+            if pass_number < first_pass:
+                continue
+            start = self.position - pass_number * self.size
+            for index in order[start::self.world_size].tolist():
+                sample = SampleIndex(index, self.seed, pass_number)
+                self.position += self.world_size
+                yield sample
 
 
 def sample_rng(results: dict) -> np.random.Generator:

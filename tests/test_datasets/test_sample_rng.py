@@ -207,12 +207,24 @@ def test_without_a_seed_one_is_drawn() -> None:
     assert isinstance(index.seed, int) and index.seed >= 0
 
 
-@pytest.mark.skipif(not hasattr(InfiniteSeededSampler, 'skip'),
-                    reason='this MMEngine skips by reading the data again')
+@pytest.mark.parametrize('size', [1, 7, 30])
+@pytest.mark.parametrize('shuffle', [True, False])
 @pytest.mark.parametrize('rank', [0, 1])
 def test_resumed_sampler_goes_on_where_it_stopped(
-        rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    through = drawn_keys(islice(of_rank(InfiniteSeededSampler, rank, monkeypatch), 20))
-    resumed = of_rank(InfiniteSeededSampler, rank, monkeypatch)
-    resumed.skip(11)  # as MMEngine's iteration-based loop does on resume
-    assert drawn_keys(islice(resumed, 9)) == through[11:]
+        rank: int, shuffle: bool, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = dict(size=size, shuffle=shuffle)
+    through = drawn_keys(islice(of_rank(InfiniteSeededSampler, rank, monkeypatch, **options), 40))
+    resumed = of_rank(InfiniteSeededSampler, rank, monkeypatch, **options)
+    resumed.skip(23)
+    assert drawn_keys(islice(resumed, 17)) == through[23:]
+    # an iterator that was given up is taken up where it stood
+    assert drawn_keys(islice(resumed, 2)) == drawn_keys(islice(
+        of_rank(InfiniteSeededSampler, rank, monkeypatch, **options), 42))[-2:]
+
+
+def test_an_epoch_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler = of_rank(EpochSeededSampler, 1, monkeypatch)
+    whole = drawn_keys(sampler)
+    sampler.skip(3)
+    assert drawn_keys(sampler) == whole[3:]
+    assert drawn_keys(sampler) == whole  # the epoch after it is whole again
