@@ -13,12 +13,14 @@ _EMPTY_DATA_SET = 'need at least one array to concatenate'  # MMEngine's, packin
 _UNKNOWN_ARGUMENT = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 
 USER_ERROR_STATUS = 2
+INTERRUPTED_STATUS = 130
 
 
 def run_tool(main: Callable[[], None]) -> None:
     """Runs a tool; what the user can put right ends it with one line on stderr and status 2.
 
-    Any other exception keeps its traceback. Of several processes each prints its own reason.
+    Any other exception keeps its traceback. Of several processes each prints its own reason. Ctrl-C
+    ends it with status 130, as in a shell, where no run is there to be saved.
 
     Args:
         main: The tool's main function.
@@ -33,6 +35,8 @@ def run_tool(main: Callable[[], None]) -> None:
         where = '' if rank == '0' else f'[rank {rank}] '
         print(f'{where}error: {reason}', file=sys.stderr, flush=True)
         raise SystemExit(USER_ERROR_STATUS) from None
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED_STATUS) from None
 
 
 def explain(error: Exception) -> str | None:

@@ -9,7 +9,6 @@ import torch
 from mmengine.config import Config, DictAction
 
 from .errors import InputError
-from .work_dir import newest_complete_checkpoint
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,13 +118,6 @@ def fit_to_machine(cfg: Config) -> None:
             loader.pin_memory = False
         if not loader.get('num_workers'):
             loader.persistent_workers = False
-
-
-def resume_from_newest(cfg: Config) -> None:
-    """Lets a run go on from the newest whole checkpoint in its work dir, or start where none is."""
-    newest = newest_complete_checkpoint(Path(cfg.work_dir))
-    cfg.load_from = str(newest) if newest else None
-    cfg.resume = newest is not None
 
 
 def check_checkpoint(path: str) -> None:

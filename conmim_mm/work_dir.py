@@ -1,12 +1,14 @@
 """What a run leaves in its folder, and from what it can go on."""
 
 import logging
+import os
 import zipfile
 from pathlib import Path
 
 from mmengine.logging import print_log
 
 POINTER = 'last_checkpoint'
+INTERRUPTED = 'interrupted.pth'  # saved between two regular checkpoints, on a signal
 
 
 def last_checkpoint(work_dir: Path) -> Path | None:
@@ -45,3 +47,22 @@ def is_complete(path: Path) -> bool:
             return file.testzip() is None
     except (OSError, zipfile.BadZipFile):
         return False
+
+
+def put_in_place(aside: Path, path: Path) -> None:
+    """Flushes a file to the disk and renames it, so that ``path`` is the old or the new one."""
+    with aside.open('rb') as file:
+        os.fsync(file.fileno())
+    aside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_pointer(work_dir: Path, checkpoint: Path) -> None:
+    """Makes ``last_checkpoint`` of a work dir name a checkpoint, as MMEngine reads it."""
+    aside = work_dir / f'{POINTER}.tmp'
+    aside.write_text(str(checkpoint))
+    put_in_place(aside, work_dir / POINTER)

@@ -76,7 +76,7 @@ def run_cfg(images: Path, work_dir: Path, epochs: int = 2, batch_size: int = 4, 
             sampler=dict(type='EpochSeededSampler', shuffle=True),
             collate_fn=dict(type='default_collate'),
             dataset=dict(type='ImageFiles', data_root=str(images), pipeline=pipeline)),
-        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=epochs),
+        train_cfg=dict(type='ResumableEpochLoop', max_epochs=epochs),
         optim_wrapper=dict(
             type='OptimWrapper',
             accumulative_counts=accumulate,

@@ -27,7 +27,7 @@ from conmim_mm.datasets.scenes import SceneSettings, make_scenes
 from conmim_mm.errors import InputError
 from conmim_mm.evaluation import Accuracy, evaluate_features, extract_features
 from conmim_mm.output_folder import prepare_output, save_results
-from conmim_mm.run_config import resume_from_newest
+from conmim_mm.resume import resume_from_newest
 from conmim_mm.visualization import draw_learning_curve, read_scalars
 
 CONFIG = Path(__file__).parents[1] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'

@@ -8,12 +8,13 @@ from mmengine.runner import Runner
 from conmim_mm.cli import run_tool
 from conmim_mm.engine.cpu_launch import processes_without_gpu
 from conmim_mm.errors import InputError
-from conmim_mm.run_config import (
-    check_checkpoint,
-    parse_run_arguments,
+from conmim_mm.resume import (
+    keep_total_batch,
     resume_from_newest,
-    run_config,
+    set_mismatch,
+    was_restarted,
 )
+from conmim_mm.run_config import check_checkpoint, parse_run_arguments, run_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,7 +25,19 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='PATH',
-        help='go on from this checkpoint; without a path, from the latest one in the work dir')
+        help='go on from this checkpoint; without a path, from the newest one in the work dir that '
+        'is whole, or from the start if there is none')
+    other_run = parser.add_mutually_exclusive_group()
+    other_run.add_argument(
+        '--elastic',
+        action='store_true',
+        help='resume with another number of processes: the batch of each is changed so that a step '
+        'sees as many images as before')
+    other_run.add_argument(
+        '--allow-mismatch',
+        action='store_true',
+        help='go on though the checkpoint is of another model, batch, data set or number of '
+        'processes: takes what fits and says what does not')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (bfloat16)')
     parser.add_argument(
         '--auto-scale-lr',
@@ -46,20 +59,33 @@ def load_config(args: argparse.Namespace) -> Config:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise InputError(f'{args.config} has no auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
-    if args.resume == 'auto':
+    if args.elastic or args.allow_mismatch:
+        set_mismatch(cfg, 'rescale' if args.elastic else 'allow')
+    return cfg
+
+
+def choose_start(cfg: Config, args: argparse.Namespace) -> None:
+    """Decides what the run starts from; all its processes call this together.
+
+    Raises:
+        InputError: No such checkpoint, or one that does not fit what was asked.
+    """
+    if args.resume == 'auto' or was_restarted():
         resume_from_newest(cfg)
     elif args.resume:
         cfg.load_from = args.resume
         cfg.resume = True
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from)
-    return cfg
+    if args.elastic:
+        keep_total_batch(cfg)
 
 
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     with processes_without_gpu(cfg):
+        choose_start(cfg, args)
         Runner.from_cfg(cfg).train()
 
 

@@ -6,7 +6,9 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='mmpretrain.AtomicCheckpointHook', interval=1, max_keep_ckpts=3),
-    sampler_seed=dict(type='DistSamplerSeedHook'))
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    # SIGTERM, SIGINT and SIGUSR1: end the step, save, exit with 143
+    stop=dict(type='mmpretrain.StopOnSignalHook'))
 
 # MMEngine averages losses over the window, but shows the last value of anything else.
 log_processor = dict(

@@ -87,7 +87,7 @@ param_scheduler = dict(
     _delete_=True, type='WarmupCosineLR', warmup=max_iters // 10, eta_min=1e-6, by_epoch=False)
 
 train_cfg = dict(
-    _delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
+    _delete_=True, type='mmpretrain.ResumableIterLoop', max_iters=max_iters, val_interval=max_iters)
 
 auto_scale_lr = dict(base_batch_size=batch_size)
 

@@ -47,7 +47,7 @@ optim_wrapper = dict(
 param_scheduler = dict(
     _delete_=True, type='WarmupCosineLR', warmup=max_iters // 10, eta_min=1e-5, by_epoch=False)
 
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters)
+train_cfg = dict(_delete_=True, type='mmpretrain.ResumableIterLoop', max_iters=max_iters)
 
 # a short run needs a teacher that moves faster than the recipes' 0.996
 custom_hooks = [

@@ -1,13 +1,16 @@
 from .amp_optim_wrapper import ConMIMAmpOptimWrapper
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .optim_constructor import LayerDecayOptimWrapperConstructor, MergedOptimWrapperConstructor
+from .resumable_loops import ResumableEpochLoop, ResumableIterLoop
 from .shortcut_warning_hook import ShortcutWarningHook
 from .start_checks_hook import StartChecksHook
+from .stop_on_signal_hook import StopOnSignalHook
 from .teacher_update_hook import TeacherUpdateHook
 from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
     'AtomicCheckpointHook', 'ConMIMAmpOptimWrapper', 'LayerDecayOptimWrapperConstructor',
-    'MergedOptimWrapperConstructor', 'ShortcutWarningHook', 'StartChecksHook',
-    'TeacherUpdateHook', 'WarmupCosineLR'
+    'MergedOptimWrapperConstructor', 'ResumableEpochLoop', 'ResumableIterLoop',
+    'ShortcutWarningHook', 'StartChecksHook', 'StopOnSignalHook', 'TeacherUpdateHook',
+    'WarmupCosineLR'
 ]

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config
 
-from ..errors import InputError
+from ..errors import InputError, StoppedBySignal
 
 
 @contextmanager
@@ -21,12 +21,16 @@ def processes_without_gpu(cfg: Config) -> Iterator[None]:
     Args:
         cfg: As in :func:`init_cpu_processes`.
     """
-    needed = cfg.launcher != 'none' and not torch.cuda.is_available()
-    if needed:
-        init_cpu_processes(cfg)
-    yield
-    if needed:
+    if cfg.launcher == 'none' or torch.cuda.is_available():
+        yield
+        return
+    init_cpu_processes(cfg)
+    try:
+        yield
+    except StoppedBySignal:  # in all processes
         close_cpu_processes()
+        raise
+    close_cpu_processes()
 
 
 def init_cpu_processes(cfg: Config) -> None:

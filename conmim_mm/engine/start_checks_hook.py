@@ -8,18 +8,34 @@ from torch.utils.data import DataLoader
 from ..errors import InputError
 from ..models.state_dict_check import describe_differences
 from .label_checks import check_labels
+from .resume_checks import RUN_FACTS, describe_changes, fit_position, run_facts
 from .unwrap import unwrap_model
 
 
 @HOOKS.register_module()
 class StartChecksHook(Hook):
-    """Refuses a data set smaller than a batch, labels and a checkpoint that do not fit the model.
+    """Refuses a data set smaller than a batch, labels and a checkpoint that do not fit the run.
+
+    A checkpoint fits if its weights have the model's names and shapes and, on resume, if it was
+    saved with as many processes, images and batches.
+
+    Args:
+        mismatch: What to do with a checkpoint that does not fit: ``'refuse'``; ``'rescale'``,
+            which resumes with another number of processes as long as the images per optimizer step
+            stay the same; ``'allow'``, which takes what fits, and says what does not.
 
     Raises:
-        InputError: At the start of training or testing, or when a checkpoint is loaded.
+        InputError: At the start of training or testing, when a checkpoint is loaded, or for another
+            ``mismatch``.
     """
 
     priority = 'VERY_HIGH'
+    choices = ('refuse', 'rescale', 'allow')
+
+    def __init__(self, mismatch: str = 'refuse') -> None:
+        if mismatch not in self.choices:
+            raise InputError(f'mismatch must be one of {self.choices}, but is {mismatch!r}')
+        self.mismatch = mismatch
 
     def before_train(self, runner: Runner) -> None:
         loader = runner.train_dataloader
@@ -38,9 +54,52 @@ class StartChecksHook(Hook):
     def _check_labels(self, runner: Runner, loader: DataLoader) -> None:
         check_labels(unwrap_model(runner.model), loader.dataset)
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        checkpoint['meta'][RUN_FACTS] = run_facts(runner)
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        check_state_dict(
-            unwrap_model(runner.model).state_dict(), checkpoint.get('state_dict', checkpoint))
+        if runner._resume:
+            self._check_run(runner, checkpoint)
+        own = unwrap_model(runner.model).state_dict()
+        try:
+            check_state_dict(own, checkpoint.get('state_dict', checkpoint))
+        except InputError as error:
+            if self.mismatch != 'allow':
+                raise
+            runner.logger.warning(f'{error}. What does not fit is left as it was before loading')
+            keep_what_fits(checkpoint, own)
+
+    def _check_run(self, runner: Runner, checkpoint: dict) -> None:
+        saved = checkpoint['meta'].get(RUN_FACTS)
+        if saved is None:  # saved by MMEngine's own hooks
+            return
+        changes = describe_changes(saved, run_facts(runner), self.mismatch == 'rescale')
+        if changes and self.mismatch != 'allow':
+            raise InputError(
+                f'this is not the run that the checkpoint is from: {changes}. Resume as it was '
+                'started; or with --elastic, which changes the batch so that the images per step '
+                'stay the same; or with --allow-mismatch to go on as you ask')
+        if changes:
+            runner.logger.warning(f'going on in spite of changes: {changes}')
+        fit_position(checkpoint, runner)
+
+
+def keep_what_fits(checkpoint: dict, own: dict) -> None:
+    """Puts a model's own weights in the place of those that a checkpoint lacks or has otherwise.
+
+    Args:
+        checkpoint: Changed in place; it loses what belongs to its own weights, the optimizer's
+            state and open gradients.
+        own: The model's state dict.
+    """
+    given = {key.removeprefix('module.'): value
+             for key, value in checkpoint.get('state_dict', checkpoint).items()}
+    fitting = {key: given[key] if key in given and given[key].shape == value.shape else value
+               for key, value in own.items()}
+    meta = {key: checkpoint[key] for key in ('meta', 'message_hub', 'param_schedulers')
+            if key in checkpoint}
+    checkpoint.clear()
+    checkpoint.update(meta, state_dict=fitting)
 
 
 def check_state_dict(own: dict, given: dict) -> None:

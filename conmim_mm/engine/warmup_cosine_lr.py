@@ -86,8 +86,12 @@ class WarmupCosineLR(_ParamScheduler):
 
         So a resumed run may be longer than it was planned: everything else is in closed form.
         """
-        progress = ('last_step', '_global_step', 'base_values', '_last_value')
+        progress = ('_global_step', 'base_values', '_last_value')
         super().load_state_dict({key: state_dict[key] for key in progress})
+        # MMEngine stops counting last_step and setting rates at the end that was planned
+        self.last_step = self._global_step
+        for group, rate in zip(self.optimizer.param_groups, self._get_value(), strict=True):
+            group['lr'] = rate
 
     def _get_value(self) -> list[float]:
         step = optimizer_step(self.last_step, self.accumulative_counts)

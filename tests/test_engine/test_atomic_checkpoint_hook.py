@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
+import conmim_mm.work_dir as work_dir_module
 from conmim_mm.engine import atomic_checkpoint_hook
 from conmim_mm.engine.atomic_checkpoint_hook import AtomicCheckpointHook
 from conmim_mm.errors import InputError
@@ -61,8 +62,9 @@ def dying(real, death, survived: int):
 # What dies, and how many calls of it there are before that in n complete savings.
 MOMENTS = {
     'while writing': (mmengine_runner, 'save_checkpoint', half_a_file, lambda n: n),
-    'before renaming': (atomic_checkpoint_hook, 'put_in_place', kill, lambda n: 2 * n),
+    'before renaming': (atomic_checkpoint_hook, 'put_in_place', kill, lambda n: n),
     'before the pointer moves': (atomic_checkpoint_hook, 'write_pointer', kill, lambda n: n),
+    'before the pointer is renamed': (work_dir_module, 'put_in_place', kill, lambda n: n),
     'before the old one goes': (AtomicCheckpointHook, '_remove', kill, lambda n: 1 + n),
 }
 
@@ -74,6 +76,7 @@ MOMENTS = {
     (1, 'before renaming', 'epoch_1.pth'),
     (0, 'before the pointer moves', 'epoch_1.pth'),
     (1, 'before the pointer moves', 'epoch_1.pth'),
+    (1, 'before the pointer is renamed', 'epoch_1.pth'),
     (1, 'before the old one goes', 'epoch_2.pth'),
 ])
 def test_killed(images, tmp_path, complete: int, moment: str, newest: str | None,

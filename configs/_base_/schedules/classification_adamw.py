@@ -16,7 +16,7 @@ optim_wrapper = dict(
 param_scheduler = dict(
     type='WarmupCosineLR', warmup=20, eta_min=1e-6, by_epoch=True, convert_to_iter_based=True)
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=1)
+train_cfg = dict(type='mmpretrain.ResumableEpochLoop', max_epochs=100, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
 

@@ -21,7 +21,7 @@ optim_wrapper = dict(
 param_scheduler = dict(
     type='WarmupCosineLR', warmup=10, eta_min=1e-5, by_epoch=True, convert_to_iter_based=True)
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300)
+train_cfg = dict(type='mmpretrain.ResumableEpochLoop', max_epochs=300)
 
 custom_hooks = [
     dict(type='StartChecksHook'),

@@ -26,7 +26,7 @@ param_scheduler = dict(
     by_epoch=True,
     convert_to_iter_based=True)
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=5)
+train_cfg = dict(type='mmpretrain.ResumableEpochLoop', max_epochs=25, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

@@ -14,7 +14,7 @@ optim_wrapper = dict(
 
 param_scheduler = dict(type='mmpretrain.WarmupCosineLR', eta_min=1e-5, by_epoch=False)
 
-train_cfg = dict(type='IterBasedTrainLoop')
+train_cfg = dict(type='mmpretrain.ResumableIterLoop')
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

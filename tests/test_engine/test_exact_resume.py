@@ -1,0 +1,229 @@
+"""A run that was stopped by a signal and resumed equals one that was not, to the last bit."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.registry import METRICS
+from mmengine.runner import Runner
+
+from conmim_mm.datasets import ImageFiles
+from conmim_mm.errors import InputError, StoppedBySignal
+from conmim_mm.models import ConMIM
+from conmim_mm.work_dir import newest_complete_checkpoint
+
+from ..toy import model_cfg, run_cfg
+
+STEPS = 12  # four epochs of three batches
+CLOCKS = ('time', 'data_time', 'memory')
+
+
+class SignalAt(Hook):
+    """Sends this process a signal in the middle of a step."""
+
+    def __init__(self, step: int, number: int = signal.SIGTERM) -> None:
+        self.step, self.number = step, number
+
+    def before_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
+        if runner.iter + 1 == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+def build(images: Path, work_dir: Path, by_epoch: bool = True, workers: int = 0,
+          accumulate: int = 1, **overrides) -> Runner:
+    newest = newest_complete_checkpoint(work_dir)
+    work_dir.mkdir(exist_ok=True)
+    cfg = run_cfg(
+        images, work_dir, epochs=4, accumulate=accumulate,
+        # drop path draws random numbers in every step
+        model=model_cfg(drop_path_rate=0.3),
+        resume=newest is not None, load_from=str(newest) if newest else None,
+        default_hooks=dict(
+            checkpoint=dict(type='AtomicCheckpointHook', interval=-1, by_epoch=by_epoch),
+            logger=dict(type='LoggerHook', interval=1),
+            stop=dict(type='StopOnSignalHook')))
+    loader = cfg['train_dataloader']
+    loader.update(num_workers=workers, persistent_workers=workers > 0)
+    if not by_epoch:
+        loader['sampler']['type'] = 'InfiniteSeededSampler'
+        cfg['train_cfg'] = dict(type='ResumableIterLoop', max_iters=STEPS)
+        cfg['param_scheduler'] = dict(
+            type='WarmupCosineLR', warmup=3, eta_min=1e-5, by_epoch=False)
+        cfg['log_processor'] = dict(by_epoch=False)
+    return Runner.from_cfg(cfg | overrides)
+
+
+def stop_after(runner: Runner, step: int) -> None:
+    runner.register_hook(SignalAt(step))
+    with pytest.raises(StoppedBySignal):
+        runner.train()
+
+
+def logged(work_dir: Path) -> dict[int, dict]:
+    entries = {}
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            entries[entry['step']] = {
+                key: value for key, value in entry.items() if key not in CLOCKS}
+    return entries
+
+
+def assert_equal(one: object, other: object, where: str) -> None:
+    assert type(one) is type(other), where
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key, value in one.items():
+            assert_equal(value, other[key], f'{where}.{key}')
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for i, (item, its_other) in enumerate(zip(one, other, strict=True)):
+            assert_equal(item, its_other, f'{where}[{i}]')
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    else:
+        assert one == other, where
+
+
+def assert_equal_runs(one: Path, other: Path) -> None:
+    saved = [torch.load(path / (path / 'last_checkpoint').read_text().split('/')[-1],
+                        weights_only=False) for path in (one, other)]
+    for part in ('state_dict', 'optimizer', 'param_schedulers', 'ranks'):
+        assert_equal(saved[0][part], saved[1][part], part)
+    assert saved[0]['meta']['iter'] == saved[1]['meta']['iter']
+    assert logged(one) == logged(other)
+
+
+@pytest.mark.parametrize('by_epoch', [True, False], ids=['epochs', 'iterations'])
+@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize('accumulate', [1, 2])
+def test_resumed_equals_undisturbed(images, tmp_path, by_epoch: bool, workers: int,
+                                    accumulate: int) -> None:
+    options = dict(by_epoch=by_epoch, workers=workers, accumulate=accumulate)
+    build(images, tmp_path / 'whole', **options).train()
+    # in an epoch's middle, at its end, right after, and twice in one run
+    for steps in ([5], [6], [7], [2, 9]) if workers == 0 else ([5], [6]):
+        work_dir = tmp_path / f'stopped_{steps}'
+        for step in steps:
+            stop_after(build(images, work_dir, **options), step)
+        build(images, work_dir, **options).train()
+        assert set(logged(work_dir)) == set(range(1, STEPS + 1))
+        assert_equal_runs(work_dir, tmp_path / 'whole')
+
+
+def test_loss_scale_is_resumed(images, tmp_path) -> None:
+    """float16 with a scale that changes: halved by the first steps' overflow, or grown."""
+    wrapper = run_cfg(images, tmp_path)['optim_wrapper'] | dict(
+        type='ConMIMAmpOptimWrapper', dtype='float16', loss_scale=2.**30)
+    build(images, tmp_path / 'whole', optim_wrapper=wrapper).train()
+    stop_after(build(images, tmp_path / 'part', optim_wrapper=wrapper), 7)
+    stopped = torch.load(tmp_path / 'part' / 'interrupted.pth', weights_only=False)
+    assert stopped['optimizer']['loss_scaler']['scale'] < 2.**30
+    build(images, tmp_path / 'part', optim_wrapper=wrapper).train()
+    assert_equal_runs(tmp_path / 'part', tmp_path / 'whole')
+
+
+def test_what_is_left_out_is_not_read(images, tmp_path, monkeypatch) -> None:
+    stop_after(build(images, tmp_path), 5)
+    runner = build(images, tmp_path)
+    read = []
+    original = ImageFiles.__getitem__
+
+    def recording(self, index):
+        read.append((index.epoch, int(index)))
+        return original(self, index)
+
+    monkeypatch.setattr(ImageFiles, '__getitem__', recording)
+    runner.train()
+    # step 6 is the last of three in the second epoch
+    assert len(read) == (STEPS - 5) * 4
+    assert [epoch for epoch, _ in read] == [1] * 4 + [2] * 12 + [3] * 12
+
+
+def test_interrupted_goes_when_a_regular_one_is_there(images, tmp_path) -> None:
+    stop_after(build(images, tmp_path), 5)
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['interrupted.pth']
+    assert (tmp_path / 'last_checkpoint').read_text().endswith('interrupted.pth')
+    build(images, tmp_path).train()
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_4.pth']
+
+
+def test_signal_in_the_last_step(images, tmp_path) -> None:
+    build(images, tmp_path / 'whole').train()
+    stop_after(build(images, tmp_path / 'part'), STEPS)
+    build(images, tmp_path / 'part').train()
+    assert_equal_runs(tmp_path / 'part', tmp_path / 'whole')
+
+
+class CountValidations(Hook):
+    """Notes at which iteration each validation ended."""
+
+    def __init__(self) -> None:
+        self.ended = []
+
+    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        self.ended.append(runner.iter)
+
+
+class SignalInValidation(Hook):
+    def after_val_iter(self, runner: Runner, batch_idx: int, *_: object, **__: object) -> None:
+        if runner.iter == 6 and batch_idx == 1:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+
+class Zero(BaseMetric):
+    """Counts batches."""
+
+    def process(self, data_batch: dict, data_samples: list) -> None:
+        self.results.append(0.)
+
+    def compute_metrics(self, results: list) -> dict:
+        return dict(count=len(results))
+
+
+@pytest.fixture
+def validated(images, monkeypatch) -> dict:
+    """Settings of a run that validates after every epoch, by looking at four batches."""
+    METRICS.register_module(module=Zero, force=True)
+    monkeypatch.setattr(ConMIM, 'val_step', lambda self, data: [None], raising=False)
+    return dict(
+        val_dataloader=run_cfg(images, images)['train_dataloader'] | dict(batch_size=3),
+        val_cfg=dict(), val_evaluator=dict(type='mmengine.Zero'))
+
+
+def test_validation_ends_and_is_made_up_for(images, tmp_path, validated) -> None:
+    def train(work_dir: Path, *hooks: Hook) -> list[int]:
+        runner = build(images, work_dir, **validated)
+        counter = CountValidations()
+        for hook in (counter, *hooks):
+            runner.register_hook(hook)
+        try:
+            runner.train()
+        except StoppedBySignal:
+            pass
+        return counter.ended
+
+    assert train(tmp_path / 'whole') == [3, 6, 9, 12]
+    assert train(tmp_path / 'part', SignalInValidation()) == [3]
+    assert torch.load(tmp_path / 'part/interrupted.pth', weights_only=False)['meta']['iter'] == 6
+    assert train(tmp_path / 'part') == [6, 9, 12]
+    assert_equal_runs(tmp_path / 'part', tmp_path / 'whole')
+
+
+def test_stopping_needs_the_hook_that_saves(images, tmp_path) -> None:
+    runner = build(images, tmp_path, default_hooks=dict(
+        checkpoint=dict(type='CheckpointHook'), stop=dict(type='StopOnSignalHook')))
+    with pytest.raises(InputError, match='StopOnSignalHook needs default_hooks.checkpoint.type'):
+        runner.train()
+
+
+def test_signals_are_given_back(images, tmp_path) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    build(images, tmp_path / 'whole').train()
+    stop_after(build(images, tmp_path / 'part'), 2)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
