@@ -49,7 +49,7 @@ def explain(error: Exception) -> str | None:
     text = ' '.join(str(error.args[0] if error.args else error).split())
     if isinstance(error, InputError):
         # From a data worker the reason comes at the end of that process' traceback.
-        return text.rpartition('InputError: ')[2]
+        return text.rpartition(f'{type(error).__name__}: ')[2]
     if isinstance(error, KeyError) and (match := _UNKNOWN_TYPE.search(text)):
         name, scope, kind = match.groups()
         return f'unknown {kind} type {name.strip(chr(39))!r} in the config{_suggest(name, kind)}'

@@ -20,3 +20,16 @@ class StoppedBySignal(SystemExit):
 
     def __init__(self) -> None:
         super().__init__(self.STATUS)
+
+
+class UnreadableImageError(InputError):
+    """A file of the data set is missing, or is not an image that can be read.
+
+    Args:
+        message: The line as in :class:`InputError`, with the file's name.
+        reason: What is wrong with the file, without its name.
+    """
+
+    def __init__(self, message: str, reason: str = '') -> None:
+        super().__init__(message)
+        self.reason = reason or message

@@ -1,16 +1,25 @@
 """Reading and packing of samples."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from mmpretrain.structures import DataSample
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from ..errors import InputError
+from .unreadable import reading
+
+MAX_PIXELS = 178_956_970  # where Pillow stops
+
+_limit_lock = threading.Lock()
 
 
-def read_rgb(path: str) -> Image.Image:
+def read_rgb(path: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Reads any image file Pillow knows as 8-bit RGB, upright.
 
     EXIF rotation is applied; palette, grey, CMYK and 16-bit grey are converted; transparency is
@@ -18,23 +27,39 @@ def read_rgb(path: str) -> Image.Image:
 
     Args:
         path: The file.
+        max_pixels: Width times height above which a file is not decoded. A small file can declare
+            a size that fills the memory. Counts in the place of Pillow's own limit.
 
     Raises:
-        InputError: The file is missing or is not a readable image.
+        UnreadableImageError: The file is missing, is not a readable image, or is too large.
     """
-    try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith('I'):
-                # Pillow would clip 16-bit grey levels at 255, which is nearly all of them.
-                levels = np.asarray(image).clip(0, 2**16 - 1) // 2**8
-                image = Image.fromarray(levels.astype(np.uint8))
-            return image.convert('RGB')
-    except FileNotFoundError:
-        raise InputError(f'no such image: {path}') from None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError,
-            ValueError) as error:
-        raise InputError(f'cannot read the image {path}: {error}') from error
+    with reading(path), _pillows_limit(max_pixels), Image.open(path) as image:
+        if image.width * image.height > max_pixels:  # from the header; no pixel is decoded yet
+            raise _too_large(max_pixels)
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith('I'):
+            # Pillow would clip 16-bit grey levels at 255, which is nearly all of them.
+            levels = np.asarray(image).clip(0, 2**16 - 1) // 2**8
+            image = Image.fromarray(levels.astype(np.uint8))
+        return image.convert('RGB')
+
+
+@contextmanager
+def _pillows_limit(max_pixels: int) -> Iterator[None]:
+    """Makes Pillow fail where it must look before we can, and not warn below the limit."""
+    # It is a variable of Pillow's module, so two threads must not change it at the same time.
+    with _limit_lock:
+        usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+        try:
+            yield
+        except Image.DecompressionBombError:
+            raise _too_large(max_pixels) from None
+        finally:
+            Image.MAX_IMAGE_PIXELS = usual
+
+
+def _too_large(max_pixels: int) -> ValueError:
+    return ValueError(f'it has more pixels than LoadRGBImage takes (max_pixels={max_pixels})')
 
 
 @TRANSFORMS.register_module()
@@ -49,11 +74,25 @@ class LoadRGBImage(BaseTransform):
 
     - img: ``(H, W, 3)`` uint8, RGB.
     - img_shape, ori_shape: ``(H, W)``.
+
+    Args:
+        max_pixels: Images of more pixels than this are not decoded but count as unreadable.
+
+    Raises:
+        InputError: ``max_pixels`` below 1.
+        UnreadableImageError: From :meth:`transform`, as :func:`read_rgb`.
     """
+
+    def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
+        if max_pixels < 1:
+            raise InputError(f'max_pixels of LoadRGBImage must be positive, but is {max_pixels}')
+        self.max_pixels = max_pixels
 
     def transform(self, results: dict) -> dict:
         """Adds ``img``."""
-        img = np.asarray(read_rgb(results['img_path']))
+        path = results['img_path']
+        with reading(path):  # a copy of the pixels may not find the memory either
+            img = np.asarray(read_rgb(path, self.max_pixels))
         results['img'] = img
         results['img_shape'] = results['ori_shape'] = img.shape[:2]
         return results
@@ -64,7 +103,8 @@ class PackConMIMInputs(BaseTransform):
     """Packs views and mask for the model.
 
     Returns a dict of ``inputs``: ``student_view`` and ``teacher_view`` ``(3, h, w)`` uint8 and
-    ``mask`` ``(L,)`` bool, True = masked; and ``data_samples`` with the image's path.
+    ``mask`` ``(L,)`` bool, True = masked; and ``data_samples`` with the image's path and, as
+    ``skipped``, path and reason of each unreadable image it stands in for.
     """
 
     def transform(self, results: dict) -> dict:
@@ -74,5 +114,6 @@ class PackConMIMInputs(BaseTransform):
             for view in ('student_view', 'teacher_view')
         }
         inputs['mask'] = torch.from_numpy(results['mask'].reshape(-1))
-        sample = DataSample(metainfo=dict(img_path=results.get('img_path')))
+        sample = DataSample(metainfo=dict(
+            img_path=results.get('img_path'), skipped=results.get('skipped', [])))
         return dict(inputs=inputs, data_samples=sample)

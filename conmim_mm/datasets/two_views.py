@@ -73,19 +73,21 @@ class ConMIMTwoViews(BaseTransform):
         if self.channel_order == 'bgr':
             img = np.ascontiguousarray(img[..., ::-1])
 
-        view = self.crop(Image.fromarray(img), rng)
+        view = self.crop(img, rng)
         perturbed = view if self.perturbation is None else self.perturbation(view, rng)
         results['student_view'] = np.asarray(view)
         results['teacher_view'] = np.asarray(perturbed)
         return results
 
-    def crop(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """Random flip and random resized crop (bicubic)."""
+    def crop(self, img: np.ndarray, rng: np.random.Generator) -> Image.Image:
+        """Random flip and random resized crop (bicubic) of a ``(H, W, 3)`` uint8 RGB image."""
         flip = rng.random() < self.flip_prob
-        box = random_crop_box(image.size, self.scale, self.ratio, rng)
+        left, top, right, bottom = random_crop_box(img.shape[1::-1], self.scale, self.ratio, rng)
         height, width = self.size
-        # Cropped first, so that no pixel outside the box enters: as torchvision does.
-        view = image.crop(box).resize((width, height), Image.Resampling.BICUBIC)
+        # Cropped first, so that no pixel outside the box enters: as torchvision does. Not with
+        # Pillow, which refuses boxes beyond a limit of its own; LoadRGBImage has one already.
+        box = Image.fromarray(img[top:bottom, left:right])
+        view = box.resize((width, height), Image.Resampling.BICUBIC)
         # The crop is uniform, so flipping the small view is flipping the large image.
         return view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else view
 

@@ -1,3 +1,5 @@
+import errno
+import struct
 import warnings
 from pathlib import Path
 
@@ -5,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from conmim_mm.datasets import (
     ConMIMTwoViews,
@@ -13,7 +16,7 @@ from conmim_mm.datasets import (
     RandomPatchMask,
     read_rgb,
 )
-from conmim_mm.errors import InputError
+from conmim_mm.errors import InputError, UnreadableImageError
 
 COLOURS = np.array([[(200, 100, 50), (10, 20, 30)], [(0, 255, 0), (255, 255, 255)],
                     [(90, 90, 200), (0, 0, 0)]], dtype=np.uint8)
@@ -171,19 +174,75 @@ def test_no_such_file_and_a_folder(tmp_path: Path) -> None:
     assert 'cannot read the image' in one_line_error(tmp_path)
 
 
-def test_an_image_beyond_pillows_limit_is_named(tmp_path: Path,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / 'huge.png'
+def test_large_images_are_refused_by_their_header(tmp_path: Path) -> None:
+    path = tmp_path / 'bomb.bmp'
     Image.fromarray(blocks()).save(path)
-    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    content = bytearray(path.read_bytes())
+    content[18:26] = struct.pack('<ii', 20000, 20000)  # of which there are 48 x 32
+    path.write_bytes(content)
+    assert 'max_pixels=178956970' in one_line_error(path)
+    # With a limit that lets it pass, it is decoded, which fails otherwise.
+    with pytest.raises(UnreadableImageError) as error:
+        LoadRGBImage(max_pixels=20000**2)(dict(img_path=str(path)))
+    assert 'max_pixels' not in str(error.value)
+
+
+@pytest.mark.parametrize('name', ['a.png', 'a.webp', 'a.tiff', 'a.jpg'])
+@pytest.mark.parametrize('pillows', [10, 500, 10**6])
+def test_only_our_own_limit_counts(tmp_path: Path, name: str, pillows: int,
+                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(Image.fromarray(blocks()), tmp_path / name)  # 1,536 pixels
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', pillows)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        img = LoadRGBImage(max_pixels=1536)(dict(img_path=path))['img']
+        # nor does it fail when its largest box is cropped
+        ConMIMTwoViews(size=32, scale=(1., 1.), perturbation=None)(dict(img=img))
+    assert img.shape == (48, 32, 3)
+    for too_few in (1535, 500):  # Pillow would warn of the one and refuse the other
+        with pytest.raises(UnreadableImageError, match=f'max_pixels={too_few}'), \
+                warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            LoadRGBImage(max_pixels=too_few)(dict(img_path=path))
+    assert Image.MAX_IMAGE_PIXELS == pillows  # for everybody else
+
+
+def test_a_size_of_zero(tmp_path: Path) -> None:
+    path = tmp_path / 'a.bmp'
+    Image.fromarray(blocks()).save(path)
+    content = bytearray(path.read_bytes())
+    content[18:22] = struct.pack('<i', 0)
+    path.write_bytes(content)
     assert 'cannot read the image' in one_line_error(path)
+
+
+def test_a_limit_of_no_pixels() -> None:
+    with pytest.raises(InputError, match='max_pixels of LoadRGBImage must be positive'):
+        LoadRGBImage(max_pixels=0)
+
+
+@pytest.mark.parametrize('cause, reason', [
+    (PermissionError(errno.EACCES, 'Permission denied'), 'Permission denied'),
+    (MemoryError(), 'MemoryError'), (KeyError(7), '7'), (SyntaxError('a\nb'), 'a b')])
+def test_whatever_a_decoder_raises(tmp_path: Path, cause: Exception, reason: str,
+                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise cause
+
+    path = saved(Image.fromarray(blocks()), tmp_path / 'a.png')
+    monkeypatch.setattr(PngImageFile, 'load', fails)
+    with pytest.raises(UnreadableImageError) as error:
+        read_rgb(path)
+    assert error.value.reason == reason
+    assert str(error.value) == f'cannot read the image {path}: {reason}'
 
 
 def test_pack_gives_what_the_model_takes() -> None:
     student = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     mask = np.array([[True, False, False], [False, False, True]])
     packed = PackConMIMInputs()(dict(
-        student_view=student, teacher_view=255 - student, mask=mask, img_path='a.jpg'))
+        student_view=student, teacher_view=255 - student, mask=mask, img_path='a.jpg',
+        skipped=[('b.jpg', 'not an image')]))
     inputs = packed['inputs']
     assert set(packed) == {'inputs', 'data_samples'}
     assert set(inputs) == {'student_view', 'teacher_view', 'mask'}
@@ -194,6 +253,7 @@ def test_pack_gives_what_the_model_takes() -> None:
     assert inputs['mask'].dtype == torch.bool
     assert inputs['mask'].tolist() == [True, False, False, False, False, True]
     assert packed['data_samples'].img_path == 'a.jpg'
+    assert packed['data_samples'].skipped == [('b.jpg', 'not an image')]
 
 
 def test_whole_pipeline_hides_the_patches_it_says(tmp_path: Path) -> None:
