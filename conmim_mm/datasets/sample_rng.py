@@ -97,6 +97,19 @@ def sample_rng(results: dict) -> np.random.Generator:
     return results[RNG_KEY]
 
 
+def replacement_rng(index: SampleIndex, attempt: int) -> np.random.Generator:
+    """The generator of what takes the place of a sample that could not be read.
+
+    It draws which image that is, and then serves the transforms as :func:`sample_rng` does: the
+    image may also come in its own turn, and shall not look the same twice.
+
+    Args:
+        index: Of the unreadable sample.
+        attempt: From 1. (NumPy fills short seeds with zeros, so 0 would be the sample's own.)
+    """
+    return np.random.default_rng([index.seed, index.epoch, index, attempt])
+
+
 _process_rngs: dict[tuple, np.random.Generator] = {}
 
 
