@@ -54,6 +54,7 @@ custom_hooks = [
     dict(type='StartChecksHook'),
     dict(type='ShortcutWarningHook'),
     dict(type='TeacherUpdateHook', momentum=0.99, end_momentum=1.0),
+    dict(type='SkippedImagesHook', max_share=0.01),
 ]
 
 auto_scale_lr = dict(base_batch_size=batch_size)

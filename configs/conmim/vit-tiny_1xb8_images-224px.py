@@ -40,6 +40,7 @@ custom_hooks = [
     dict(type='StartChecksHook'),
     dict(type='ShortcutWarningHook'),
     dict(type='TeacherUpdateHook', momentum=0.996, end_momentum=1.0),
+    dict(type='SkippedImagesHook', max_share=0.01),
 ]
 
 train_cfg = dict(max_iters=max_iters)

@@ -3,6 +3,7 @@ from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .optim_constructor import LayerDecayOptimWrapperConstructor, MergedOptimWrapperConstructor
 from .resumable_loops import ResumableEpochLoop, ResumableIterLoop
 from .shortcut_warning_hook import ShortcutWarningHook
+from .skipped_images_hook import SkippedImagesHook
 from .start_checks_hook import StartChecksHook
 from .stop_on_signal_hook import StopOnSignalHook
 from .teacher_update_hook import TeacherUpdateHook
@@ -11,6 +12,6 @@ from .warmup_cosine_lr import WarmupCosineLR
 __all__ = [
     'AtomicCheckpointHook', 'ConMIMAmpOptimWrapper', 'LayerDecayOptimWrapperConstructor',
     'MergedOptimWrapperConstructor', 'ResumableEpochLoop', 'ResumableIterLoop',
-    'ShortcutWarningHook', 'StartChecksHook', 'StopOnSignalHook', 'TeacherUpdateHook',
-    'WarmupCosineLR'
+    'ShortcutWarningHook', 'SkippedImagesHook', 'StartChecksHook', 'StopOnSignalHook',
+    'TeacherUpdateHook', 'WarmupCosineLR'
 ]

@@ -152,6 +152,7 @@ def test_unreadable_image_is_named(train, config, tmp_path, capfd, workers: int)
               f'train_dataloader.persistent_workers={bool(workers)}')
     error = capfd.readouterr().err.splitlines()[-1]
     assert error.startswith(f'error: cannot read the image {folder}')
+    assert error.endswith(': not an image; nor could any of 100 others drawn in its place be read')
 
 
 def test_no_such_config(train, capfd) -> None:

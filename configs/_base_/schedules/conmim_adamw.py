@@ -28,6 +28,7 @@ custom_hooks = [
     dict(type='ShortcutWarningHook'),
     # momentum=0, end_momentum=0 switches the asymmetric progress off
     dict(type='TeacherUpdateHook', momentum=0.996, end_momentum=1.0),
+    dict(type='SkippedImagesHook', max_share=0.01),
 ]
 
 # --auto-scale-lr scales lr by (total batch / base_batch_size)
