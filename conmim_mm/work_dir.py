@@ -9,6 +9,8 @@ from mmengine.logging import print_log
 
 POINTER = 'last_checkpoint'
 INTERRUPTED = 'interrupted.pth'  # saved between two regular checkpoints, on a signal
+BAD_STEP_PREFIX = 'bad_step_'  # files for inspection, see BadNumbersHook
+_NO_CHECKPOINT_TO_RESUME = ('best_', BAD_STEP_PREFIX)
 
 
 def last_checkpoint(work_dir: Path) -> Path | None:
@@ -30,7 +32,8 @@ def newest_complete_checkpoint(work_dir: Path) -> Path | None:
         None where there is no checkpoint that is whole.
     """
     last = last_checkpoint(work_dir)
-    others = [path for path in work_dir.glob('*.pth') if not path.name.startswith('best_')]
+    others = [path for path in work_dir.glob('*.pth')
+              if not path.name.startswith(_NO_CHECKPOINT_TO_RESUME)]
     others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in dict.fromkeys([last, *others] if last else others):
         if is_complete(path):

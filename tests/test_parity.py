@@ -109,7 +109,7 @@ def build_config(reference: dict, work_dir, checkpoint) -> Config:
         'load_from': str(checkpoint),
         'work_dir': str(work_dir),
     })
-    cfg.optim_wrapper.type = 'OptimWrapper'
+    cfg.optim_wrapper.type = 'GuardedOptimWrapper'
     del cfg.optim_wrapper['dtype']
     cfg.param_scheduler = dict(
         type='WarmupCosineLR',

@@ -16,6 +16,8 @@ from conmim_mm.resume import (
 )
 from conmim_mm.run_config import check_checkpoint, parse_run_arguments, run_config
 
+FLOAT32_WRAPPERS = ('OptimWrapper', 'GuardedOptimWrapper', 'mmpretrain.GuardedOptimWrapper')
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -53,7 +55,7 @@ def load_config(args: argparse.Namespace) -> Config:
         InputError: No such config or checkpoint, or an option that does not fit the config.
     """
     cfg = run_config(args)
-    if args.amp and cfg.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
+    if args.amp and cfg.optim_wrapper.get('type', 'OptimWrapper') in FLOAT32_WRAPPERS:
         cfg.optim_wrapper.type = 'mmpretrain.ConMIMAmpOptimWrapper'
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):

@@ -1,5 +1,7 @@
 from .amp_optim_wrapper import ConMIMAmpOptimWrapper
 from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .bad_numbers_hook import BadNumbersHook
+from .guarded_optim_wrapper import GuardedOptimWrapper, NonFiniteError
 from .optim_constructor import LayerDecayOptimWrapperConstructor, MergedOptimWrapperConstructor
 from .resumable_loops import ResumableEpochLoop, ResumableIterLoop
 from .shortcut_warning_hook import ShortcutWarningHook
@@ -10,8 +12,8 @@ from .teacher_update_hook import TeacherUpdateHook
 from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
-    'AtomicCheckpointHook', 'ConMIMAmpOptimWrapper', 'LayerDecayOptimWrapperConstructor',
-    'MergedOptimWrapperConstructor', 'ResumableEpochLoop', 'ResumableIterLoop',
-    'ShortcutWarningHook', 'SkippedImagesHook', 'StartChecksHook', 'StopOnSignalHook',
-    'TeacherUpdateHook', 'WarmupCosineLR'
+    'AtomicCheckpointHook', 'BadNumbersHook', 'ConMIMAmpOptimWrapper', 'GuardedOptimWrapper',
+    'LayerDecayOptimWrapperConstructor', 'MergedOptimWrapperConstructor', 'NonFiniteError',
+    'ResumableEpochLoop', 'ResumableIterLoop', 'ShortcutWarningHook', 'SkippedImagesHook',
+    'StartChecksHook', 'StopOnSignalHook', 'TeacherUpdateHook', 'WarmupCosineLR'
 ]

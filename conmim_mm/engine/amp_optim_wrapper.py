@@ -7,11 +7,11 @@ from logging import WARNING
 import torch
 from mmengine.device import get_device
 from mmengine.logging import print_log
-from mmengine.optim import OptimWrapper
 from mmpretrain.registry import OPTIM_WRAPPERS
 from torch import nn
 
 from ..errors import InputError
+from .guarded_optim_wrapper import GuardedOptimWrapper
 
 
 def has_cpu_bfloat16() -> bool:
@@ -21,7 +21,7 @@ def has_cpu_bfloat16() -> bool:
 
 
 @OPTIM_WRAPPERS.register_module()
-class ConMIMAmpOptimWrapper(OptimWrapper):
+class ConMIMAmpOptimWrapper(GuardedOptimWrapper):
     """Autocast in bfloat16 or float16, on GPU and CPU alike.
 
     MMEngine's ``AmpOptimWrapper`` refuses to be built on a CPU and scales bfloat16 losses, which
@@ -29,10 +29,13 @@ class ConMIMAmpOptimWrapper(OptimWrapper):
     bfloat16 instructions emulates them, which takes many times as long as float32: there float32
     it is, with a line in the log.
 
+    Float16 gradients that overflow where the loss is finite are no bad step: the step is left out
+    and the scale halved, as with any gradient scaler. A scale that falls below 1 is one.
+
     Args:
         dtype: ``'bfloat16'`` or ``'float16'``.
         loss_scale: Start value of float16's dynamic loss scale.
-        **kwargs: As in :class:`mmengine.optim.OptimWrapper`.
+        **kwargs: As in :class:`~conmim_mm.engine.guarded_optim_wrapper.GuardedOptimWrapper`.
 
     Raises:
         InputError: Another dtype, or bfloat16 on a GPU that has none.
@@ -70,13 +73,24 @@ class ConMIMAmpOptimWrapper(OptimWrapper):
         """Back-propagates the scaled loss."""
         super().backward(self.loss_scaler.scale(loss), **kwargs)
 
-    def step(self, **kwargs) -> None:
-        """Clips true gradients, then steps; float16 gradients that overflow skip the step."""
-        if self.clip_grad_kwargs:
-            self.loss_scaler.unscale_(self.optimizer)
-            self._clip_grad()
+    def _clip_and_measure(self) -> torch.Tensor:
+        self.loss_scaler.unscale_(self.optimizer)  # true gradients are clipped
+        return super()._clip_and_measure()
+
+    def _take_step(self, **kwargs) -> None:
         self.loss_scaler.step(self.optimizer, **kwargs)
         self.loss_scaler.update()
+
+    def _cause_of_bad_step(self, loss_is_finite: bool) -> str | None:
+        scale = self.loss_scaler.get_scale()
+        if not loss_is_finite:
+            self.loss_scaler.update(scale)  # forgets this step; the scale is not to blame
+            return super()._cause_of_bad_step(loss_is_finite)
+        self.loss_scaler.update()
+        new_scale = self.loss_scaler.get_scale()
+        if new_scale >= scale:  # no overflow of float16
+            return super()._cause_of_bad_step(loss_is_finite)
+        return 'the loss scale of float16 has fallen below 1' if new_scale < 1 else None
 
     def state_dict(self) -> dict:
         """The optimizer's state and the loss scale."""

@@ -16,7 +16,7 @@ class TeacherUpdateHook(Hook):
     The momentum follows a cosine from ``momentum`` to ``end_momentum`` over all optimizer steps of
     the run (ConMIM paper, section 3.2). Momentum 0 throughout makes the teacher a copy of the
     student: the ablation without asymmetric progress. It is computed from the iteration, so
-    resuming needs no state.
+    resuming needs no state. A step that the optimizer skipped the teacher skips too.
 
     Args:
         momentum: The teacher's share at the first step.
@@ -53,6 +53,8 @@ class TeacherUpdateHook(Hook):
                          outputs: dict | None = None) -> None:
         if not runner.optim_wrapper.should_update():
             return  # still accumulating: the student has not moved
+        if not getattr(runner.optim_wrapper, 'stepped', True):
+            return  # the step was skipped: nor has it moved now
         momentum = self.momentum_at(runner.iter, runner.max_iters,
                                     runner.optim_wrapper._accumulative_counts)
         model = unwrap_model(runner.model)

@@ -100,6 +100,13 @@ def test_options_reach_the_config(monkeypatch, config, tmp_path) -> None:
     assert cfg.optim_wrapper.optimizer.lr == 0.5
 
 
+def test_amp_keeps_the_guard_and_its_settings(monkeypatch, config) -> None:
+    cfg = load_cfg(monkeypatch, config, '--amp', '--cfg-options',
+                   'optim_wrapper.type=GuardedOptimWrapper', 'optim_wrapper.max_bad_steps=3')
+    assert cfg.optim_wrapper.type == 'mmpretrain.ConMIMAmpOptimWrapper'
+    assert cfg.optim_wrapper.max_bad_steps == 3
+
+
 def test_auto_scale_lr_scales_by_the_batch(train, config, tmp_path) -> None:
     train(config, '--auto-scale-lr', '--work-dir', tmp_path / 'run',
           '--cfg-options', 'default_hooks.logger.interval=1')

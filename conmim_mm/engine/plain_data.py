@@ -1,0 +1,34 @@
+"""Anything as data that a file can be read back from without running code in it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from mmengine.structures import BaseDataElement
+
+
+def plain_data(value: object) -> object:
+    """Tensors on the CPU, numbers, strings, None, and dicts and lists of these.
+
+    Arrays become tensors, tuples lists, data elements (the samples of OpenMMLab) dicts. Whatever
+    else there is becomes its description.
+
+    Args:
+        value: A batch, a state dict, or the like.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    if isinstance(value, np.ndarray) and value.dtype.kind in 'biuf':
+        return torch.from_numpy(value)
+    if isinstance(value, np.generic):
+        return plain_data(value.item())
+    if isinstance(value, BaseDataElement):
+        return {key: plain_data(item) for key, item in value.all_items()}
+    if isinstance(value, Mapping):
+        return {plain_data(key): plain_data(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_data(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)  # a subclass would need its own code
+    return None if value is None else repr(value)
