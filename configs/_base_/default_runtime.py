@@ -13,7 +13,10 @@ default_hooks = dict(
 # MMEngine averages losses over the window, but shows the last value of anything else.
 log_processor = dict(
     window_size=20,
-    custom_cfg=[dict(data_src='hit_rate', method_name='mean', window_size=20)])
+    custom_cfg=[
+        dict(data_src=name, method_name='mean', window_size=20)
+        for name in ('hit_rate', 'positive_similarity', 'negative_similarity')
+    ])
 
 env_cfg = dict(
     cudnn_benchmark=False,

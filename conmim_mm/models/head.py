@@ -7,11 +7,11 @@ from mmpretrain.registry import MODELS
 
 @MODELS.register_module()
 class ConMIMHead(BaseModule):
-    """Drops the class token, applies the loss, counts how often the own position ranks first.
+    """Drops the class token, applies the loss, measures how well the own position is recognised.
 
     Args:
         loss: Config of the loss, a component like
-            :class:`~conmim_mm.models.patch_infonce.PatchInfoNCELoss`.
+            :class:`~conmim_mm.models.patch_infonce.PatchInfoNCELoss`, with its ``temperature``.
         num_extra_tokens: Tokens before the patch tokens (the class token).
         init_cfg: As in MMEngine.
     """
@@ -26,7 +26,7 @@ class ConMIMHead(BaseModule):
 
     def loss(self, student: torch.Tensor, teacher: torch.Tensor,
              mask: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Loss and hit rate of a batch.
+        """Loss of a batch, and what is logged beside it.
 
         Args:
             student: ``(B, 1 + L, D)`` projected student tokens.
@@ -34,13 +34,16 @@ class ConMIMHead(BaseModule):
             mask: ``(B, L)`` bool, True = masked.
 
         Returns:
-            ``loss``, and ``hit_rate``: the share of masked tokens whose own position scores highest
-            (chance: 1 / L). Both scalars.
+            ``loss``; ``hit_rate``, the share of masked tokens whose own position scores highest
+            (chance: 1 / L); ``positive_similarity`` and ``negative_similarity``, see
+            :func:`similarities`. All scalars.
         """
         student = student[:, self.num_extra_tokens:]
         teacher = teacher[:, self.num_extra_tokens:]
         loss, logits = self.loss_module(student, teacher, mask)
-        return dict(loss=loss, hit_rate=hit_rate(logits, mask))
+        positive, negative = similarities(logits, mask, self.loss_module.temperature)
+        return dict(loss=loss, hit_rate=hit_rate(logits, mask), positive_similarity=positive,
+                    negative_similarity=negative)
 
 
 @torch.no_grad()
@@ -57,3 +60,25 @@ def hit_rate(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     own_position = torch.arange(logits.shape[-1], device=logits.device)
     hits = (logits.argmax(dim=-1) == own_position) & mask
     return hits.sum() / mask.sum()
+
+
+@torch.no_grad()
+def similarities(logits: torch.Tensor, mask: torch.Tensor,
+                 temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """How alike masked tokens are to their own teacher token, and to the hardest other one.
+
+    Args:
+        logits: ``(B, L, L)`` cosine similarities over the temperature, row i of student token i
+            with every teacher token of its image; L at least 2.
+        mask: ``(B, L)`` bool, True = masked.
+        temperature: What the similarities were divided by.
+
+    Returns:
+        The mean, over the masked tokens of the batch, of the cosine similarity with the own teacher
+        token, and of the highest with a token of another position. Float32 scalars from -1 to 1.
+    """
+    own = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
+    positive = logits.diagonal(dim1=1, dim2=2)
+    negative = logits.masked_fill(own, float('-inf')).amax(dim=-1)
+    scale = temperature / mask.sum()
+    return (positive * mask).sum() * scale, (negative * mask).sum() * scale

@@ -22,7 +22,7 @@ def test_loss_is_the_papers() -> None:
         reference.teacher.backbone.forward_tokens(inputs['teacher_view']))[:, 1:]
     expected, _ = patch_infonce(student, teacher, inputs['mask'], 0.1)
     torch.testing.assert_close(losses['loss'], expected)
-    assert set(losses) == {'loss', 'hit_rate'}
+    assert set(losses) == {'loss', 'hit_rate', 'positive_similarity', 'negative_similarity'}
 
 
 def test_gradients_reach_the_student_only() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from conmim_mm.errors import InputError
-from conmim_mm.models.head import hit_rate
+from conmim_mm.models.head import ConMIMHead, hit_rate, similarities
 from conmim_mm.models.patch_infonce import PatchInfoNCELoss, patch_infonce
 
 
@@ -73,3 +73,42 @@ def test_hit_rate_counts_masked_tokens_only() -> None:
     logits[0, 0] = torch.tensor([0., 9., 0., 0.])
     mask = torch.tensor([[True, True, False, False], [True, True, False, False]])
     assert hit_rate(logits, mask).item() == pytest.approx(3 / 4)
+
+
+def test_hand_computed_similarities() -> None:
+    # angles in one plane, so the cosines are those of the differences
+    def tokens(*degrees: float) -> torch.Tensor:
+        angles = torch.tensor(degrees) * math.pi / 180
+        return torch.stack([angles.cos(), angles.sin()], dim=-1)
+
+    def cos(degrees: float) -> float:
+        return math.cos(math.radians(degrees))
+
+    teacher = 7 * torch.stack([tokens(0, 90), tokens(0, 10)])
+    student = 3 * torch.stack([tokens(30, 200), tokens(60, 0)]).requires_grad_()
+    mask = torch.tensor([[True, True], [True, False]])
+    _, logits = patch_infonce(student, teacher, mask, temperature=0.2)
+    positive, negative = similarities(logits, mask, temperature=0.2)
+    assert positive.item() == pytest.approx((cos(30) + cos(110) + cos(60)) / 3, rel=1e-5)
+    assert negative.item() == pytest.approx((cos(60) + cos(160) + cos(50)) / 3, rel=1e-5)
+    assert not positive.requires_grad and not negative.requires_grad
+
+
+def test_the_hardest_negative_is_the_nearest_other_position() -> None:
+    logits = torch.tensor([[[9., 3., 4.], [5., -1., -2.], [0., 0., 0.]]])
+    mask = torch.tensor([[True, True, False]])
+    positive, negative = similarities(logits, mask, temperature=0.1)
+    assert (positive.item(), negative.item()) == pytest.approx((0.4, 0.45))
+
+
+def test_the_head_logs_float32_under_autocast_and_leaves_out_the_class_token() -> None:
+    head = ConMIMHead(loss=dict(type='PatchInfoNCELoss', temperature=0.5, loss_weight=3.))
+    class_token = torch.tensor([[[1., 1.]]]).bfloat16()
+    patches = torch.tensor([[[1., 0.], [0., 1.]]]).bfloat16()
+    tokens = torch.cat([class_token, patches], dim=1)
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = head.loss(tokens, tokens, torch.ones(1, 2, dtype=torch.bool))
+    assert losses['positive_similarity'].item() == pytest.approx(1.)
+    assert losses['negative_similarity'].item() == pytest.approx(0.)
+    assert losses['loss'].item() == pytest.approx(3 * math.log(1 + math.exp(-2)))
+    assert {value.dtype for value in losses.values()} == {torch.float32}
