@@ -6,9 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmpretrain.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS
+from mmpretrain.registry import (
+    HOOKS,
+    MODELS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
+    TRANSFORMS,
+)
 
-import conmim_mm  # noqa: F401
+from conmim_mm.engine import GuardedOptimWrapper
 
 from .conftest import CONFIGS
 
@@ -39,6 +45,14 @@ def test_builds_at_full_size(path: Path) -> None:
         TRANSFORMS.build(transform)
     for hook in cfg.custom_hooks:
         HOOKS.build(hook)
+
+
+@pytest.mark.parametrize('path', PRETRAINING, ids=name)
+def test_bad_numbers_stop_every_run(path: Path) -> None:
+    cfg = Config.fromfile(path)
+    assert issubclass(OPTIM_WRAPPERS.get(cfg.optim_wrapper.type), GuardedOptimWrapper)
+    hooks = [hook.type for hook in cfg.custom_hooks]
+    assert {'LearningMonitorHook', 'TeacherUpdateHook', 'BadNumbersHook'} <= set(hooks)
 
 
 @pytest.mark.parametrize('path', PRETRAINING, ids=name)

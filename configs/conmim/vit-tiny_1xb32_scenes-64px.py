@@ -52,9 +52,10 @@ train_cfg = dict(_delete_=True, type='mmpretrain.ResumableIterLoop', max_iters=m
 # a short run needs a teacher that moves faster than the recipes' 0.996
 custom_hooks = [
     dict(type='StartChecksHook'),
-    dict(type='ShortcutWarningHook'),
+    dict(type='LearningMonitorHook'),
     dict(type='TeacherUpdateHook', momentum=0.99, end_momentum=1.0),
     dict(type='SkippedImagesHook', max_share=0.01),
+    dict(type='BadNumbersHook'),
 ]
 
 auto_scale_lr = dict(base_batch_size=batch_size)

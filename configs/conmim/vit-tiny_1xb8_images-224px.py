@@ -38,9 +38,10 @@ optim_wrapper = dict(
             relative_position_bias_table=dict(lr_mult=100.))))
 custom_hooks = [
     dict(type='StartChecksHook'),
-    dict(type='ShortcutWarningHook'),
+    dict(type='LearningMonitorHook'),
     dict(type='TeacherUpdateHook', momentum=0.996, end_momentum=1.0),
     dict(type='SkippedImagesHook', max_share=0.01),
+    dict(type='BadNumbersHook'),
 ]
 
 train_cfg = dict(max_iters=max_iters)

@@ -2,9 +2,9 @@ from .amp_optim_wrapper import ConMIMAmpOptimWrapper
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .bad_numbers_hook import BadNumbersHook
 from .guarded_optim_wrapper import GuardedOptimWrapper, NonFiniteError
+from .learning_monitor_hook import LearningMonitorHook
 from .optim_constructor import LayerDecayOptimWrapperConstructor, MergedOptimWrapperConstructor
 from .resumable_loops import ResumableEpochLoop, ResumableIterLoop
-from .shortcut_warning_hook import ShortcutWarningHook
 from .skipped_images_hook import SkippedImagesHook
 from .start_checks_hook import StartChecksHook
 from .stop_on_signal_hook import StopOnSignalHook
@@ -13,7 +13,7 @@ from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
     'AtomicCheckpointHook', 'BadNumbersHook', 'ConMIMAmpOptimWrapper', 'GuardedOptimWrapper',
-    'LayerDecayOptimWrapperConstructor', 'MergedOptimWrapperConstructor', 'NonFiniteError',
-    'ResumableEpochLoop', 'ResumableIterLoop', 'ShortcutWarningHook', 'SkippedImagesHook',
+    'LayerDecayOptimWrapperConstructor', 'LearningMonitorHook', 'MergedOptimWrapperConstructor',
+    'NonFiniteError', 'ResumableEpochLoop', 'ResumableIterLoop', 'SkippedImagesHook',
     'StartChecksHook', 'StopOnSignalHook', 'TeacherUpdateHook', 'WarmupCosineLR'
 ]

@@ -7,7 +7,6 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from conmim_mm.engine.shortcut_warning_hook import ShortcutWarningHook
 from conmim_mm.engine.start_checks_hook import check_state_dict
 from conmim_mm.engine.teacher_update_hook import TeacherUpdateHook
 from conmim_mm.errors import InputError
@@ -116,24 +115,6 @@ def test_resume_by_iterations_equals_an_undisturbed_run(images, tmp_path) -> Non
     weights = whole.model.state_dict()
     for key, value in resumed.model.state_dict().items():
         assert torch.equal(value, weights[key]), key
-
-
-def test_shortcut_is_reported_once(images, tmp_path) -> None:
-    def warnings(hit_rates: list[float]) -> list[str]:
-        runner = Runner.from_cfg(run_cfg(images, tmp_path))
-        messages = []
-        runner.logger.warning = messages.append
-        hook = ShortcutWarningHook(threshold=0.9, interval=2)
-        for i, value in enumerate(hit_rates):
-            runner.message_hub.update_scalar('train/hit_rate', value)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(type(runner), 'iter', i)
-                hook.after_train_iter(runner, i)
-        return messages
-
-    assert warnings([0.1, 0.2, 0.5, 0.89]) == []
-    reported = warnings([0.1, 0.2, 0.95, 0.99, 0.99, 0.99])
-    assert len(reported) == 1 and 'use_abs_pos_emb' in reported[0]
 
 
 def test_checkpoint_of_another_shape_stops_the_run(images, tmp_path) -> None:

@@ -25,10 +25,11 @@ train_cfg = dict(type='mmpretrain.ResumableEpochLoop', max_epochs=300)
 
 custom_hooks = [
     dict(type='StartChecksHook'),
-    dict(type='ShortcutWarningHook'),
+    dict(type='LearningMonitorHook'),
     # momentum=0, end_momentum=0 switches the asymmetric progress off
     dict(type='TeacherUpdateHook', momentum=0.996, end_momentum=1.0),
     dict(type='SkippedImagesHook', max_share=0.01),
+    dict(type='BadNumbersHook'),
 ]
 
 # --auto-scale-lr scales lr by (total batch / base_batch_size)
