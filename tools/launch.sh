@@ -1,6 +1,7 @@
 # Sourced by dist_train.sh and dist_test.sh: `launch PROCESSES TOOL ARGUMENTS` starts torchrun.
 # shellcheck shell=bash
 . "$(dirname "${BASH_SOURCE[0]}")/find_python.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/run_stoppable.sh"
 
 is_count() { [[ $1 =~ ^[1-9][0-9]*$ ]]; }
 
@@ -17,5 +18,7 @@ launch() {
         rendezvous=(--nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}"
             --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}")
     fi
-    exec "$PYTHON" -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node="$processes" "${@:2}"
+    # a restarted run goes on from its newest checkpoint by itself
+    run_stoppable "$PYTHON" -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node="$processes" \
+        --max-restarts="${MAX_RESTARTS:-0}" "${@:2}"
 }
