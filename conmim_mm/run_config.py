@@ -2,13 +2,13 @@
 
 import argparse
 import os
-import zipfile
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
 
 from .errors import InputError
+from .models.checkpoints import TRUST_OPTION, TRUST_VARIABLE, looks_like_checkpoint
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,11 +24,25 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         'train_dataloader.dataset.data_root=/my/photos')
 
 
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that lets checkpoints hold more than plain data, here and in children."""
+    parser.add_argument(
+        TRUST_OPTION, action=_TrustCheckpoints, nargs=0,
+        help='load checkpoints that hold more than plain weights, which lets them run any code')
+
+
+class _TrustCheckpoints(argparse.Action):
+
+    def __call__(self, *_: object) -> None:
+        os.environ[TRUST_VARIABLE] = '1'
+
+
 def parse_run_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Adds the options that every run has, and parses."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: '
                         'work_dirs/<config name>')
     add_config_arguments(parser)
+    add_trust_argument(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
         help='how the processes were started')
@@ -133,5 +147,5 @@ def check_checkpoint(path: str) -> None:
         return
     if not Path(path).is_file():
         raise InputError(f'no such checkpoint: {path}')
-    if not zipfile.is_zipfile(path):
+    if not looks_like_checkpoint(path):
         raise InputError(f'{path} is no checkpoint (or a damaged one)')

@@ -28,6 +28,7 @@ from conmim_mm.errors import InputError
 from conmim_mm.evaluation import Accuracy, evaluate_features, extract_features
 from conmim_mm.output_folder import prepare_output, save_results
 from conmim_mm.resume import resume_from_newest
+from conmim_mm.run_config import add_trust_argument
 from conmim_mm.visualization import draw_learning_curve, read_scalars
 
 CONFIG = Path(__file__).parents[1] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
@@ -180,6 +181,7 @@ def main() -> None:
                         help='folder of images; default: generated scenes')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'), help='output folder')
     parser.add_argument('--seed', type=int, default=0)
+    add_trust_argument(parser)
     args = parser.parse_args()
 
     logging.captureWarnings(True)

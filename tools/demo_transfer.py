@@ -19,6 +19,7 @@ from tqdm import tqdm
 from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
 from conmim_mm.output_folder import prepare_output, save_results
+from conmim_mm.run_config import add_trust_argument
 from conmim_mm.transfer import INITS, TASKS, Task, Training, format_table
 from conmim_mm.work_dir import last_checkpoint
 
@@ -106,6 +107,7 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--tasks', nargs='+', choices=list(TASKS), default=list(TASKS),
                         help='which of the three (default: all)')
+    add_trust_argument(parser)
     args = parser.parse_args()
 
     checkpoint, scenes = find_checkpoint(args.demo), find_scenes(args.demo)

@@ -1,6 +1,7 @@
 from .amp_optim_wrapper import ConMIMAmpOptimWrapper
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .bad_numbers_hook import BadNumbersHook
+from .checkpoint_loaders import register_loaders
 from .guarded_optim_wrapper import GuardedOptimWrapper, NonFiniteError
 from .learning_monitor_hook import LearningMonitorHook
 from .optim_constructor import LayerDecayOptimWrapperConstructor, MergedOptimWrapperConstructor
@@ -15,5 +16,8 @@ __all__ = [
     'AtomicCheckpointHook', 'BadNumbersHook', 'ConMIMAmpOptimWrapper', 'GuardedOptimWrapper',
     'LayerDecayOptimWrapperConstructor', 'LearningMonitorHook', 'MergedOptimWrapperConstructor',
     'NonFiniteError', 'ResumableEpochLoop', 'ResumableIterLoop', 'SkippedImagesHook',
-    'StartChecksHook', 'StopOnSignalHook', 'TeacherUpdateHook', 'WarmupCosineLR'
+    'StartChecksHook', 'StopOnSignalHook', 'TeacherUpdateHook', 'WarmupCosineLR',
+
 ]
+
+register_loaders()

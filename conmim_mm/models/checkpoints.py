@@ -1,7 +1,10 @@
 """Reads checkpoints without running code in them, and takes a backbone's weights out of them."""
 
+import os
 import pickle
-from collections.abc import Mapping, Sequence
+import re
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +19,81 @@ TEACHER_BACKBONE = 'teacher.backbone.'
 WHOSE_WEIGHTS = ('teacher', 'student')
 
 
-def load_checkpoint_file(path: str | Path, extra_types: Sequence[type] = ()) -> dict[str, Any]:
-    """The contents of a checkpoint, as plain data on the CPU.
+# Set to 1, checkpoints may hold any Python object, and run any code while they are loaded.
+TRUST_VARIABLE = 'CONMIM_TRUST_CHECKPOINTS'
+TRUST_OPTION = '--trust-checkpoint'
+
+MapLocation = str | torch.device | Mapping | Callable | None
+
+
+def load_checkpoint_file(path: str | Path,
+                         extra_types: Sequence[type] = (),
+                         map_location: MapLocation = 'cpu') -> dict[str, Any]:
+    """The contents of a checkpoint, as plain data.
 
     Args:
         path: A file, or an address that starts with ``https://`` or ``http://``.
         extra_types: Harmless types that may be in it besides what MMEngine saves.
+        map_location: Where its tensors go, as in :func:`torch.load`.
 
     Raises:
-        InputError: No such file, not a checkpoint, or one that needs more than plain data.
+        InputError: No such file, not a checkpoint, or one that needs more than plain data while the
+            environment does not say that it is trusted.
     """
     address = str(path)
     is_remote = address.startswith(('https://', 'http://'))
     if not is_remote and not Path(address).is_file():
         raise InputError(f'no such checkpoint: {address}')
+    if not is_remote and not looks_like_checkpoint(address):
+        raise InputError(f'cannot load {address} as plain weights: it is no checkpoint (or a '
+                         'damaged one)')
     load = torch.hub.load_state_dict_from_url if is_remote else torch.load
+    plain = not are_checkpoints_trusted()
     try:
         with torch.serialization.safe_globals([*_MMENGINE_TYPES, *extra_types]):
-            checkpoint = load(address, map_location='cpu', weights_only=True)
+            checkpoint = load(address, map_location=map_location, weights_only=plain)
     except Exception as error:  # a damaged file can fail in any way
-        reason = ' '.join(str(error).split())[:200]
-        raise InputError(f'cannot load {address} as plain weights: {reason}') from error
+        raise InputError(describe_refusal(address, error)) from error
     if not isinstance(checkpoint, dict):
         raise InputError(f'{address} holds a {type(checkpoint).__name__}, not a checkpoint')
+    if plain and isinstance(checkpoint.get('meta'), dict):
+        # The config of MMEngine's forerunner: text that resuming would run as Python.
+        checkpoint['meta'].pop('config', None)
     return checkpoint
+
+
+def looks_like_checkpoint(path: str | Path) -> bool:
+    """Whether a file is a zip archive or, as before PyTorch 1.6, begins like a pickle."""
+    with open(path, 'rb') as file:
+        return zipfile.is_zipfile(file) or (file.seek(0) == 0 and file.read(1) == pickle.PROTO)
+
+
+def are_checkpoints_trusted() -> bool:
+    """Whether the environment allows checkpoints to run code."""
+    return os.environ.get(TRUST_VARIABLE) == '1'
+
+
+def describe_refusal(address: str, error: Exception) -> str:
+    """One line on why a checkpoint could not be loaded.
+
+    Args:
+        address: The file, as the user gave it.
+        error: What loading it raised.
+    """
+    reason = ' '.join(str(error).split()) or 'it is damaged'
+    if are_checkpoints_trusted():
+        return f'cannot load {address}: {reason[:200]}'
+    if not isinstance(error, pickle.UnpicklingError):
+        return f'cannot load {address} as plain weights: {reason[:200]}'
+    if wanted := _WANTED.search(reason):
+        reason = f'it asks for {wanted[1]}'
+    elif 'Unsupported operand' in reason:
+        reason = 'it is a pickle that PyTorch did not write'
+    else:  # the reason proper stands between advice that would switch the check off
+        reason = re.sub(r'^Weights only load failed.*(WeightsUnpickler error:|source\.)|'
+                        r'Check the documentation.*$', '', reason).strip()[:200]
+    return (f'cannot load {address} as plain weights: {reason}, so it could run code; if you trust '
+            f'whoever made it, add {TRUST_OPTION} (or set {TRUST_VARIABLE}=1)')
 
 
 def backbone_state(checkpoint: dict[str, Any], weights: str = 'teacher') -> dict[str, torch.Tensor]:
@@ -76,8 +130,15 @@ def is_pretraining_checkpoint(checkpoint: dict[str, Any]) -> bool:
 
 
 def model_state(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The model's weights in a checkpoint, under the names that it has outside of any wrapper."""
+    """The model's weights in a checkpoint, under the names that it has outside of any wrapper.
+
+    Raises:
+        InputError: What stands in the place of the weights is something else.
+    """
     state = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(state, Mapping):
+        raise InputError(f'the checkpoint holds no weights: its state_dict is a '
+                         f'{type(state).__name__}')
     return {key.removeprefix('module.'): value for key, value in state.items()
             if isinstance(value, torch.Tensor)}
 
@@ -95,9 +156,16 @@ def _attribute_of_history(owner: object, name: str) -> object:
     return getattr(owner, name)
 
 
+# What a pickle names, in PyTorch's refusals.
+_WANTED = re.compile(r'GLOBAL (\S+) (?:was not an allowed global|whose module)')
+
+_reconstruct, _scalar = np._core.multiarray._reconstruct, np._core.multiarray.scalar
 # MMEngine's record of logged numbers, which it saves beside the weights.
 _MMENGINE_TYPES = [
     HistoryBuffer, (_attribute_of_history, 'builtins.getattr'), np.ndarray, np.dtype,
-    np._core.multiarray._reconstruct, np._core.multiarray.scalar,
-    *(type(np.dtype(kind)) for kind in (np.int64, np.int32, np.float64, np.float32, bool))
+    _reconstruct, _scalar,
+    # the same under the names that they have in files written with NumPy 1
+    (_reconstruct, 'numpy.core.multiarray._reconstruct'), (_scalar, 'numpy.core.multiarray.scalar'),
+    *(type(np.dtype(kind)) for kind in (np.int64, np.int32, np.uint32, np.uint8, np.float64,
+                                        np.float32, bool))
 ]

@@ -16,6 +16,7 @@ from conmim_mm.datasets.scenes import SceneSettings, make_scenes
 from conmim_mm.transfer import TASKS, format_table
 
 from ..conftest import CONFIGS, ROOT, load_tool
+from ..test_untrusted_files import write_crafted
 
 SHORT = """
 _base_ = {base!r}
@@ -104,6 +105,18 @@ def test_failed_training_names_its_log(compare, demo_folder, tmp_path, capsys) -
     error = capsys.readouterr().err
     assert 'classification from ConMIM failed' in error and 'train.log' in error
     assert not (tmp_path / 'out' / 'results.json').exists()
+
+
+@pytest.mark.slow
+def test_crafted_checkpoint_runs_nothing(compare, demo_folder, tmp_path, capsys) -> None:
+    crafted = write_crafted(demo_folder / 'pretrain', 'archive-system')
+    crafted.replace(demo_folder / 'pretrain' / 'iter_9.pth')
+    with pytest.raises(SystemExit) as stop:
+        compare('--tasks', 'classification')
+    assert stop.value.code == 2
+    error, = (line for line in capsys.readouterr().err.splitlines() if line.startswith('error:'))
+    assert 'as plain weights: it asks for posix.system' in error
+    assert not (demo_folder / 'pretrain' / 'executed').exists()
 
 
 def test_table() -> None:

@@ -21,7 +21,7 @@ from conmim_mm.errors import InputError
 from conmim_mm.evaluation import Accuracy, extract_features, knn_predict
 from conmim_mm.models.checkpoints import WHOSE_WEIGHTS, backbone_state, load_checkpoint_file
 from conmim_mm.models.pretrained import BLOCK_TABLE, SHARED_TABLE
-from conmim_mm.run_config import add_config_arguments, read_config
+from conmim_mm.run_config import add_config_arguments, add_trust_argument, read_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,6 +40,7 @@ def parse_args() -> argparse.Namespace:
         '--temperature', type=float, default=0.07, help='of their votes (default: 0.07)')
     parser.add_argument('--json', type=Path, metavar='OUT', help='write the result to this file')
     add_config_arguments(parser)
+    add_trust_argument(parser)
     return parser.parse_args()
 
 

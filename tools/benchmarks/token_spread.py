@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from conmim_mm.cli import run_tool
 from conmim_mm.evaluation import TokenSpread, token_spread
 from conmim_mm.models.checkpoints import WHOSE_WEIGHTS
-from conmim_mm.run_config import read_config
+from conmim_mm.run_config import add_trust_argument, read_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,6 +30,7 @@ def parse_args() -> argparse.Namespace:
                         help='whose, of a pre-training checkpoint (default: teacher)')
     parser.add_argument('--size', type=int, help="side in pixels (default: the backbone's)")
     parser.add_argument('--limit', type=int, default=160, help='images (default: 160)')
+    add_trust_argument(parser)
     return parser.parse_args()
 
 

@@ -18,6 +18,7 @@ from conmim_mm.models.original_weights import (
     is_classifier,
     pretraining_from_original,
 )
+from conmim_mm.run_config import add_trust_argument
 
 
 def load_original(path: Path) -> dict[str, torch.Tensor]:
@@ -67,6 +68,7 @@ def main() -> None:
         type=Path,
         help="the original's moving average, saved beside it (checkpoint_copy-*.pth); without it "
         'the teacher starts as a copy of the student')
+    add_trust_argument(parser)
     args = parser.parse_args()
     convert(args.source, args.target, args.teacher)
     print(f'wrote {args.target}')

@@ -31,6 +31,7 @@ from conmim_mm.models.export_weights import (
     transformers_config,
     transformers_preprocessor,
 )
+from conmim_mm.run_config import add_trust_argument
 
 # timm's models of this architecture: the sizes they come in, by width, depth and heads.
 TIMM_MODELS = {
@@ -179,6 +180,7 @@ def main() -> None:
     parser.add_argument(
         '--num-heads', type=int,
         help='attention heads; needed only without relative position tables, which tell them')
+    add_trust_argument(parser)
     args = parser.parse_args()
     line = export(args.source, args.target, args.format, args.weights, args.num_heads)
     print(f'wrote {args.target}; it is loaded by')

@@ -20,6 +20,7 @@ from conmim_mm.models.checkpoints import (
     is_pretraining_checkpoint,
     load_checkpoint_file,
 )
+from conmim_mm.run_config import add_trust_argument
 
 
 def extract(source: Path, target: Path, weights: str = 'teacher') -> dict:
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument('target', type=Path, help='file to write')
     parser.add_argument('--weights', choices=WHOSE_WEIGHTS, default='teacher',
                         help="whose weights (default: the teacher's, as published)")
+    add_trust_argument(parser)
     args = parser.parse_args()
     extract(args.source, args.target, args.weights)
     size = args.target.stat().st_size / 2**20
