@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 
 from conmim_mm.cli import run_tool
 from conmim_mm.engine.cpu_launch import processes_without_gpu
+from conmim_mm.engine.rank_agreement import check_configs_agree
 from conmim_mm.errors import InputError
 from conmim_mm.resume import (
     keep_total_batch,
@@ -88,6 +89,7 @@ def main() -> None:
     cfg = load_config(args)
     with processes_without_gpu(cfg):
         choose_start(cfg, args)
+        check_configs_agree(cfg)
         Runner.from_cfg(cfg).train()
 
 

@@ -8,13 +8,14 @@ from torch.utils.data import DataLoader
 from ..errors import InputError
 from ..models.state_dict_check import describe_differences
 from .label_checks import check_labels
+from .rank_agreement import check_data_agrees
 from .resume_checks import RUN_FACTS, describe_changes, fit_position, run_facts
 from .unwrap import unwrap_model
 
 
 @HOOKS.register_module()
 class StartChecksHook(Hook):
-    """Refuses a data set smaller than a batch, labels and a checkpoint that do not fit the run.
+    """Refuses data too few or not the same on each process, labels and checkpoints that don't fit.
 
     A checkpoint fits if its weights have the model's names and shapes and, on resume, if it was
     saved with as many processes, images and batches.
@@ -39,6 +40,7 @@ class StartChecksHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         loader = runner.train_dataloader
+        check_data_agrees(loader.dataset)
         if len(loader) == 0 or len(loader.dataset) < loader.batch_size * runner.world_size:
             raise InputError(
                 f'{len(loader.dataset)} images are fewer than one batch ({loader.batch_size} '
