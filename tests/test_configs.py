@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import RUNNERS, STRATEGIES
+from mmengine.runner import FlexibleRunner
 from mmpretrain.registry import (
     HOOKS,
     MODELS,
@@ -14,7 +16,7 @@ from mmpretrain.registry import (
     TRANSFORMS,
 )
 
-from conmim_mm.engine import GuardedOptimWrapper
+from conmim_mm.engine import ConMIMFSDPStrategy, GuardedOptimWrapper
 
 from .conftest import CONFIGS
 
@@ -86,6 +88,13 @@ def test_imagenet_recipes() -> None:
         assert table == dict(lr_mult=1., decay_mult=1.)
         gpus = int(stem.split('_')[1].split('x')[0])
         assert gpus * batch == 2048
+
+
+def test_fsdp_changes_only_the_runner() -> None:
+    sharded, plain = load('vit-l_32xb64_fsdp'), load('vit-l_32xb64')
+    assert RUNNERS.get(sharded.pop('runner_type')) is FlexibleRunner
+    assert STRATEGIES.get(sharded.pop('strategy').type) is ConMIMFSDPStrategy
+    assert sharded.to_dict() == plain.to_dict()
 
 
 def test_base_backbones_are_the_named_archs() -> None:

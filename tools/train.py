@@ -3,7 +3,7 @@
 import argparse
 
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.registry import RUNNERS
 
 from conmim_mm.cli import run_tool
 from conmim_mm.engine.cpu_launch import processes_without_gpu
@@ -90,7 +90,8 @@ def main() -> None:
     with processes_without_gpu(cfg):
         choose_start(cfg, args)
         check_configs_agree(cfg)
-        Runner.from_cfg(cfg).train()
+        # not RUNNERS.build, which writes over what an error says
+        RUNNERS.get(cfg.get('runner_type', 'Runner')).from_cfg(cfg).train()
 
 
 if __name__ == '__main__':

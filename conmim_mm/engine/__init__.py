@@ -2,6 +2,7 @@ from .amp_optim_wrapper import ConMIMAmpOptimWrapper
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .bad_numbers_hook import BadNumbersHook
 from .checkpoint_loaders import register_loaders
+from .fsdp_strategy import ConMIMFSDPStrategy
 from .guarded_optim_wrapper import GuardedOptimWrapper, NonFiniteError
 from .learning_monitor_hook import LearningMonitorHook
 from .optim_constructor import LayerDecayOptimWrapperConstructor, MergedOptimWrapperConstructor
@@ -13,11 +14,11 @@ from .teacher_update_hook import TeacherUpdateHook
 from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
-    'AtomicCheckpointHook', 'BadNumbersHook', 'ConMIMAmpOptimWrapper', 'GuardedOptimWrapper',
-    'LayerDecayOptimWrapperConstructor', 'LearningMonitorHook', 'MergedOptimWrapperConstructor',
-    'NonFiniteError', 'ResumableEpochLoop', 'ResumableIterLoop', 'SkippedImagesHook',
-    'StartChecksHook', 'StopOnSignalHook', 'TeacherUpdateHook', 'WarmupCosineLR',
-
+    'AtomicCheckpointHook', 'BadNumbersHook', 'ConMIMAmpOptimWrapper', 'ConMIMFSDPStrategy',
+    'GuardedOptimWrapper', 'LayerDecayOptimWrapperConstructor', 'LearningMonitorHook',
+    'MergedOptimWrapperConstructor', 'NonFiniteError', 'ResumableEpochLoop',
+    'ResumableIterLoop', 'SkippedImagesHook', 'StartChecksHook', 'StopOnSignalHook',
+    'TeacherUpdateHook', 'WarmupCosineLR'
 ]
 
 register_loaders()

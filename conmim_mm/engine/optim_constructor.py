@@ -1,13 +1,15 @@
 """Optimizer groups: as few as there are different settings."""
 
+from collections import Counter
 from collections.abc import Set
 
 from mmengine.logging import print_log
-from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from ..errors import InputError
+from .sharded import clean_name, parameter_shapes
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -30,6 +32,10 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     known_keys = frozenset({'flat_decay_mult', 'custom_keys'})
 
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        self.shapes = parameter_shapes(model)  # a process may hold pieces only
+        return super().__call__(model)
+
     def _validate_cfg(self) -> None:
         super()._validate_cfg()
         _reject_unknown('paramwise_cfg', self.paramwise_cfg, self.known_keys)
@@ -47,17 +53,19 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def add_params(self, params: list[dict], module: nn.Module, **_: object) -> None:
         """Appends the merged groups of ``module`` to ``params``."""
         groups: dict[tuple[float, float], dict] = {}
+        counts = Counter()
         used = set()
-        for name, param in module.named_parameters():
+        for wrapped_name, param in module.named_parameters():
             if not param.requires_grad:
                 continue
+            name = clean_name(wrapped_name)
             key = max((key for key in self.custom_keys if key in name), key=len, default=None)
             if key is not None:
                 used.add(key)
                 setting = self.custom_keys[key]
                 mults = setting.get('lr_mult', 1.), setting.get('decay_mult', 1.)
             else:
-                flat = param.ndim <= 1
+                flat = len(self.shapes[name]) <= 1
                 mults = 1., self.paramwise_cfg.get('flat_decay_mult', 1.) if flat else 1.
             lr_mult, decay_mult = mults[0] * self.lr_scale(name, module), mults[1]
             group = groups.setdefault(
@@ -67,16 +75,16 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                     lr=self.base_lr * lr_mult,
                     weight_decay=(self.base_wd or 0.) * decay_mult))
             group['params'].append(param)
+            counts[lr_mult, decay_mult] += self.shapes[name].numel()
 
         for key in set(self.custom_keys) - used:
             if self.custom_keys[key].get('lr_mult', 1.) != 1.:
                 raise InputError(f'custom_keys[{key!r}] sets a learning rate but matches no '
                                  'parameter; remove it or correct the name')
-        for group in groups.values():
-            count = sum(param.numel() for param in group['params'])
+        for setting, group in groups.items():
             print_log(
                 f'optimizer group: lr {group["lr"]:.3g}, weight decay {group["weight_decay"]:.3g}, '
-                f'{len(group["params"])} tensors, {count:,} parameters',
+                f'{len(group["params"])} tensors, {counts[setting]:,} parameters',
                 logger='current')
         params.extend(groups.values())
 

@@ -10,6 +10,7 @@ from ..models.state_dict_check import describe_differences
 from .label_checks import check_labels
 from .rank_agreement import check_data_agrees
 from .resume_checks import RUN_FACTS, describe_changes, fit_position, run_facts
+from .sharded import whole_state_dict
 from .unwrap import unwrap_model
 
 
@@ -62,7 +63,7 @@ class StartChecksHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if runner._resume:
             self._check_run(runner, checkpoint)
-        own = unwrap_model(runner.model).state_dict()
+        own = whole_state_dict(runner.model)
         try:
             check_state_dict(own, checkpoint.get('state_dict', checkpoint))
         except InputError as error:

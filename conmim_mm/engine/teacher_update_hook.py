@@ -37,8 +37,15 @@ class TeacherUpdateHook(Hook):
         self.end_momentum = end_momentum
 
     def before_train(self, runner: Runner) -> None:
-        if not hasattr(unwrap_model(runner.model), 'teacher'):
+        model = unwrap_model(runner.model)
+        if not hasattr(model, 'teacher'):
             raise InputError('TeacherUpdateHook needs a model with a teacher, such as ConMIM')
+        student = [*model.backbone.parameters(), *model.neck.parameters()]
+        # Pieces of equal sizes, on all processes, are the same pieces.
+        if any(own.shape != given.shape
+               for own, given in zip(model.teacher.parameters(), student, strict=True)):
+            raise InputError('FSDP cuts student and teacher differently; set '
+                             'strategy.type=ConMIMFSDPStrategy and no auto_wrap_policy of your own')
 
     def momentum_at(self, iteration: int, max_iters: int, accumulative_counts: int = 1) -> float:
         """Momentum of the update after this iteration (from 0)."""

@@ -117,6 +117,8 @@ def refuse_partial_weights(vit: ConMIMViT, state_dict: dict, prefix: str, *_: ob
     Raises:
         InputError: Weights are missing, unexpected or of another shape.
     """
+    if '_fsdp_wrapped_module.' in prefix:
+        return  # a process holds pieces of it only; StartChecksHook compares the whole model
     differences = describe_differences(vit.state_dict(), weights_below(state_dict, prefix))
     if differences:
         raise InputError(f'the checkpoint does not fit the backbone: {differences}. To start a '
