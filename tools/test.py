@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from conmim_mm.cli import run_tool
-from conmim_mm.engine.cpu_launch import processes_without_gpu
+from conmim_mm.engine.launch import processes
 from conmim_mm.engine.rank_agreement import check_configs_agree
 from conmim_mm.errors import InputError
 from conmim_mm.run_config import check_checkpoint, parse_run_arguments, run_config
@@ -79,7 +79,7 @@ def draw_predictions(cfg: Config, folder: str, name: str) -> None:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
-    with processes_without_gpu(cfg):
+    with processes(cfg):
         check_configs_agree(cfg)
         Runner.from_cfg(cfg).test()
 

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from conmim_mm.cli import run_tool
-from conmim_mm.engine.cpu_launch import processes_without_gpu
+from conmim_mm.engine.launch import processes
 from conmim_mm.engine.rank_agreement import check_configs_agree
 from conmim_mm.errors import InputError
 from conmim_mm.resume import (
@@ -87,7 +87,7 @@ def choose_start(cfg: Config, args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
-    with processes_without_gpu(cfg):
+    with processes(cfg):
         choose_start(cfg, args)
         check_configs_agree(cfg)
         # not RUNNERS.build, which writes over what an error says

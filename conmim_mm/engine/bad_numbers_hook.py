@@ -14,6 +14,7 @@ from mmpretrain.registry import HOOKS
 from ..work_dir import BAD_STEP_PREFIX
 from .guarded_optim_wrapper import BadStep, GuardedOptimWrapper
 from .plain_data import plain_data
+from .sharded import whole_state_dict
 from .unwrap import unwrap_model
 
 NAMED_IMAGES = 3
@@ -36,7 +37,8 @@ class BadNumbersHook(Hook):
     - ``batches``: what the loader gave for this step, one for each batch that accumulated;
       ``finite_losses`` and ``img_paths`` belong to these.
     - ``state_dict``, ``optimizer``: of the model and the optimizer as they were before the step.
-      The same on all processes, hence in the first file only.
+      The same on all processes, hence in the first file only; under FSDP the optimizer's is the
+      part of that process.
 
     Resuming does not take these files for checkpoints.
     """
@@ -51,8 +53,9 @@ class BadNumbersHook(Hook):
             return
         wrapper.on_bad_step = partial(self._on_bad_step, runner)
         model = unwrap_model(runner.model)
-        saved = model.state_dict().keys()  # the others are constants
-        self._buffers = [buffer for name, buffer in model.named_buffers() if name in saved]
+        self._buffers = [
+            buffer for module in model.modules() for name, buffer in module._buffers.items()
+            if buffer is not None and name not in module._non_persistent_buffers_set]  # constants
         self._kept = [buffer.clone() for buffer in self._buffers]
         self._batches: list[dict] = []
 
@@ -89,12 +92,13 @@ class BadNumbersHook(Hook):
         paths = [path for rank in ranks for path in everyone[rank][1]]
         details = f', images {_first_of(paths)}' if paths else ''
         if bad.stops:
-            place = self._save(runner, bad, ranks) if get_rank() in ranks else ''
+            weights = whole_state_dict(runner.model)  # under FSDP of all together
+            place = self._save(runner, bad, ranks, weights) if get_rank() in ranks else ''
             # The launcher ends the others with the first that fails: not before all have saved.
             details += f'; {all_gather_object(place)[ranks[0]]}'
         return details
 
-    def _save(self, runner: Runner, bad: BadStep, ranks: list[int]) -> str:
+    def _save(self, runner: Runner, bad: BadStep, ranks: list[int], weights: dict) -> str:
         rank = get_rank()
         path = Path(runner.work_dir, f'{BAD_STEP_PREFIX}{bad.step}_rank{rank}.pth')
         content = dict(
@@ -102,8 +106,7 @@ class BadNumbersHook(Hook):
             batches=self._batches, finite_losses=bad.finite_losses,
             img_paths=[image_paths([batch]) for batch in self._batches])
         if rank == ranks[0]:
-            content.update(state_dict=unwrap_model(runner.model).state_dict(),
-                           optimizer=runner.optim_wrapper.state_dict())
+            content.update(state_dict=weights, optimizer=runner.optim_wrapper.state_dict())
         try:
             torch.save(plain_data(content), path)
         except (OSError, RuntimeError) as error:  # a full disk can be either

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.dist import all_gather_object, init_dist, is_distributed
-from mmengine.utils.dl_utils import set_multi_processing
+from mmengine.dist import all_gather_object, is_distributed
 from torch.utils.data import Dataset
 
 from ..errors import InputError
@@ -21,8 +20,7 @@ CHECKED_NAMES = 10_000
 def check_configs_agree(cfg: Config) -> None:
     """Compares the configs of all processes; to be called before the runner is built.
 
-    Does nothing for one process. Where there is no process group yet, it starts the one that the
-    runner would.
+    Does nothing for one process. The process group is there already.
 
     Args:
         cfg: The run's config, the same on all processes.
@@ -30,12 +28,8 @@ def check_configs_agree(cfg: Config) -> None:
     Raises:
         InputError: On every process, if they differ in any setting.
     """
-    if cfg.get('launcher', 'none') == 'none':
-        return
     if not is_distributed():
-        env = cfg.get('env_cfg') or {}
-        set_multi_processing(distributed=True, **env.get('mp_cfg', {}))
-        init_dist(cfg.launcher, **env.get('dist_cfg', {}))
+        return
     difference = describe_disagreement(all_gather_object(dict(_settings(cfg.to_dict()))))
     if difference:
         raise InputError(f'the processes were given different configs: {difference}. Start all '

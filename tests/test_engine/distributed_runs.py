@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 
-from conmim_mm.engine.cpu_launch import close_cpu_processes, init_cpu_processes
+from conmim_mm.engine.launch import close_cpu_processes, init_cpu_processes
 from conmim_mm.engine.sharded import whole_state_dict
 from conmim_mm.errors import InputError
 from tests.toy import model_cfg, run_cfg

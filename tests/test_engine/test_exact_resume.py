@@ -1,6 +1,5 @@
 """A run that was stopped by a signal and resumed equals one that was not, to the last bit."""
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -15,12 +14,12 @@ from mmengine.runner import Runner
 from conmim_mm.datasets import ImageFiles
 from conmim_mm.errors import InputError, StoppedBySignal
 from conmim_mm.models import ConMIM
+from conmim_mm.run_comparison import logged_entries, run_differences
 from conmim_mm.work_dir import newest_complete_checkpoint
 
 from ..toy import model_cfg, run_cfg
 
 STEPS = 12  # four epochs of three batches
-CLOCKS = ('time', 'data_time', 'memory')
 
 
 class SignalAt(Hook):
@@ -64,41 +63,6 @@ def stop_after(runner: Runner, step: int) -> None:
         runner.train()
 
 
-def logged(work_dir: Path) -> dict[int, dict]:
-    entries = {}
-    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for line in path.read_text().splitlines():
-            entry = json.loads(line)
-            entries[entry['step']] = {
-                key: value for key, value in entry.items() if key not in CLOCKS}
-    return entries
-
-
-def assert_equal(one: object, other: object, where: str) -> None:
-    assert type(one) is type(other), where
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key, value in one.items():
-            assert_equal(value, other[key], f'{where}.{key}')
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for i, (item, its_other) in enumerate(zip(one, other, strict=True)):
-            assert_equal(item, its_other, f'{where}[{i}]')
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), where
-    else:
-        assert one == other, where
-
-
-def assert_equal_runs(one: Path, other: Path) -> None:
-    saved = [torch.load(path / (path / 'last_checkpoint').read_text().split('/')[-1],
-                        weights_only=False) for path in (one, other)]
-    for part in ('state_dict', 'optimizer', 'param_schedulers', 'ranks'):
-        assert_equal(saved[0][part], saved[1][part], part)
-    assert saved[0]['meta']['iter'] == saved[1]['meta']['iter']
-    assert logged(one) == logged(other)
-
-
 @pytest.mark.parametrize('by_epoch', [True, False], ids=['epochs', 'iterations'])
 @pytest.mark.parametrize('workers', [0, 2])
 @pytest.mark.parametrize('accumulate', [1, 2])
@@ -112,8 +76,8 @@ def test_resumed_equals_undisturbed(images, tmp_path, by_epoch: bool, workers: i
         for step in steps:
             stop_after(build(images, work_dir, **options), step)
         build(images, work_dir, **options).train()
-        assert set(logged(work_dir)) == set(range(1, STEPS + 1))
-        assert_equal_runs(work_dir, tmp_path / 'whole')
+        assert set(logged_entries(work_dir)) == set(range(1, STEPS + 1))
+        assert run_differences(work_dir, tmp_path / 'whole') == []
 
 
 def test_loss_scale_is_resumed(images, tmp_path) -> None:
@@ -125,7 +89,7 @@ def test_loss_scale_is_resumed(images, tmp_path) -> None:
     stopped = torch.load(tmp_path / 'part' / 'interrupted.pth', weights_only=False)
     assert stopped['optimizer']['loss_scaler']['scale'] < 2.**30
     build(images, tmp_path / 'part', optim_wrapper=wrapper).train()
-    assert_equal_runs(tmp_path / 'part', tmp_path / 'whole')
+    assert run_differences(tmp_path / 'part', tmp_path / 'whole') == []
 
 
 def test_what_is_left_out_is_not_read(images, tmp_path, monkeypatch) -> None:
@@ -157,7 +121,7 @@ def test_signal_in_the_last_step(images, tmp_path) -> None:
     build(images, tmp_path / 'whole').train()
     stop_after(build(images, tmp_path / 'part'), STEPS)
     build(images, tmp_path / 'part').train()
-    assert_equal_runs(tmp_path / 'part', tmp_path / 'whole')
+    assert run_differences(tmp_path / 'part', tmp_path / 'whole') == []
 
 
 class CountValidations(Hook):
@@ -212,7 +176,7 @@ def test_validation_ends_and_is_made_up_for(images, tmp_path, validated) -> None
     assert train(tmp_path / 'part', SignalInValidation()) == [3]
     assert torch.load(tmp_path / 'part/interrupted.pth', weights_only=False)['meta']['iter'] == 6
     assert train(tmp_path / 'part') == [6, 9, 12]
-    assert_equal_runs(tmp_path / 'part', tmp_path / 'whole')
+    assert run_differences(tmp_path / 'part', tmp_path / 'whole') == []
 
 
 def test_stopping_needs_the_hook_that_saves(images, tmp_path) -> None:

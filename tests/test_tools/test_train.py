@@ -223,7 +223,7 @@ custom_hooks = [dict(type='TeacherUpdateHook', momentum=0.5),
          'train_dataloader.num_workers=2', f'train_dataloader.persistent_workers={persistent}',
          'train_cfg.max_epochs=3'],
         check=True, timeout=300, cwd=ROOT,
-        env=os.environ | dict(PYTHONPATH=str(tmp_path), PYTHON=sys.executable))
+        env=os.environ | dict(PYTHONPATH=f'{tmp_path}:{ROOT}', PYTHON=sys.executable))
     ranks = [json.loads((tmp_path / f'rank{rank}.json').read_text()) for rank in (0, 1)]
     assert ranks[0]['world_size'] == 2
     assert ranks[0]['teacher'] == ranks[1]['teacher'] != ranks[0]['student']

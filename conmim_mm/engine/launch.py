@@ -1,4 +1,4 @@
-"""Distributed training on processes without a GPU."""
+"""Starting the process group of a run, with and without GPUs."""
 
 import os
 import subprocess
@@ -8,29 +8,37 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.dist import init_dist
+from mmengine.utils.dl_utils import set_multi_processing
 
 from ..errors import InputError, StoppedBySignal
 
 
 @contextmanager
-def processes_without_gpu(cfg: Config) -> Iterator[None]:
-    """Around a run: its processes find each other on a machine without a GPU too.
+def processes(cfg: Config) -> Iterator[None]:
+    """Around a run: its processes find each other, so that they can agree before they build it.
 
-    Does nothing where there is a GPU or only one process.
+    On GPUs the group is the one that MMEngine's runner would start; without a GPU it is gloo's.
+    Does nothing for one process.
 
     Args:
         cfg: As in :func:`init_cpu_processes`.
     """
-    if cfg.launcher == 'none' or torch.cuda.is_available():
+    if cfg.launcher == 'none':
         yield
-        return
-    init_cpu_processes(cfg)
-    try:
+    elif torch.cuda.is_available():
+        env = cfg.get('env_cfg') or {}
+        set_multi_processing(distributed=True, **env.get('mp_cfg', {}))
+        init_dist(cfg.launcher, **env.get('dist_cfg', {}))
         yield
-    except StoppedBySignal:  # in all processes
+    else:
+        init_cpu_processes(cfg)
+        try:
+            yield
+        except StoppedBySignal:  # in all processes
+            close_cpu_processes()
+            raise
         close_cpu_processes()
-        raise
-    close_cpu_processes()
 
 
 def init_cpu_processes(cfg: Config) -> None:
