@@ -1,7 +1,10 @@
 """Going on with a run: from which checkpoint, and with how many processes."""
 
 import os
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_rank, get_world_size
@@ -9,22 +12,52 @@ from mmengine.dist import broadcast_object_list, get_rank, get_world_size
 from .engine.resume_checks import RUN_FACTS
 from .errors import InputError
 from .models.checkpoints import load_checkpoint_file
-from .work_dir import newest_complete_checkpoint
+from .run_config import check_checkpoint
+from .work_dir import is_complete, newest_complete_checkpoint
+
+T = TypeVar('T')
 
 # set by torchrun when it starts all processes again after one of them has died
 RESTARTS = 'TORCHELASTIC_RESTART_COUNT'
 
 
-def resume_from_newest(cfg: Config) -> None:
-    """Lets a run go on from the newest whole checkpoint in its work dir, or start where none is.
+def resume_from_newest(cfg: Config) -> bool:
+    """Lets a run go on from the newest whole checkpoint in its work dir.
 
     One process reads and checks it, and tells the others; all of them call this together.
+
+    Args:
+        cfg: The config of the run, changed in place; left as it is where there is no checkpoint.
+
+    Returns:
+        Whether there is one.
     """
-    found = [newest_complete_checkpoint(Path(cfg.work_dir)) if get_rank() == 0 else None]
+    newest = on_main_process(lambda: newest_complete_checkpoint(Path(cfg.work_dir)))
+    if newest is None:
+        return False
+    cfg.load_from, cfg.resume = str(newest), True
+    return True
+
+
+def resume_from(cfg: Config, path: str) -> None:
+    """Lets a run go on from a given checkpoint, once its check sums have been found right.
+
+    Raises:
+        InputError: There is no such file, or it is damaged.
+    """
+    check_checkpoint(path)
+    has_sums = '://' not in path and zipfile.is_zipfile(path)  # PyTorch's old format has none
+    if has_sums and not on_main_process(lambda: is_complete(Path(path))):
+        raise InputError(f'{path} is damaged: what it holds does not fit its check sums. Resume '
+                         'from another one, or with --resume alone from the newest that is whole')
+    cfg.load_from, cfg.resume = path, True
+
+
+def on_main_process(task: Callable[[], T]) -> T:
+    """What the main process finds out, on all of them; all call this together."""
+    found = [task() if get_rank() == 0 else None]
     broadcast_object_list(found)
-    newest = found[0]
-    cfg.load_from = str(newest) if newest else None
-    cfg.resume = newest is not None
+    return found[0]
 
 
 def was_restarted() -> bool:

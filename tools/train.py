@@ -11,6 +11,7 @@ from conmim_mm.engine.rank_agreement import check_configs_agree
 from conmim_mm.errors import InputError
 from conmim_mm.resume import (
     keep_total_batch,
+    resume_from,
     resume_from_newest,
     set_mismatch,
     was_restarted,
@@ -73,12 +74,10 @@ def choose_start(cfg: Config, args: argparse.Namespace) -> None:
     Raises:
         InputError: No such checkpoint, or one that does not fit what was asked.
     """
-    if args.resume == 'auto' or was_restarted():
-        resume_from_newest(cfg)
-    elif args.resume:
-        cfg.load_from = args.resume
-        cfg.resume = True
-    if cfg.get('load_from'):
+    found = (args.resume == 'auto' or was_restarted()) and resume_from_newest(cfg)
+    if not found and args.resume not in (None, 'auto'):
+        resume_from(cfg, args.resume)
+    elif not found and cfg.get('load_from'):
         check_checkpoint(cfg.load_from)
     if args.elastic:
         keep_total_batch(cfg)

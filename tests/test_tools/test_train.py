@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,36 @@ def test_trains_into_the_default_folder_and_resumes(train, config, tmp_path) -> 
     train(config, '--work-dir', tmp_path / 'other', '--resume', work_dir / 'epoch_3.pth',
           '--cfg-options', 'train_cfg.max_epochs=4')
     assert last_checkpoint(tmp_path / 'other')['meta']['iter'] == 16
+
+
+def test_a_damaged_checkpoint_is_refused_or_passed_over(train, config, tmp_path, capfd) -> None:
+    work_dir = tmp_path / 'run'
+    train(config, '--work-dir', work_dir)
+    newest = work_dir / 'epoch_2.pth'
+    content = bytearray(newest.read_bytes())
+    with zipfile.ZipFile(newest) as file:
+        largest = max(file.infolist(), key=lambda entry: entry.file_size)
+    content[largest.header_offset + 200] ^= 1
+    newest.write_bytes(content)
+    with pytest.raises(SystemExit):
+        train(config, '--work-dir', work_dir, '--resume', newest)
+    assert f'error: {newest} is damaged' in capfd.readouterr().err
+
+    train(config, '--work-dir', work_dir, '--resume')
+    output = capfd.readouterr()
+    assert f'{newest} is missing or damaged: going back' in output.out + output.err
+    assert last_checkpoint(work_dir)['meta']['iter'] == 8
+
+
+def test_a_restarted_run_goes_on_from_what_it_was_given(train, config, tmp_path,
+                                                        monkeypatch) -> None:
+    """torchrun restarts a run that had not saved anything yet."""
+    train(config, '--work-dir', tmp_path / 'first')
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '1')
+    train(config, '--work-dir', tmp_path / 'second', '--resume', tmp_path / 'first/epoch_1.pth')
+    log = next((tmp_path / 'second').glob('*/*.log')).read_text()
+    assert 'resumed epoch: 1, iter: 4' in log
+    assert [path.name for path in (tmp_path / 'second').glob('*.pth')] == ['epoch_2.pth']
 
 
 def load_cfg(monkeypatch, *args: object) -> Config:
