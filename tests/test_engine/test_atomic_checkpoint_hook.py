@@ -25,14 +25,16 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing after it runs, no handler expects it."""
 
 
-def train(images: Path, work_dir: Path, keep: int = 1) -> Runner:
+def train(images: Path, work_dir: Path, keep: int = 1, save_best: str | None = None,
+          **overrides) -> Runner:
     """Trains three epochs, or goes on, as tools/train.py --resume does."""
     newest = newest_complete_checkpoint(work_dir)
     runner = Runner.from_cfg(run_cfg(
         images, work_dir, epochs=EPOCHS, resume=newest is not None,
         load_from=str(newest) if newest else None,
-        default_hooks=dict(
-            checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=keep))))
+        default_hooks=dict(checkpoint=dict(
+            type='AtomicCheckpointHook', interval=1, max_keep_ckpts=keep, save_best=save_best,
+            rule='greater' if save_best else None)), **overrides))
     runner.train()
     return runner
 
@@ -110,6 +112,22 @@ def test_full_disk_keeps_what_was_there(images, tmp_path, monkeypatch) -> None:
         train(images, tmp_path)
     assert checkpoints(tmp_path) == ['epoch_1.pth']
     assert newest_complete_checkpoint(tmp_path).name == 'epoch_1.pth'
+
+
+def test_the_best_one_is_kept_until_a_better_one_is_there(images, tmp_path, validated,
+                                                           monkeypatch) -> None:
+    # an epoch saves the regular one, the best one, and the regular one again, which names the best
+    real = mmengine_runner.save_checkpoint
+    monkeypatch.setattr(mmengine_runner, 'save_checkpoint', dying(real, half_a_file, 3 + 1))
+    with pytest.raises(Killed):
+        train(images, tmp_path, save_best='score', **validated)
+    assert checkpoints(tmp_path) == [
+        'best_score_epoch_1.pth', 'best_score_epoch_2.pth.tmp', 'epoch_2.pth']
+    assert is_complete(tmp_path / 'best_score_epoch_1.pth')
+
+    monkeypatch.setattr(mmengine_runner, 'save_checkpoint', real)
+    train(images, tmp_path, save_best='score', **validated)
+    assert checkpoints(tmp_path) == ['best_score_epoch_3.pth', 'epoch_3.pth']
 
 
 def test_as_many_are_kept_as_asked(images, tmp_path) -> None:

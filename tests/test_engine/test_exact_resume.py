@@ -6,18 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
-from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
 from conmim_mm.datasets import ImageFiles
 from conmim_mm.errors import InputError, StoppedBySignal
-from conmim_mm.models import ConMIM
 from conmim_mm.run_comparison import logged_entries, run_differences
 from conmim_mm.work_dir import newest_complete_checkpoint
 
 from ..toy import model_cfg, run_cfg
+from .conftest import Rising
 
 STEPS = 12  # four epochs of three batches
 
@@ -140,26 +138,6 @@ class SignalInValidation(Hook):
             os.kill(os.getpid(), signal.SIGUSR1)
 
 
-class Zero(BaseMetric):
-    """Counts batches."""
-
-    def process(self, data_batch: dict, data_samples: list) -> None:
-        self.results.append(0.)
-
-    def compute_metrics(self, results: list) -> dict:
-        return dict(count=len(results))
-
-
-@pytest.fixture
-def validated(images, monkeypatch) -> dict:
-    """Settings of a run that validates after every epoch, by looking at four batches."""
-    METRICS.register_module(module=Zero, force=True)
-    monkeypatch.setattr(ConMIM, 'val_step', lambda self, data: [None], raising=False)
-    return dict(
-        val_dataloader=run_cfg(images, images)['train_dataloader'] | dict(batch_size=3),
-        val_cfg=dict(), val_evaluator=dict(type='mmengine.Zero'))
-
-
 def test_validation_ends_and_is_made_up_for(images, tmp_path, validated) -> None:
     def train(work_dir: Path, *hooks: Hook) -> list[int]:
         runner = build(images, work_dir, **validated)
@@ -173,6 +151,7 @@ def test_validation_ends_and_is_made_up_for(images, tmp_path, validated) -> None
         return counter.ended
 
     assert train(tmp_path / 'whole') == [3, 6, 9, 12]
+    Rising.validations = 0
     assert train(tmp_path / 'part', SignalInValidation()) == [3]
     assert torch.load(tmp_path / 'part/interrupted.pth', weights_only=False)['meta']['iter'] == 6
     assert train(tmp_path / 'part') == [6, 9, 12]
