@@ -34,6 +34,7 @@ from conmim_mm.run_comparison import run_differences
 CONFIG = Path(__file__).parents[2] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
 IMAGES, SIDE, BATCH = 32, 72, 4
 PROGRESS = 'progress.json'
+SETTLED = 100  # steps
 
 
 class Progress(Hook):
@@ -142,6 +143,18 @@ def train_disturbed(images: Path, work_dir: Path, args: argparse.Namespace) -> l
     return seen
 
 
+def train_undisturbed(images: Path, work_dir: Path, args: argparse.Namespace) -> list[dict]:
+    """Trains to the end; gives the process' progress as it went on."""
+    pid = start(images, work_dir, args)
+    seen = []
+    while not has_ended(pid):
+        progress = read_progress(work_dir, pid)
+        if progress and (not seen or progress['step'] > seen[-1]['step']):
+            seen.append(progress)
+        time.sleep(0.01)
+    return [*seen, read_progress(work_dir, pid)]
+
+
 def write_images(folder: Path) -> None:
     rng = np.random.default_rng(0)
     folder.mkdir()
@@ -150,8 +163,15 @@ def write_images(folder: Path) -> None:
         Image.fromarray(pixels).save(folder / f'{i}.png')
 
 
-def summarise(args: argparse.Namespace, seen: list[dict], found: list[str]) -> dict:
+def megabytes(progress: dict) -> float:
+    return round(progress['bytes'] / 2**20, 1)
+
+
+def summarise(args: argparse.Namespace, seen: list[dict], alone: list[dict],
+              found: list[str]) -> dict:
     """The numbers of a test."""
+    # what a process takes once everything is there
+    settled = next((progress for progress in alone if progress['step'] >= SETTLED), alone[-1])
     ends = [process for process in seen if process['first'] is not None]
     return dict(
         steps=args.steps, kills=args.kills, saved_every=args.interval, workers=args.workers,
@@ -160,13 +180,17 @@ def summarise(args: argparse.Namespace, seen: list[dict], found: list[str]) -> d
         steps_taken_twice=sum(before['step'] - after['first'] + 1
                               for before, after in zip(ends, ends[1:], strict=False)
                               if after['first'] <= before['step']),
-        megabytes=[round(process['bytes'] / 2**20, 1) for process in ends],
+        megabytes=[megabytes(process) for process in ends],
         open_files=[process['files'] for process in ends],
+        undisturbed=[dict(step=progress['step'], megabytes=megabytes(progress),
+                          open_files=progress['files']) for progress in (settled, alone[-1])],
         equal=not found, differences=found[:10])
 
 
 def describe(results: dict) -> str:
     memory, files = results['megabytes'], results['open_files']
+    undisturbed = ' and '.join('{megabytes} MB, {open_files} files at step {step}'.format(**point)
+                               for point in results['undisturbed'])
     return '\n'.join([
         f'{results["kills"]} kills in {results["steps"]} steps, saved every '
         f'{results["saved_every"]}, {results["workers"]} workers; every resume worked',
@@ -176,6 +200,7 @@ def describe(results: dict) -> str:
         f'memory at the end of each process: {min(memory)} to {max(memory)} MB, median '
         f'{statistics.median(memory)}, last {memory[-1]}',
         f'open files: {min(files)} to {max(files)}, last {files[-1]}',
+        f'the undisturbed process: {undisturbed}',
         'weights, optimizer, schedules, random states and log equal those of the undisturbed run'
         if results['equal'] else f'DIFFERENT from the undisturbed run: {results["differences"]}'])
 
@@ -206,10 +231,8 @@ def main() -> None:
     write_images(images)
 
     seen = train_disturbed(images, disturbed, args)
-    pid = start(images, undisturbed, args)
-    while not has_ended(pid):
-        time.sleep(0.01)
-    results = summarise(args, seen, run_differences(disturbed, undisturbed))
+    alone = train_undisturbed(images, undisturbed, args)
+    results = summarise(args, seen, alone, run_differences(disturbed, undisturbed))
     print(json.dumps(results) if args.json else describe(results))
     if not results['equal']:
         raise SystemExit(1)
