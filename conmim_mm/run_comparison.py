@@ -57,4 +57,5 @@ def differences(one: object, other: object, where: str = '') -> list[str]:
     if isinstance(one, list | tuple) and len(one) == len(other):
         return [place for i, pair in enumerate(zip(one, other, strict=True))
                 for place in differences(*pair, f'{where}[{i}]')]
-    return [] if one == other else [where]
+    equal = one == other or (one != one and other != other)  # both no numbers
+    return [] if equal else [where]

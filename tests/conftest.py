@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-os.environ.setdefault('OMP_NUM_THREADS', str(os.cpu_count() or 1))
+# the cores, shared among pytest-xdist's processes
+THREADS = (os.cpu_count() or 1) // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))
+os.environ.setdefault('OMP_NUM_THREADS', str(max(THREADS, 1)))
 
 # MMEngine's loggers keep the stderr of the test that made them, which pytest has closed since.
 logging.raiseExceptions = False

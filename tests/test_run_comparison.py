@@ -15,6 +15,8 @@ def test_differences_are_named() -> None:
     assert differences(one, dict(weights=one['weights'])) == ['']
     assert differences((1, 2), [1, 2], 'pair') == ['pair']
     assert differences(dict(x=1), dict(x=1.), 'log') == ['log.x']
+    assert differences(float('nan'), float('nan')) == []
+    assert differences(float('nan'), 0., 'loss') == ['loss']
 
 
 def write_run(folder: Path, loss: float, time: float) -> Path:

@@ -1,6 +1,7 @@
 """Training loops that go on exactly where a checkpoint was saved."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from mmengine.logging import print_log
@@ -36,12 +37,13 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
                 f'an epoch has {length} iterations here: resume with the data, the batch size and '
                 'the number of processes it was trained with')
         self.runner.call_hook('before_train')
-        if self.first_batch == 0 and self._epoch > 0:
-            self._validate_if_due()
-        while self._epoch < self._max_epochs and not self.stop_training:
-            self.run_epoch()
-            self._decide_current_val_interval()
-            self._validate_if_due()
+        with ending_workers(self.dataloader):
+            if self.first_batch == 0 and self._epoch > 0:
+                self._validate_if_due()
+            while self._epoch < self._max_epochs and not self.stop_training:
+                self.run_epoch()
+                self._decide_current_val_interval()
+                self._validate_if_due()
         self.runner.call_hook('after_train')
         return self.runner.model
 
@@ -80,15 +82,16 @@ class ResumableIterLoop(IterBasedTrainLoop):
         """Trains, from wherever the runner stands."""
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
-        if self._iter > 0:
-            self._validate_if_due()
-        keep_generators(self.dataloader, self.runner.seed)
-        batches = endless_batches(self.dataloader, self._iter)
-        while self._iter < self._max_iters and not self.stop_training:
-            self.runner.model.train()
-            self.run_iter(next(batches))
-            self._decide_current_val_interval()
-            self._validate_if_due()
+        with ending_workers(self.dataloader):
+            if self._iter > 0:
+                self._validate_if_due()
+            keep_generators(self.dataloader, self.runner.seed)
+            batches = endless_batches(self.dataloader, self._iter)
+            while self._iter < self._max_iters and not self.stop_training:
+                self.runner.model.train()
+                self.run_iter(next(batches))
+                self._decide_current_val_interval()
+                self._validate_if_due()
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
@@ -105,6 +108,19 @@ def validate(runner, due: bool) -> None:
             runner.message_hub.runtime_info.get(VALIDATED_ITER) != runner.iter):
         keep_generators(runner.val_loop.dataloader, runner.seed)
         runner.val_loop.run()
+
+
+@contextmanager
+def ending_workers(loader: DataLoader) -> Iterator[None]:
+    """After it, no persistent workers are left.
+
+    Freed in one with the runner that refers to them and is referred to, PyTorch would wait five
+    seconds for each: the queues that tell them to end are gone before.
+    """
+    try:
+        yield
+    finally:
+        loader._iterator = None
 
 
 def keep_generators(loader: DataLoader, seed: int) -> None:

@@ -88,8 +88,8 @@ class WarmupCosineLR(_ParamScheduler):
         """
         progress = ('_global_step', 'base_values', '_last_value')
         super().load_state_dict({key: state_dict[key] for key in progress})
-        # MMEngine stops counting last_step and setting rates at the end that was planned
-        self.last_step = self._global_step
+        # MMEngine stops counting last_step at the end of the curve; this end may lie further on
+        self.last_step = min(self._global_step, self.end - 1)
         for group, rate in zip(self.optimizer.param_groups, self._get_value(), strict=True):
             group['lr'] = rate
 
