@@ -1,8 +1,9 @@
 """Kills the training of a tiny model over and over, resumes it, and looks what has been lost.
 
-Each kill is a SIGKILL at a random moment, or after a number of steps. Every resume has to work, and
-the final weights, optimizer state, schedules and logged losses have to equal those of the run that
-was left alone. Memory and open files of each process are noted when it ends.
+Each kill is a SIGKILL at a random moment, every second one while a file is being written, or after
+a number of steps. Every resume has to work, and the final weights, optimizer state, schedules and
+logged losses have to equal those of the run that was left alone. Memory and open files of each
+process are noted when it ends.
 """
 
 import argparse
@@ -119,6 +120,12 @@ def has_ended(pid: int) -> bool:
     return bool(ended)
 
 
+def half_written(work_dir: Path) -> list[str]:
+    """Checkpoints and pointers that are not in their place yet."""
+    return [path.name for pattern in ('*.pth.tmp', 'last_checkpoint.tmp')
+            for path in work_dir.glob(pattern)]
+
+
 def train_disturbed(images: Path, work_dir: Path, args: argparse.Namespace) -> list[dict]:
     """Trains to the end in spite of the kills; gives each process' last progress."""
     moments = random.Random(args.seed)
@@ -130,16 +137,20 @@ def train_disturbed(images: Path, work_dir: Path, args: argparse.Namespace) -> l
             progress = read_progress(work_dir, pid) or progress
             if progress and first is None:
                 first = progress['step']
+            if args.every is None:
+                # every second one waits for a file that is being written
+                due = time.monotonic() - begun > wait and (
+                    kill % 2 == 0 or any(half_written(work_dir)))
+            else:
+                due = progress and progress['step'] - first + 1 >= args.every
             # the last process is left to train to the end
-            if kill < args.kills and (
-                    time.monotonic() - begun > wait if args.every is None
-                    else progress and progress['step'] - first + 1 >= args.every):
+            if due and kill < args.kills:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
                 break
             time.sleep(0.001)
         progress = read_progress(work_dir, pid) or progress
-        seen.append(dict(first=first, left=list(work_dir.glob('*.tmp')), **(progress or {})))
+        seen.append(dict(first=first, left=half_written(work_dir), **(progress or {})))
     return seen
 
 
