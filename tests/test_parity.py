@@ -121,7 +121,6 @@ def build_config(reference: dict, work_dir, checkpoint) -> Config:
         if hook.type == 'TeacherUpdateHook':
             hook.momentum = reference['teacher_momentum']
     cfg.default_hooks.checkpoint = None
-    cfg.default_hooks.stop = None
     cfg.default_hooks.sampler_seed = None
     cfg.experiment_name = work_dir.name
     return cfg

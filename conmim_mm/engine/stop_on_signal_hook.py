@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
-from ..errors import InputError, StoppedBySignal
+from ..errors import StoppedBySignal
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .stop_signals import StopSignals, shield_workers
 
@@ -19,9 +19,7 @@ class StopOnSignalHook(Hook):
     The signal may reach one process or all of them; after every iteration, of validation too, they
     agree. The checkpoint is ``interrupted.pth``, which :class:`AtomicCheckpointHook` writes and
     ``--resume`` goes on from exactly. Another signal, a second later, ends a process at once.
-
-    Raises:
-        InputError: At the start of training, no :class:`AtomicCheckpointHook` in the config.
+    Without an :class:`AtomicCheckpointHook` in the config signals are left alone, with a warning.
     """
 
     priority = 'LOWEST'  # after everything that belongs to the iteration, the checkpoint included
@@ -33,8 +31,9 @@ class StopOnSignalHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         if not any(isinstance(hook, AtomicCheckpointHook) for hook in runner.hooks):
-            raise InputError('StopOnSignalHook needs default_hooks.checkpoint.type='
-                             'mmpretrain.AtomicCheckpointHook')
+            runner.logger.warning('a signal will end this run without saving: that needs '
+                                  'default_hooks.checkpoint.type=mmpretrain.AtomicCheckpointHook')
+            return
         if get_world_size() > 1 and self.group is None:
             # on the CPU, so that asking does not wait for the GPU
             self.group = dist.new_group(backend='gloo')
@@ -45,7 +44,7 @@ class StopOnSignalHook(Hook):
         self.signals.install()
 
     def after_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
-        if self._any(self.signals.received is not None):
+        if self.signals is not None and self._any(self.signals.received is not None):
             self._stop(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
 
     def before_val(self, runner: Runner) -> None:
@@ -60,8 +59,9 @@ class StopOnSignalHook(Hook):
             self._stop(runner, dict(epoch=runner.epoch, iter=runner.iter))
 
     def after_train(self, runner: Runner) -> None:
-        self.signals.restore()
-        self.signals = None
+        if self.signals is not None:
+            self.signals.restore()
+            self.signals = None
 
     def _any(self, wish: bool) -> bool:
         return bool(self._reduced(int(wish), dist.ReduceOp.MAX))

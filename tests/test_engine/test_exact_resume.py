@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from conmim_mm.datasets import ImageFiles
-from conmim_mm.errors import InputError, StoppedBySignal
+from conmim_mm.errors import StoppedBySignal
 from conmim_mm.run_comparison import logged_entries, run_differences
 from conmim_mm.work_dir import newest_complete_checkpoint
 
@@ -158,11 +158,15 @@ def test_validation_ends_and_is_made_up_for(images, tmp_path, validated) -> None
     assert run_differences(tmp_path / 'part', tmp_path / 'whole') == []
 
 
-def test_stopping_needs_the_hook_that_saves(images, tmp_path) -> None:
+def test_without_the_hook_that_saves_signals_are_left_alone(images, tmp_path, monkeypatch) -> None:
     runner = build(images, tmp_path, default_hooks=dict(
-        checkpoint=dict(type='CheckpointHook'), stop=dict(type='StopOnSignalHook')))
-    with pytest.raises(InputError, match='StopOnSignalHook needs default_hooks.checkpoint.type'):
+        checkpoint=None, stop=dict(type='StopOnSignalHook')))
+    warnings = []
+    monkeypatch.setattr(runner.logger, 'warning', warnings.append)
+    runner.register_hook(SignalAt(2, signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
         runner.train()
+    assert 'a signal will end this run without saving' in warnings[0]
 
 
 def test_signals_are_given_back(images, tmp_path) -> None:
