@@ -181,8 +181,9 @@ def megabytes(progress: dict) -> float:
 def summarise(args: argparse.Namespace, seen: list[dict], alone: list[dict],
               found: list[str]) -> dict:
     """The numbers of a test."""
-    # what a process takes once everything is there
-    settled = next((progress for progress in alone if progress['step'] >= SETTLED), alone[-1])
+    # from when everything is there, and at the quarters
+    looks = sorted({min(SETTLED, args.steps), *(args.steps * i // 4 for i in range(1, 5))})
+    points = [next(progress for progress in alone if progress['step'] >= step) for step in looks]
     ends = [process for process in seen if process['first'] is not None]
     return dict(
         steps=args.steps, kills=args.kills, saved_every=args.interval, workers=args.workers,
@@ -194,14 +195,14 @@ def summarise(args: argparse.Namespace, seen: list[dict], alone: list[dict],
         megabytes=[megabytes(process) for process in ends],
         open_files=[process['files'] for process in ends],
         undisturbed=[dict(step=progress['step'], megabytes=megabytes(progress),
-                          open_files=progress['files']) for progress in (settled, alone[-1])],
+                          open_files=progress['files']) for progress in points],
         equal=not found, differences=found[:10])
 
 
 def describe(results: dict) -> str:
     memory, files = results['megabytes'], results['open_files']
-    undisturbed = ' and '.join('{megabytes} MB, {open_files} files at step {step}'.format(**point)
-                               for point in results['undisturbed'])
+    undisturbed = '; '.join('{megabytes} MB, {open_files} files at step {step}'.format(**point)
+                            for point in results['undisturbed'])
     return '\n'.join([
         f'{results["kills"]} kills in {results["steps"]} steps, saved every '
         f'{results["saved_every"]}, {results["workers"]} workers; every resume worked',
