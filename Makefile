@@ -34,7 +34,7 @@ demo-transfer: env-full ## the demo, then three tasks from its weights and from 
 
 .PHONY: test
 test: env-full lint ## lint and the whole test suite; the first time compiles mmcv's ops (10 minutes); PYTEST_ARGS=...
-	@$(PY) -m pytest -n 2 --dist loadfile --durations=15 $(PYTEST_ARGS)
+	@$(PY) -m pytest -n 2 --dist worksteal --durations=15 $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: ## ruff alone, with an environment of seconds

@@ -18,7 +18,9 @@ launch() {
         rendezvous=(--nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}"
             --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}")
     fi
-    # a restarted run goes on from its newest checkpoint by itself
+    # A restarted run goes on from its newest checkpoint by itself. Its processes need a store of their own: in the
+    # shared one they may find the addresses of those that have died.
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
     run_stoppable "$PYTHON" -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node="$processes" \
         --max-restarts="${MAX_RESTARTS:-0}" "${@:2}"
 }

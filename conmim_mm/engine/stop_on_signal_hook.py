@@ -36,7 +36,8 @@ class StopOnSignalHook(Hook):
             return
         if get_world_size() > 1 and self.group is None:
             # on the CPU, so that asking does not wait for the GPU
-            self.group = dist.new_group(backend='gloo')
+            self.group = (dist.group.WORLD if dist.get_backend() == 'gloo'
+                          else dist.new_group(backend='gloo'))
         shield_workers(runner.train_dataloader)
         if runner.val_loop is not None:
             shield_workers(runner.val_dataloader)

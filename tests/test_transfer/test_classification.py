@@ -16,6 +16,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from conmim_mm.datasets.scenes import SceneSettings, make_scenes
+from conmim_mm.engine.amp_optim_wrapper import has_cpu_bfloat16
 from conmim_mm.errors import InputError
 
 from ..conftest import CONFIGS
@@ -152,7 +153,7 @@ def check_training_step(cfg: Config) -> None:
     """Loss and gradients of a mixed batch, then predictions."""
     model = build(cfg)
     size = model.backbone.img_size[0]
-    with torch.autocast('cpu', torch.bfloat16):
+    with torch.autocast('cpu', torch.bfloat16, enabled=has_cpu_bfloat16()):
         data = model.data_preprocessor(batch(cfg, size), training=True)
         loss = model(**data, mode='loss')['loss']
     scores = torch.stack([sample.gt_score for sample in data['data_samples']])
