@@ -69,6 +69,10 @@ def init_cpu_processes(cfg: Config) -> None:
 def close_cpu_processes() -> None:
     """Ends the group together: the first to leave would hang up on a process still talking."""
     dist.barrier()
+    # One process may be out of the barrier before the others, so they say that they are, elsewhere.
+    store = dist.distributed_c10d._get_default_store()
+    store.set(f'left/{dist.get_rank()}', 'yes')
+    store.wait([f'left/{rank}' for rank in range(dist.get_world_size())])
     dist.destroy_process_group()
 
 
