@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import torch
 
+from .token_diversity import effective_count
+
 
 class TokenSpread(NamedTuple):
     """Result of :func:`token_spread`.
@@ -33,7 +35,6 @@ def token_spread(tokens: torch.Tensor) -> TokenSpread:
     mean = tokens.mean(dim=0)
     centred = tokens - mean
     variances = torch.linalg.eigvalsh(centred.T @ centred).clamp(min=0)
-    shares = variances / variances.sum()
-    entropy = -torch.xlogy(shares, shares).sum()
     return TokenSpread(
-        shared=(mean.norm() / tokens.norm(dim=1).mean()).item(), rank=entropy.exp().item())
+        shared=(mean.norm() / tokens.norm(dim=1).mean()).item(),
+        rank=effective_count(variances).item())
