@@ -1,13 +1,11 @@
 """Whether two runs did the same, to the last bit."""
 
-import json
-import os
 from pathlib import Path
 
 import torch
 
 from .models.checkpoints import load_checkpoint_file
-from .work_dir import last_checkpoint
+from .work_dir import last_checkpoint, log_entries
 
 SAVED_PARTS = ('state_dict', 'optimizer', 'param_schedulers', 'ranks')
 CLOCKS = ('time', 'data_time', 'memory')
@@ -33,16 +31,8 @@ def run_differences(one: Path, other: Path) -> list[str]:
 
 def logged_entries(work_dir: Path) -> dict[int, dict]:
     """What a run logged, by step, over all its starts; of a step taken twice the later entry."""
-    entries = {}
-    for path in sorted(work_dir.glob('*/vis_data/scalars.json'), key=os.path.getmtime):
-        for line in path.read_text().splitlines():
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:  # the run was killed while writing it
-                continue
-            entries[entry['step']] = {
-                key: value for key, value in entry.items() if key not in CLOCKS}
-    return entries
+    return {entry['step']: {key: value for key, value in entry.items() if key not in CLOCKS}
+            for entry in log_entries(work_dir)}
 
 
 def differences(one: object, other: object, where: str = '') -> list[str]:

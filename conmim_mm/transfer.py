@@ -1,6 +1,5 @@
 """The three tasks that show what pre-trained weights are worth, and their trainings."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from .visualization.curves import read_scalars
+from .work_dir import log_entries
 
 ROOT = Path(__file__).parents[1]
 # What a training starts from, and what the tables call it.
@@ -120,10 +120,7 @@ class Training:
 
         A metric that it lacks is 0: COCO's evaluation says nothing where nothing was detected.
         """
-        evaluations = [
-            entry for path in sorted(self.work_dir.glob('*/vis_data/scalars.json'))
-            for entry in map(json.loads, path.read_text().splitlines()) if 'loss' not in entry
-        ]
+        evaluations = [entry for entry in log_entries(self.work_dir) if 'loss' not in entry]
         scale = 1 if self.task.percent else 100
         return {name: evaluations[-1].get(key, 0.) * scale
                 for key, name in self.task.metrics.items()} if evaluations else {}

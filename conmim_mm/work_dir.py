@@ -1,13 +1,16 @@
 """What a run leaves in its folder, and from what it can go on."""
 
+import json
 import logging
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.logging import print_log
 
 POINTER = 'last_checkpoint'
+LOG_FILES = '*/vis_data/scalars.json'  # one for each start of a run
 INTERRUPTED = 'interrupted.pth'  # saved between two regular checkpoints, on a signal
 BAD_STEP_PREFIX = 'bad_step_'  # files for inspection, see BadNumbersHook
 _NO_CHECKPOINT_TO_RESUME = ('best_', BAD_STEP_PREFIX)
@@ -17,6 +20,20 @@ def last_checkpoint(work_dir: Path) -> Path | None:
     """The checkpoint that was saved last, also after its folder has moved; None without one."""
     pointer = work_dir / POINTER
     return work_dir / Path(pointer.read_text().strip()).name if pointer.is_file() else None
+
+
+def log_entries(work_dir: Path) -> Iterator[dict]:
+    """Whatever a run logged, over all its starts in their order; a line cut off by a kill left out.
+
+    Args:
+        work_dir: Folder of the run.
+    """
+    for path in sorted(Path(work_dir).glob(LOG_FILES)):
+        for line in path.read_text().splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
 
 
 def newest_complete_checkpoint(work_dir: Path) -> Path | None:

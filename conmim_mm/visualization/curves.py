@@ -1,11 +1,12 @@
 """Curves of a run."""
 
-import json
 import math
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from ..work_dir import LOG_FILES, log_entries
 
 
 def read_scalars(work_dir: Path) -> list[dict]:
@@ -17,15 +18,9 @@ def read_scalars(work_dir: Path) -> list[dict]:
     Raises:
         FileNotFoundError: Nothing was logged there.
     """
-    files = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
-    if not files:
-        raise FileNotFoundError(f'no log (*/vis_data/scalars.json) in {work_dir}')
-    steps: dict[int, dict] = {}
-    for file in files:
-        for line in file.read_text().splitlines():
-            entry = json.loads(line)
-            if 'loss' in entry:
-                steps[entry['step']] = entry
+    if not any(Path(work_dir).glob(LOG_FILES)):
+        raise FileNotFoundError(f'no log ({LOG_FILES}) in {work_dir}')
+    steps = {entry['step']: entry for entry in log_entries(work_dir) if 'loss' in entry}
     return [steps[step] for step in sorted(steps)]
 
 
