@@ -62,7 +62,7 @@ def test_views_and_masks_fit_the_backbone(path: Path) -> None:
     cfg = Config.fromfile(path)
     with torch.device('meta'):
         backbone = MODELS.build(cfg.model.backbone)
-    _, views, mask, _ = (TRANSFORMS.build(step) for step in cfg.train_dataloader.dataset.pipeline)
+    views, mask, _ = (TRANSFORMS.build(step) for step in cfg.train_dataloader.dataset.pipeline)
     assert views.size == mask.img_size == backbone.img_size
     assert mask.grid == backbone.grid
 

@@ -20,8 +20,7 @@ model = dict(
     neck=dict(in_channels={{_base_.backbone.arch.embed_dims}}, hid_channels=256))
 
 train_pipeline = [
-    dict(type='LoadRGBImage'),
-    dict(type='ConMIMTwoViews', size=img_size, scale=(0.2, 1.0)),
+    dict(type='LoadTwoViews', size=img_size, scale=(0.2, 1.0)),
     dict(
         type='RandomPatchMask',
         img_size=img_size,

@@ -15,8 +15,7 @@ model = dict(
     neck=dict(hid_channels=512))
 
 train_pipeline = [
-    dict(type='LoadRGBImage'),
-    dict(type='ConMIMTwoViews', size=img_size, scale=(0.2, 1.0)),
+    dict(type='LoadTwoViews', size=img_size, scale=(0.2, 1.0)),
     dict(
         type='RandomPatchMask',
         img_size=img_size,

@@ -1,12 +1,12 @@
 from .image_files import ImageFiles
 from .loading import LoadRGBImage, PackConMIMInputs, read_rgb
 from .masks import BlockPatchMask, RandomPatchMask
-from .perturbation import TeacherPerturbation
+from .perturbation import DevicePerturbation, TeacherPerturbation
 from .sample_rng import EpochSeededSampler, InfiniteSeededSampler, SampleIndex, sample_rng
-from .two_views import ConMIMTwoViews
+from .two_views import ConMIMTwoViews, LoadTwoViews
 
 __all__ = [
-    'BlockPatchMask', 'ConMIMTwoViews', 'EpochSeededSampler', 'ImageFiles',
-    'InfiniteSeededSampler', 'LoadRGBImage', 'PackConMIMInputs', 'RandomPatchMask', 'SampleIndex',
-    'TeacherPerturbation', 'read_rgb', 'sample_rng'
+    'BlockPatchMask', 'ConMIMTwoViews', 'DevicePerturbation', 'EpochSeededSampler', 'ImageFiles',
+    'InfiniteSeededSampler', 'LoadRGBImage', 'LoadTwoViews', 'PackConMIMInputs', 'RandomPatchMask',
+    'SampleIndex', 'TeacherPerturbation', 'read_rgb', 'sample_rng'
 ]

@@ -1,19 +1,21 @@
 """The student's and the teacher's view of an image."""
 
-import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
-from PIL import Image
 
 from ..errors import InputError
 from ..sizes import to_size
-from .perturbation import TeacherPerturbation
+from .crop_box import random_crop_box
+from .image_region import RegionImage, WholeImage, open_image
+from .jpeg_region import announce_missing_decoder
+from .loading import MAX_PIXELS, check_max_pixels
 from .sample_rng import sample_rng
-
-CROP_ATTEMPTS = 10
 
 
 @TRANSFORMS.register_module()
@@ -29,15 +31,17 @@ class ConMIMTwoViews(BaseTransform):
 
     Added keys:
 
-    - student_view, teacher_view: ``(h, w, 3)`` uint8, RGB.
+    - student_view, teacher_view: ``(h, w, 3)`` uint8, RGB. With a :class:`~conmim_mm.datasets.
+      perturbation.DevicePerturbation` there is ``perturbation`` in the place of the latter.
 
     Args:
         size: Height and width of the views in pixels; an int for square ones.
         scale: Range of the crop's share of the image area.
         ratio: Range of the crop's width over height.
         flip_prob: Probability of a horizontal flip.
-        perturbation: Arguments of :class:`~conmim_mm.datasets.perturbation.TeacherPerturbation`;
-            None for two equal views (the ablation without asymmetric perturbation).
+        perturbation: Config of a :class:`~conmim_mm.datasets.perturbation.TeacherPerturbation`,
+            which is also the type if none is given; None for two equal views (the ablation without
+            asymmetric perturbation).
         channel_order: ``'rgb'``, or ``'bgr'`` if the image comes from OpenMMLab's loaders.
 
     Raises:
@@ -63,60 +67,82 @@ class ConMIMTwoViews(BaseTransform):
         self.scale = scale
         self.ratio = ratio
         self.flip_prob = flip_prob
-        self.perturbation = None if perturbation is None else TeacherPerturbation(**perturbation)
+        self.perturbation = None if perturbation is None else TRANSFORMS.build(
+            dict(type='TeacherPerturbation') | perturbation)
         self.channel_order = channel_order
 
     def transform(self, results: dict) -> dict:
         """Adds the two views."""
-        rng = sample_rng(results)
         img = results['img']
         if self.channel_order == 'bgr':
-            img = np.ascontiguousarray(img[..., ::-1])
+            img = img[..., ::-1]
+        return self.add_views(results, WholeImage(img))
 
-        view = self.crop(img, rng)
-        perturbed = view if self.perturbation is None else self.perturbation(view, rng)
-        results['student_view'] = np.asarray(view)
-        results['teacher_view'] = np.asarray(perturbed)
+    def add_views(self, results: dict, image: RegionImage) -> dict:
+        """Adds the two views of an RGB image."""
+        rng = sample_rng(results)
+        view = self.crop(image, rng)
+        results['student_view'] = view
+        if self.perturbation is None:
+            results['teacher_view'] = view
+        else:
+            self.perturbation.perturb(results, view, rng)
         return results
 
-    def crop(self, img: np.ndarray, rng: np.random.Generator) -> Image.Image:
-        """Random flip and random resized crop (bicubic) of a ``(H, W, 3)`` uint8 RGB image."""
+    def crop(self, image: RegionImage, rng: np.random.Generator) -> np.ndarray:
+        """Random flip and random resized crop (bicubic) of an RGB image."""
         flip = rng.random() < self.flip_prob
-        left, top, right, bottom = random_crop_box(img.shape[1::-1], self.scale, self.ratio, rng)
-        height, width = self.size
-        # Cropped first, so that no pixel outside the box enters: as torchvision does. Not with
-        # Pillow, which refuses boxes beyond a limit of its own; LoadRGBImage has one already.
-        box = Image.fromarray(img[top:bottom, left:right])
-        view = box.resize((width, height), Image.Resampling.BICUBIC)
-        # The crop is uniform, so flipping the small view is flipping the large image.
-        return view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else view
+        box = random_crop_box(image.size, self.scale, self.ratio, rng)
+        # Pillow's pixels cannot be written to, of which PyTorch would warn.
+        pixels = np.require(image.region(box, self.size[::-1]), requirements='CW')
+        # The crop is uniform, so flipping it is flipping the image.
+        return resize_bicubic(cv2.flip(pixels, 1) if flip else pixels, self.size)
 
 
-def random_crop_box(image_size: tuple[int, int], scale: tuple[float, float],
-                    ratio: tuple[float, float],
-                    rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """Draws the box of a random resized crop, as in torchvision's ``RandomResizedCrop``.
+@TRANSFORMS.register_module()
+class LoadTwoViews(ConMIMTwoViews):
+    """:class:`ConMIMTwoViews` of a file, of which no more is decoded than the crop needs.
+
+    With the same random numbers it sees the same crops as ``LoadRGBImage`` and ``ConMIMTwoViews``,
+    from the same files, and refuses the same ones
+    (:func:`~conmim_mm.datasets.image_region.open_image`); crops of more than twice the views' size
+    may differ by single grey levels and are cut at whole pixels of the reduced image. Without
+    simplejpeg files are decoded whole, which a line in the log says.
+
+    Required keys:
+
+    - img_path
+    - img_bytes (optional): the file's content, where the data set has read it.
+
+    Added keys: as of :class:`ConMIMTwoViews`.
 
     Args:
-        image_size: Width and height of the image in pixels.
-        scale: Range of the crop's share of the image area.
-        ratio: Range of the crop's width over height; drawn uniformly on a log scale.
-        rng: Source of randomness.
+        max_pixels: Images of more pixels than this are not decoded but count as unreadable.
+        **kwargs: As in :class:`ConMIMTwoViews`, but for ``channel_order``.
+
+    Raises:
+        InputError: As :class:`ConMIMTwoViews`; ``max_pixels`` below 1.
+        UnreadableImageError: From :meth:`transform`, as
+            :func:`~conmim_mm.datasets.loading.read_rgb`.
+    """
+
+    def __init__(self, max_pixels: int = MAX_PIXELS, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.max_pixels = check_max_pixels(max_pixels)
+        announce_missing_decoder()
+
+    def transform(self, results: dict) -> dict:
+        """Adds the two views."""
+        return self.add_views(results, open_image(
+            results['img_path'], self.max_pixels, results.get('img_bytes')))
+
+
+def resize_bicubic(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes ``(H, W, 3)`` uint8 to a height and width, with antialiasing, as Pillow does.
 
     Returns:
-        Left, top, right, bottom in pixels. Where ten draws do not fit, the largest central box
-        whose ratio lies in the range.
+        ``(h, w, 3)`` uint8, in memory channel by channel, as the model takes it.
     """
-    width, height = image_size
-    for _ in range(CROP_ATTEMPTS):
-        area = width * height * rng.uniform(*scale)
-        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
-        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < w <= width and 0 < h <= height:
-            left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
-            return left, top, left + w, top + h
-
-    w = min(width, round(height * ratio[1]))
-    h = min(height, round(width / ratio[0]))
-    left, top = (width - w) // 2, (height - h) // 2
-    return left, top, left + w, top + h
+    channels_first = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
+    resized = F.interpolate(channels_first, size, mode='bicubic', antialias=True)
+    return resized[0].numpy().transpose(1, 2, 0)

@@ -4,13 +4,15 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from mmpretrain.registry import MODELS
 
+from .device_perturbation import perturb_batch
+
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
 @MODELS.register_module()
 class ConMIMDataPreprocessor(BaseDataPreprocessor):
-    """Both views travel as uint8 and are normalised on the device.
+    """Both views travel as uint8 and are normalised on the device, or the teacher's is made there.
 
     Args:
         mean: Mean per RGB channel, in grey levels 0-255; None to leave images as they are.
@@ -39,7 +41,9 @@ class ConMIMDataPreprocessor(BaseDataPreprocessor):
         Args:
             data: A collated batch: ``inputs`` is either images ``(B, 3, H, W)`` (or a list of
                 ``(3, H, W)`` of one size), or a dict that holds such images under ``student_view``
-                and ``teacher_view`` beside the ``mask``; ``data_samples`` is passed on.
+                and ``teacher_view`` beside the ``mask``; with ``perturbation``, ``(B, 11)``, in the
+                place of ``teacher_view``, that view is made here (:func:`~conmim_mm.models.
+                device_perturbation.perturb_batch`). ``data_samples`` is passed on.
             training: Not used; MMEngine gives it.
 
         Returns:
@@ -48,18 +52,24 @@ class ConMIMDataPreprocessor(BaseDataPreprocessor):
         data = self.cast_data(data)
         inputs = data['inputs']
         if isinstance(inputs, dict):
-            inputs = {
-                key: self.normalise(value) if key.endswith('_view') else value
-                for key, value in inputs.items()
-            }
+            inputs = self._prepare_views(inputs)
         else:
-            inputs = self.normalise(
-                torch.stack(inputs) if isinstance(inputs, list | tuple) else inputs)
+            inputs = self.normalise(self._to_rgb_levels(
+                torch.stack(inputs) if isinstance(inputs, list | tuple) else inputs))
         return dict(inputs=inputs, data_samples=data.get('data_samples'))
 
-    def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """``(B, 3, H, W)`` of any type to normalised float32 RGB."""
+    def _prepare_views(self, inputs: dict) -> dict:
+        views = {key: self._to_rgb_levels(value) for key, value in inputs.items()
+                 if key.endswith('_view')}
+        rest = {key: value for key, value in inputs.items() if key not in views}
+        if 'perturbation' in rest:
+            views['teacher_view'] = perturb_batch(views['student_view'], rest.pop('perturbation'))
+        return {key: self.normalise(view) for key, view in views.items()} | rest
+
+    def _to_rgb_levels(self, images: torch.Tensor) -> torch.Tensor:
         images = images.float()
-        if self.to_rgb:
-            images = images.flip(1)
+        return images.flip(1) if self.to_rgb else images
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalises ``(B, 3, H, W)`` float RGB in grey levels."""
         return (images - self.mean) / self.std if self.normalises else images

@@ -12,7 +12,13 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
-from conmim_mm.datasets import LoadRGBImage, SampleIndex, image_files
+from conmim_mm.datasets import (
+    ConMIMTwoViews,
+    LoadRGBImage,
+    LoadTwoViews,
+    SampleIndex,
+    image_files,
+)
 from conmim_mm.errors import UnreadableImageError
 
 NUM_FILES = 2600
@@ -186,6 +192,30 @@ def test_damaged_files(tmp_path: Path, loader: dict, leave_out: Callable[[bytes]
     assert 600 < readable.total() < 900
     assert readable['flip'] > 80 and readable['flip_behind_check_sums'] > 80
     assert readable['swap_header'] < 30 and readable['truncate'] < 30
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_reading_what_the_crop_needs_meets_the_same_files(tmp_path: Path) -> None:
+    whole = [LoadRGBImage(max_pixels=10**6), ConMIMTwoViews(size=32, perturbation=None)]
+    in_part = [LoadTwoViews(max_pixels=10**6, size=32, perturbation=None)]
+    readable, equal = 0, 0
+    for i, (_, content) in enumerate(damaged_files()):
+        path = tmp_path / f'{i}.jpg'
+        path.write_bytes(content)
+        views, reasons = [], []
+        for pipeline in (whole, in_part):
+            results = dict(img_path=str(path), sample_idx=SampleIndex(i))
+            try:
+                for transform in pipeline:
+                    results = transform(results)
+                views.append(results['student_view'].astype(int))
+            except UnreadableImageError as error:
+                reasons.append(error.reason)
+        # the same verdict, and the same reason
+        assert not (views and reasons) and len(set(reasons)) <= 1, path
+        readable += bool(views)
+        equal += bool(views) and np.abs(views[0] - views[1]).max() <= 3
+    assert 600 < readable < 900 and readable - equal <= 5
 
 
 def test_the_whole_files_are_readable(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_a_size_of_zero(tmp_path: Path) -> None:
 
 
 def test_a_limit_of_no_pixels() -> None:
-    with pytest.raises(InputError, match='max_pixels of LoadRGBImage must be positive'):
+    with pytest.raises(InputError, match='max_pixels must be positive'):
         LoadRGBImage(max_pixels=0)
 
 

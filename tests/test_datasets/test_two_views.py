@@ -1,19 +1,18 @@
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 import torchvision.transforms.functional as F
 from PIL import Image, ImageFilter
-from torchvision.transforms import ColorJitter, RandomResizedCrop
+from torchvision.transforms import RandomResizedCrop
 
-from conmim_mm.datasets import ConMIMTwoViews, SampleIndex, TeacherPerturbation
-from conmim_mm.datasets.two_views import random_crop_box
+from conmim_mm.datasets import ConMIMTwoViews, SampleIndex
+from conmim_mm.datasets.crop_box import random_crop_box
+from conmim_mm.datasets.image_region import WholeImage
 from conmim_mm.errors import InputError
 
 NEVER = dict(jitter_prob=0., grey_prob=0., blur_prob=0., solarise_prob=0.)
-NO_JITTER = dict(brightness=0., contrast=0., saturation=0., hue=0.)
 SCALE, RATIO = (0.08, 1.), (3 / 4, 4 / 3)
 
 
@@ -66,26 +65,17 @@ def test_teacher_sees_the_students_pixels_perturbed(prob: str, function) -> None
     for seed in range(20):  # flipped and unflipped ones, all kinds of boxes
         student, teacher = views(noise(), seed, size=(24, 40), perturbation=NEVER | {prob: 1.})
         assert student.std() > 20
-        assert np.array_equal(teacher, function(student))
+        np.testing.assert_allclose(teacher.astype(int), function(student).astype(int), atol=1)
 
 
 def test_steps_come_in_the_originals_order() -> None:
     settings = NEVER | dict(grey_prob=1., blur_prob=1., blur_radius=(1.5, 1.5), solarise_prob=1.)
     student, teacher = views(noise(), size=32, perturbation=settings)
     grey = Image.fromarray(luma(student))
-    expected = inverted(np.asarray(grey.filter(ImageFilter.GaussianBlur(1.5))))
-    assert np.array_equal(teacher, expected)
-
-
-def test_blur_does_not_move_pixels() -> None:
-    impulse = np.zeros((33, 33, 3), dtype=np.uint8)
-    impulse[12:15, 18:21] = 255
-    blur = TeacherPerturbation(**NEVER | dict(blur_prob=1.))
-    y, x = np.mgrid[:33, :33]
-    for seed in range(10):
-        out = np.asarray(blur(Image.fromarray(impulse), rng(seed)))[..., 0].astype(float)
-        assert (out * y).sum() / out.sum() == pytest.approx(13, abs=0.02)
-        assert (out * x).sum() / out.sum() == pytest.approx(19, abs=0.02)
+    blurred = np.asarray(grey.filter(ImageFilter.GaussianBlur(1.5)))
+    certain = np.abs(blurred.astype(int) - 128) > 12  # Pillow approximates the Gaussian
+    gaps = np.abs(teacher.astype(int) - inverted(blurred))[certain]
+    assert gaps.max() <= 12 and gaps.mean() < 3 and certain.mean() > 0.1
 
 
 def test_views_do_not_share_pixels_with_each_other() -> None:
@@ -109,7 +99,7 @@ def test_crop_shows_the_drawn_box() -> None:
         x = 2 * (left + centres * (right - left) - 0.5)
         y = 2 * (top + centres * (bottom - top) - 0.5)
         x = x[::-1] if flip else x
-        view = np.asarray(crop(ramps(), rng(seed)))[margin:-margin, margin:-margin]
+        view = crop(WholeImage(ramps()), rng(seed))[margin:-margin, margin:-margin]
         red, green = np.broadcast_arrays(x[None, margin:-margin], y[margin:-margin, None])
         np.testing.assert_allclose(view[..., 0], red, atol=1.)
         np.testing.assert_allclose(view[..., 1], green, atol=1.)
@@ -127,15 +117,18 @@ def test_views_are_torchvisions_bicubic_crops(flip_prob: float) -> None:
             image, top, left, bottom - top, right - left, [24, 32],
             F.InterpolationMode.BICUBIC))
         student, _ = views(noise(), seed, size=(24, 32), flip_prob=flip_prob)
-        assert np.array_equal(student[:, ::-1] if flip_prob else student, expected)
+        student = student[:, ::-1] if flip_prob else student
+        gaps = np.abs(student.astype(int) - expected)
+        # Both cut what lies beyond black and white off between the axes, in another order.
+        assert np.quantile(gaps, 0.99) <= 4 and gaps.mean() < 0.4
 
 
 @pytest.mark.parametrize('prob', [0., 0.5, 1.])
 def test_flip_probability(prob: float) -> None:
-    two_views, image, source = ConMIMTwoViews(size=8, flip_prob=prob), ramps(), rng()
+    two_views, image, source = ConMIMTwoViews(size=8, flip_prob=prob), WholeImage(ramps()), rng()
     flipped = np.empty(1500, dtype=bool)
     for i in range(len(flipped)):
-        row = np.asarray(two_views.crop(image, source))[4, :, 0].astype(int)
+        row = two_views.crop(image, source)[4, :, 0].astype(int)
         flipped[i] = row[0] > row[-1]
     if prob in (0., 1.):
         assert flipped.mean() == prob
@@ -232,139 +225,6 @@ def test_a_samples_views_follow_from_its_seed_epoch_and_index() -> None:
     assert len({drawn(*args) for args in [(3, 1, 2), (4, 1, 2), (3, 2, 2), (3, 1, 3)]}) == 4
 
 
-@pytest.mark.parametrize('name, prob', [
-    ('jitter_prob', 0.8), ('grey_prob', 0.2), ('blur_prob', 0.1), ('solarise_prob', 0.2)])
-def test_default_probabilities(name: str, prob: float) -> None:
-    settings = {key: value for key, value in NEVER.items() if key != name}
-    perturb = TeacherPerturbation(**settings, blur_radius=(1., 2.))
-    image, source = Image.fromarray(noise(8, 8)), rng()
-    before = image.tobytes()
-    changed = [perturb(image, source).tobytes() != before for _ in range(3000)]
-    within(changed, prob, (prob * (1 - prob))**0.5)
-
-
-def test_steps_are_drawn_independently() -> None:
-    perturb = TeacherPerturbation(blur_radius=(1., 2.))
-    image, source = Image.fromarray(noise(8, 8)), rng()
-    out = [np.asarray(perturb(image, source)) for _ in range(2000)]
-    unchanged = 0.2 * 0.8 * 0.9 * 0.8
-    within([np.array_equal(one, noise(8, 8)) for one in out], unchanged,
-           (unchanged * (1 - unchanged))**0.5)
-    within([np.all(one == one[..., :1]) for one in out], 0.2, 0.4)
-    only_grey = 0.2 * 0.2 * 0.9 * 0.8
-    within([np.array_equal(one, luma(noise(8, 8))) for one in out], only_grey,
-           (only_grey * (1 - only_grey))**0.5)
-
-
-@pytest.mark.parametrize('settings, threshold', [({}, 128), (dict(solarise_threshold=200), 200)])
-def test_solarise_inverts_from_the_threshold_on(settings: dict, threshold: int) -> None:
-    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=-1)
-    perturb = TeacherPerturbation(**NEVER | dict(solarise_prob=1.), **settings)
-    out = np.asarray(perturb(Image.fromarray(levels), rng()))
-    assert [int(out[tuple(divmod(level, 16))][0]) for level in (0, threshold - 1, threshold, 255)
-            ] == [0, threshold - 1, 255 - threshold, 0]
-    assert np.array_equal(out, inverted(levels, threshold))
-
-
-def test_blur_radius_is_uniform_between_0_1_and_2() -> None:
-    # The differences across a blurred edge are the kernel; its variance is the radius squared.
-    edge = np.zeros((1, 32, 3), dtype=np.uint8)
-    edge[:, 16:] = 255
-    blur, source = TeacherPerturbation(**NEVER | dict(blur_prob=1.)), rng()
-    offsets = np.arange(31) - 15
-    radii = np.array([
-        max(np.diff(np.asarray(blur(Image.fromarray(edge), source))[0, :, 0].astype(float))
-            @ offsets**2 / 255, 0.)**0.5
-        for _ in range(1000)])
-    assert radii.max() < 2.1 and radii.max() > 1.9 and radii.min() < 0.2
-    within(radii, 1.05, 1.9 / 12**0.5, rounding=0.03)
-
-
-def draw_many(settings: dict, colours: list, draws: int = 1500) -> np.ndarray:
-    """``(draws, colours, 3)`` of a one-row image after jitter alone."""
-    perturb = TeacherPerturbation(**NEVER | dict(jitter_prob=1.), **settings)
-    image, source = Image.fromarray(np.array([colours], dtype=np.uint8)), rng()
-    return np.array([np.asarray(perturb(image, source))[0] for _ in range(draws)], dtype=float)
-
-
-def only(name: str) -> dict:
-    """No jitter but this one, at its default."""
-    return {key: value for key, value in NO_JITTER.items() if key != name}
-
-
-def test_brightness_scales_by_0_6_to_1_4() -> None:
-    # A uniform grey is a fixed point of contrast, saturation and hue.
-    levels = draw_many({}, [(100, 100, 100)])[:, 0, 0]
-    assert 59 <= levels.min() <= 62 and 138 <= levels.max() <= 140
-    within(levels, 100., 80 / 12**0.5, rounding=1.)
-    assert levels.std() == pytest.approx(80 / 12**0.5, rel=0.07)
-
-
-def test_contrast_scales_about_the_mean_by_0_6_to_1_4() -> None:
-    out = draw_many(only('contrast'), [(50,) * 3, (150,) * 3])[..., 0]
-    spread = (out[:, 1] - out[:, 0]) / 100
-    assert 0.58 <= spread.min() <= 0.63 and 1.37 <= spread.max() <= 1.42
-    within(spread, 1., 0.8 / 12**0.5, rounding=0.01)
-    np.testing.assert_allclose(out.mean(axis=1), 100, atol=1.)
-
-
-def test_saturation_scales_by_0_8_to_1_2() -> None:
-    out = draw_many(only('saturation'), [(150, 100, 50)])[:, 0]
-    spread = (out[:, 0] - out[:, 2]) / 100
-    assert 0.77 <= spread.min() <= 0.82 and 1.18 <= spread.max() <= 1.23
-    within(spread, 1., 0.4 / 12**0.5, rounding=0.02)
-    np.testing.assert_allclose(out @ [0.299, 0.587, 0.114], 109.25, atol=2.)
-
-
-def test_hue_turns_by_at_most_a_tenth() -> None:
-    out = draw_many(only('hue'), [(0, 255, 255)])[:, 0]  # cyan is half a turn
-    hue = np.array([Image.new('RGB', (1, 1), tuple(map(int, one))).convert('HSV').getpixel((0, 0))
-                    for one in out])
-    turns = hue[:, 0] / 255 - 0.5
-    assert -0.11 <= turns.min() <= -0.09 and 0.09 <= turns.max() <= 0.11
-    within(turns, 0., 0.2 / 12**0.5, rounding=0.004)
-    assert hue[:, 1].min() >= 254 and hue[:, 2].min() >= 254
-
-
-def test_jitter_of_no_range_changes_nothing() -> None:
-    image = Image.fromarray(noise())
-    perturb = TeacherPerturbation(**NEVER | dict(jitter_prob=1.), **NO_JITTER)
-    assert np.array_equal(np.asarray(perturb(image, rng())), noise())
-
-
-def test_jitter_comes_in_all_orders_equally_often() -> None:
-    perturb, source, calls = TeacherPerturbation(**NEVER | dict(jitter_prob=1.)), rng(), []
-
-    def recorder(name: int):
-        return lambda image, factor: (calls.append(name), image)[1]
-
-    perturb.jitter_ranges = tuple((recorder(i), 0., 1.) for i in range(4))
-    for _ in range(2400):
-        perturb(None, source)
-    orders = Counter(tuple(calls[i:i + 4]) for i in range(0, len(calls), 4))
-    assert len(orders) == 24 and all(sorted(order) == [0, 1, 2, 3] for order in orders)
-    assert all(abs(count - 100) < 5 * (100 * 23 / 24)**0.5 for count in orders.values())
-
-
-def test_jitter_agrees_with_torchvisions() -> None:
-    draws, image = 500, Image.fromarray(noise(8, 8))
-    perturb, source = TeacherPerturbation(**NEVER | dict(jitter_prob=1.)), rng()
-    reference = ColorJitter(0.4, 0.4, 0.2, 0.1)
-
-    def statistics(function) -> np.ndarray:
-        """Per draw: mean and standard deviation of each channel, and one pixel."""
-        out = np.array([np.asarray(function(image)) for _ in range(draws)], dtype=float)
-        return np.concatenate([out.mean(axis=(1, 2)), out.std(axis=(1, 2)), out[:, 3, 3]], axis=1)
-
-    ours, theirs = statistics(lambda image: perturb(image, source)), statistics(reference)
-    variance = ours.var(axis=0) + theirs.var(axis=0)
-    gap = np.abs(ours.mean(axis=0) - theirs.mean(axis=0))
-    assert np.all(gap < 5 * np.sqrt(variance / draws))
-    # The standard error of a standard deviation, for tails no heavier than a normal's.
-    gap = np.abs(ours.std(axis=0) - theirs.std(axis=0))
-    assert np.all(gap < 5 * np.sqrt(variance / (2 * draws)))
-
-
 @pytest.mark.parametrize('settings, words', [
     (dict(channel_order='RGB'), "channel_order must be 'rgb' or 'bgr', but is 'RGB'"),
     (dict(scale=(0., 1.)), 'scale must be a range of positive numbers, but is (0.0, 1.0)'),
@@ -380,22 +240,4 @@ def test_jitter_agrees_with_torchvisions() -> None:
 def test_bad_settings(settings: dict, words: str) -> None:
     with pytest.raises(InputError) as error:
         ConMIMTwoViews(**settings)
-    assert words in str(error.value)
-
-
-@pytest.mark.parametrize('settings, words', [
-    (dict(jitter_prob=1.2), 'jitter_prob must lie in [0, 1], but is 1.2'),
-    (dict(grey_prob=-0.1), 'grey_prob must lie in [0, 1]'),
-    (dict(blur_prob=2), 'blur_prob must lie in [0, 1]'),
-    (dict(solarise_prob=float('nan')), 'solarise_prob must lie in [0, 1]'),
-    (dict(brightness=1.5), 'brightness must lie in [0, 1], but is 1.5'),
-    (dict(contrast=-0.4), 'contrast must lie in [0, 1]'),
-    (dict(saturation=-0.2), 'saturation must lie in [0, 1]'),
-    (dict(hue=0.6), 'hue must lie in [0, 0.5], but is 0.6'),
-    (dict(blur_radius=(2.0, 0.1)), 'blur_radius'),
-    (dict(blur_radius=(-1.0, 2.0)), 'blur_radius'),
-])
-def test_bad_perturbations(settings: dict, words: str) -> None:
-    with pytest.raises(InputError) as error:
-        ConMIMTwoViews(perturbation=settings)
     assert words in str(error.value)

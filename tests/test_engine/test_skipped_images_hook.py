@@ -49,7 +49,7 @@ def make_images(folder: Path) -> Path:
 # Which they are, as in skipped.txt, and why with the loader of Pillow, and of OpenCV.
 BAD = {
     'bad_\\udcff\\n.png': ('not an image', 'failed to load image: '),
-    'bad_bomb.bmp': ('it has more pixels than LoadRGBImage takes (max_pixels=178956970)',
+    'bad_bomb.bmp': ('it has more pixels than max_pixels=178956970 allows',
                      'OpenCV('),
     'bad_empty.jpg': ('not an image', 'OpenCV('),
     'bad_link.png': ('no such file', 'no such file'),

@@ -3,13 +3,15 @@ data_root = 'data/imagenet/'
 img_size = 224
 patch_size = 16
 train_pipeline = [
-    dict(type='LoadRGBImage'),
+    # decodes no more of a file than the crop needs; LoadRGBImage and ConMIMTwoViews in its place
+    # decode all of it
     dict(
-        type='ConMIMTwoViews',
+        type='LoadTwoViews',
         size=img_size,
         scale=(0.08, 1.0),
-        # None switches the asymmetric perturbation off
+        # None switches the asymmetric perturbation off; type='DevicePerturbation' has the GPU do it
         perturbation=dict(
+            type='TeacherPerturbation',
             jitter_prob=0.8,
             brightness=0.4,
             contrast=0.4,
