@@ -105,25 +105,25 @@ def test_base_backbones_are_the_named_archs() -> None:
 
 
 def test_imagenet_views_have_148_of_196_tokens_masked() -> None:
-    mask = TRANSFORMS.build(load('vit-b_8xb256').train_dataloader.dataset.pipeline[2])
+    mask = TRANSFORMS.build(load('vit-b_8xb256').train_dataloader.dataset.pipeline[1])
     assert math.prod(mask.grid) == 196
     assert mask.num_masked_blocks * mask.patches_per_side**2 == 148
 
 
 def test_ablations_are_config_switches() -> None:
     cfg = load('vit-s_8xb256')
-    cfg.train_dataloader.dataset.pipeline[2] = dict(
+    cfg.train_dataloader.dataset.pipeline[1] = dict(
         type='BlockPatchMask', img_size=cfg.img_size, patch_size=cfg.patch_size, num_masked=75)
     cfg.merge_from_dict({
-        'train_dataloader.dataset.pipeline.1.perturbation': None,
+        'train_dataloader.dataset.pipeline.0.perturbation': None,
         'custom_hooks.2.momentum': 0.,
         'custom_hooks.2.end_momentum': 0.,
         'model.backbone.use_shared_rel_pos_bias': False,
         'model.backbone.use_abs_pos_emb': True,
     })
     pipeline = cfg.train_dataloader.dataset.pipeline
-    assert TRANSFORMS.build(pipeline[1]).perturbation is None
-    assert TRANSFORMS.build(pipeline[2]).num_masked == 75
+    assert TRANSFORMS.build(pipeline[0]).perturbation is None
+    assert TRANSFORMS.build(pipeline[1]).num_masked == 75
     hook = HOOKS.build(cfg.custom_hooks[2])
     assert [hook.momentum_at(step, 10) for step in range(10)] == [0.] * 10
     with torch.device('meta'):
