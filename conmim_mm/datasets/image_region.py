@@ -1,6 +1,5 @@
 """An image from which a box is cut, decoded only as far as the box needs it."""
 
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -86,7 +85,9 @@ def open_image(path: str, max_pixels: int, data: bytes | None = None) -> RegionI
             raise it.
     """
     with reading(path):
-        data = Path(path).read_bytes() if data is None else data
+        if data is None:
+            with open(path, 'rb') as file:
+                data = file.read()
         jpeg = parse_jpeg(data, max_pixels)
         if jpeg is None:
             return WholeImage(np.asarray(read_rgb(path, max_pixels, data)))

@@ -36,7 +36,11 @@ def conmim_pipeline(size: int) -> list[dict]:
 
 
 def decode_with_libjpeg_turbo(paths: list[str], size: int) -> Sample:
-    return lambda index: simplejpeg.decode_jpeg(Path(paths[index]).read_bytes(), strict=False)
+    def sample(index: int) -> object:
+        with open(paths[index], 'rb') as file:
+            return simplejpeg.decode_jpeg(file.read(), strict=False)
+
+    return sample
 
 
 def decode_with_pillow(paths: list[str], size: int) -> Sample:
