@@ -24,6 +24,7 @@ Pattern = Callable[
 # tokens of 1024 x 1024 pixels make 0.8 GB in float32, per block, and per image in the backward.
 MAX_FULL_TOKENS = 2048
 QUERY_CHUNK = 512
+BIAS_ALIGNMENT = 8  # elements, of the rows of a bias on CUDA
 
 
 def global_pattern(grid: tuple[int, int], shared: RelativePositionBias | None) -> Pattern:
@@ -42,12 +43,13 @@ class FullAttention:
 
     def __init__(self, grid: tuple[int, int], shared: RelativePositionBias | None) -> None:
         self.grid = grid
-        self.shared = None if shared is None else bias_matrix(shared(grid), grid)
+        self.shared = None if shared is None else ready_bias(bias_matrix(shared(grid), grid))
 
     def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
                  own: RelativePositionBias | None) -> torch.Tensor:
-        own_bias = None if own is None else bias_matrix(own(self.grid), self.grid)
-        return _attend(q, k, v, _add(self.shared, own_bias))
+        if own is None:
+            return _attend(q, k, v, self.shared)
+        return _attend(q, k, v, _add(self.shared, bias_matrix(own(self.grid), self.grid)))
 
 
 class ChunkedAttention:
@@ -131,6 +133,25 @@ class WindowAttention:
             class_token = class_token + out[:, :, :, 0].sum(dim=1) * share
             patches[:, :, rows, cols] = _from_windows(out[:, :, :, 1:], rows, h, w)
         return torch.cat([class_token.unsqueeze(2), patches.flatten(2, 3)], dim=2)
+
+
+def ready_bias(bias: torch.Tensor) -> torch.Tensor:
+    """A bias that many blocks add, as the fused kernels of attention take it without a copy.
+
+    PyTorch's memory-efficient kernel on CUDA copies, at every call, a bias whose strides are not
+    multiples of 8 elements, or whose last dimension is not the dense one.
+
+    Args:
+        bias: ``(heads, queries, keys)``.
+
+    Returns:
+        The same values in the type that autocast computes in, rows padded in memory.
+    """
+    device = bias.device.type
+    if torch.is_autocast_enabled(device):
+        bias = bias.to(torch.get_autocast_dtype(device))
+    keys = bias.shape[-1]
+    return F.pad(bias, (0, -keys % BIAS_ALIGNMENT)).contiguous()[..., :keys]
 
 
 def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,

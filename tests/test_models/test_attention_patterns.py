@@ -1,5 +1,8 @@
+from collections import Counter
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from conmim_mm.models import attention_patterns
 from conmim_mm.models.attention_patterns import (
@@ -8,7 +11,7 @@ from conmim_mm.models.attention_patterns import (
     WindowAttention,
     global_pattern,
 )
-from conmim_mm.models.rel_pos_bias import RelativePositionBias
+from conmim_mm.models.rel_pos_bias import RelativePositionBias, bias_matrix
 from conmim_mm.models.rel_pos_resize import crop_table, resize_table
 
 HEADS, WIDTH = 2, 8
@@ -112,3 +115,48 @@ def test_chunked_attention_keeps_no_bias_for_the_backward_pass() -> None:
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             pattern(*inputs, own)
         assert (max(held) < pairs / 4) == bounded
+
+
+@pytest.mark.parametrize('grid', [(4, 4), (3, 5), (5, 7)])  # 17, 16 and 36 tokens
+@pytest.mark.parametrize('amp', [False, True])
+def test_shared_bias_is_ready_for_fused_kernels(grid: tuple[int, int], amp: bool) -> None:
+    """CUDA's memory-efficient kernel takes only this type and layout as it is."""
+    shared, _ = tables(True, False, grid)
+    with torch.autocast('cpu', torch.bfloat16, enabled=amp):
+        ready = FullAttention(grid, shared).shared
+    dtype = torch.bfloat16 if amp else torch.float32
+    expected = bias_matrix(shared.relative_position_bias_table, grid).to(dtype)
+    assert ready.dtype == dtype and torch.equal(ready, expected)
+    *strides, last = ready.stride()
+    assert last == 1 and all(stride % 8 == 0 for stride in strides)
+    assert ready.data_ptr() % 16 == 0
+
+
+def test_shared_bias_is_gathered_and_cast_once() -> None:
+    """However many blocks attend with it."""
+    grid = (4, 4)
+    shared, _ = tables(True, False, grid)
+    inputs = tokens(grid)
+
+    class CountBiases(TorchDispatchMode):
+        """Counts what makes a new tensor of the bias's size, kernels of attention aside."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.made = Counter()
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor) and out.shape[-3:] == (HEADS, 17, 17) and (
+                    not func.is_view and 'scaled_dot_product' not in func.name()):
+                self.made[func.name()] += 1
+            return out
+
+    with CountBiases() as count, torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        pattern = FullAttention(grid, shared)
+        before = Counter(count.made)
+        for _ in range(3):
+            q, k, v = (x.bfloat16() for x in inputs)
+            pattern(q, k, v, None)
+    assert before['aten::_to_copy'] == 1
+    assert count.made == before
