@@ -48,5 +48,4 @@ class EMATeacher(nn.Module):
         """
         teacher = [*self.backbone.parameters(), *self.neck.parameters()]
         student = [*backbone.parameters(), *neck.parameters()]
-        torch._foreach_mul_(teacher, momentum)
-        torch._foreach_add_(teacher, student, alpha=1 - momentum)
+        torch._foreach_lerp_(teacher, student, 1 - momentum)
