@@ -80,7 +80,8 @@ def run_cfg(images: Path, work_dir: Path, epochs: int = 2, batch_size: int = 4, 
         optim_wrapper=dict(
             type='OptimWrapper',
             accumulative_counts=accumulate,
-            optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
+            optimizer=dict(
+                type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True),
             clip_grad=dict(max_norm=3.),
             constructor='MergedOptimWrapperConstructor',
             paramwise_cfg=dict(flat_decay_mult=0.)),

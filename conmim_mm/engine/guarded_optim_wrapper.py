@@ -15,6 +15,9 @@ from ..errors import InputError
 # How bad a step is. The smallest of all processes counts, so all of them do the same.
 LOSS_NOT_FINITE, GRADIENT_NOT_FINITE, FINITE = 0., 1., 2.
 
+# Settings of an optimizer that say how it computes, not what.
+IMPLEMENTATION = ('fused', 'foreach')
+
 
 class NonFiniteError(InputError):
     """A loss or a gradient is not finite; the weights are as they were before that step."""
@@ -150,7 +153,16 @@ class GuardedOptimWrapper(OptimWrapper):
         return super().state_dict() | dict(bad_steps=self.bad_steps)
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Takes over what :meth:`state_dict` gave; a state without a count is fine."""
+        """Takes over what :meth:`state_dict` gave; a state without a count is fine.
+
+        Whether the optimizer steps fused or by foreach stays as it is here.
+        """
         state_dict = dict(state_dict)
         self.bad_steps = state_dict.pop('bad_steps', 0)
+        # PyTorch would take it over from the checkpoint, and a gradient scaler fails where it made
+        # ready for the other.
+        if len(state_dict['param_groups']) == len(self.optimizer.param_groups):
+            state_dict['param_groups'] = [
+                saved | {key: own[key] for key in IMPLEMENTATION if key in own} for saved, own
+                in zip(state_dict['param_groups'], self.optimizer.param_groups, strict=True)]
         super().load_state_dict(state_dict)

@@ -118,6 +118,29 @@ def test_one_bad_batch_drops_the_whole_accumulated_step(bad_batch: int) -> None:
     assert_same(snapshot(model, wrapper), snapshot(other, reference))
 
 
+@pytest.mark.parametrize('kind', ['GuardedOptimWrapper', 'ConMIMAmpOptimWrapper'])
+@pytest.mark.parametrize('saved_fused', [True, None])
+def test_the_config_decides_whether_the_optimizer_is_fused(kind: str, saved_fused) -> None:
+    def build(fused) -> tuple[torch.nn.Module, OptimWrapper]:
+        model = copy.deepcopy(start)
+        settings = dict(dtype='float16', loss_scale=4.) if kind == 'ConMIMAmpOptimWrapper' else {}
+        return model, OPTIM_WRAPPERS.build(dict(
+            type=kind, optimizer=torch.optim.AdamW(model.parameters(), lr=0.1, fused=fused),
+            clip_grad=dict(max_norm=1.), **settings))
+
+    start = torch.nn.Linear(2, 1)
+    model, wrapper = build(saved_fused)
+    wrapper.update_params(loss_of(model))
+    state = copy.deepcopy(wrapper.state_dict())
+    other, resumed = build(None if saved_fused else True)
+    other.load_state_dict(model.state_dict())
+    resumed.load_state_dict(state)
+    assert resumed.optimizer.param_groups[0]['fused'] == (None if saved_fused else True)
+    for module, its in ((model, wrapper), (other, resumed)):
+        its.update_params(loss_of(module))
+    torch.testing.assert_close(other.state_dict(), model.state_dict())
+
+
 def test_negative_number_of_bad_steps() -> None:
     with pytest.raises(InputError, match='max_bad_steps must be at least 0, but is -1'):
         wrap(torch.nn.Linear(2, 1), max_bad_steps=-1)

@@ -3,7 +3,8 @@
 optim_wrapper = dict(
     type='ConMIMAmpOptimWrapper',
     dtype='bfloat16',
-    optimizer=dict(type='AdamW', lr=4e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05),
+    optimizer=dict(
+        type='AdamW', lr=4e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05, fused=True),
     constructor='LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(
         # the last block has this times the head's rate, the one before its square, and so on

@@ -3,7 +3,8 @@
 optim_wrapper = dict(
     type='ConMIMAmpOptimWrapper',
     dtype='bfloat16',
-    optimizer=dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.05),
+    optimizer=dict(
+        type='AdamW', lr=1.5e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=3.0),
     constructor='MergedOptimWrapperConstructor',
     paramwise_cfg=dict(

@@ -7,7 +7,7 @@ optim_wrapper = dict(
     # as published. Not bfloat16: mmdet's RPN places its anchors in this type, and bfloat16 rounds
     # positions between 512 and 1024 to steps of 4 pixels.
     dtype='float16',
-    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1),
+    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1, fused=True),
     constructor='mmpretrain.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(
         # per block, from the last one down; neck and heads have the full rate

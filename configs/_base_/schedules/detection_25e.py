@@ -6,7 +6,7 @@ optim_wrapper = dict(
     # as published. Not bfloat16: mmdet's RPN places its anchors in this type, and bfloat16 rounds
     # positions between 512 and 1024 to steps of 4 pixels.
     dtype='float16',
-    optimizer=dict(type='AdamW', lr=8e-5, betas=(0.9, 0.999), weight_decay=0.1),
+    optimizer=dict(type='AdamW', lr=8e-5, betas=(0.9, 0.999), weight_decay=0.1, fused=True),
     constructor='mmpretrain.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(
         # 1: no decay of the rate with depth

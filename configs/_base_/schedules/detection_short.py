@@ -2,7 +2,7 @@
 optim_wrapper = dict(
     # float32: mmcv's operators know no bfloat16
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=3.0),
     constructor='mmpretrain.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(

@@ -6,7 +6,7 @@ max_iters = 160000
 optim_wrapper = dict(
     type='mmpretrain.ConMIMAmpOptimWrapper',
     dtype='bfloat16',
-    optimizer=dict(type='AdamW', lr=7e-4, betas=(0.9, 0.999), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=7e-4, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
     constructor='mmpretrain.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(
         # per block, from the last one down; neck and heads have the full rate
