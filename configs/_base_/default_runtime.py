@@ -2,6 +2,7 @@ default_scope = 'mmpretrain'
 custom_imports = dict(imports=['conmim_mm'], allow_failed_imports=False)
 
 default_hooks = dict(
+    runtime_info=dict(type='mmpretrain.StepLogHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),

@@ -9,6 +9,7 @@ from .optim_constructor import LayerDecayOptimWrapperConstructor, MergedOptimWra
 from .resumable_loops import ResumableEpochLoop, ResumableIterLoop
 from .skipped_images_hook import SkippedImagesHook
 from .start_checks_hook import StartChecksHook
+from .step_log_hook import StepLogHook
 from .stop_on_signal_hook import StopOnSignalHook
 from .teacher_update_hook import TeacherUpdateHook
 from .warmup_cosine_lr import WarmupCosineLR
@@ -17,8 +18,8 @@ __all__ = [
     'AtomicCheckpointHook', 'BadNumbersHook', 'ConMIMAmpOptimWrapper', 'ConMIMFSDPStrategy',
     'GuardedOptimWrapper', 'LayerDecayOptimWrapperConstructor', 'LearningMonitorHook',
     'MergedOptimWrapperConstructor', 'NonFiniteError', 'ResumableEpochLoop',
-    'ResumableIterLoop', 'SkippedImagesHook', 'StartChecksHook', 'StopOnSignalHook',
-    'TeacherUpdateHook', 'WarmupCosineLR'
+    'ResumableIterLoop', 'SkippedImagesHook', 'StartChecksHook', 'StepLogHook',
+    'StopOnSignalHook', 'TeacherUpdateHook', 'WarmupCosineLR'
 ]
 
 register_loaders()

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from conmim_mm.datasets import ImageFiles
+from conmim_mm.engine import step_log_hook
 from conmim_mm.errors import StoppedBySignal
 from conmim_mm.run_comparison import logged_entries, run_differences
 from conmim_mm.work_dir import newest_complete_checkpoint
@@ -43,6 +44,7 @@ def build(images: Path, work_dir: Path, by_epoch: bool = True, workers: int = 0,
         default_hooks=dict(
             checkpoint=dict(type='AtomicCheckpointHook', interval=-1, by_epoch=by_epoch),
             logger=dict(type='LoggerHook', interval=1),
+            runtime_info=dict(type='StepLogHook'),
             stop=dict(type='StopOnSignalHook')))
     loader = cfg['train_dataloader']
     loader.update(num_workers=workers, persistent_workers=workers > 0)
@@ -89,6 +91,22 @@ def test_loss_scale_is_resumed(images, tmp_path) -> None:
     assert stopped['optimizer']['loss_scaler']['scale'] < 2.**30
     build(images, tmp_path / 'part', optim_wrapper=wrapper).train()
     assert run_differences(tmp_path / 'part', tmp_path / 'whole') == []
+
+
+def test_bounded_history_is_resumed(images, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(step_log_hook, 'KEPT_VALUES', 3)
+    for name, stops in (('whole', []), ('part', [5, 9])):
+        for step in stops:
+            stop_after(build(images, tmp_path / name, log_processor=dict(window_size=3)), step)
+        build(images, tmp_path / name, log_processor=dict(window_size=3)).train()
+    assert run_differences(tmp_path / 'part', tmp_path / 'whole') == []
+    histories = [
+        {key: history.data[0].tolist() for key, history in torch.load(
+            tmp_path / name / 'epoch_4.pth', weights_only=False)['message_hub'][
+                'log_scalars'].items() if 'time' not in key}
+        for name in ('whole', 'part')]
+    assert histories[0] == histories[1]
+    assert {len(values) for values in histories[0].values()} == {3}
 
 
 def test_what_is_left_out_is_not_read(images, tmp_path, monkeypatch) -> None:
