@@ -36,11 +36,9 @@ def relation_index(grid: tuple[int, int], queries: slice = slice(None)) -> torch
     index = dy * (2 * width - 1) + dx
 
     class_to_patch = num_relations(grid) - NUM_CLASS_RELATIONS
-    index[:, 0] = class_to_patch + 1
-    first, _, step = queries.indices(len(y))
-    if first == 0 and step > 0:
-        index[0, :] = class_to_patch
-        index[0, 0] = class_to_patch + 2
+    asked_by_class = torch.arange(len(y))[queries] == 0
+    index[:, 0] = class_to_patch + 1 + asked_by_class.long()
+    index[:, 1:] = torch.where(asked_by_class[:, None], class_to_patch, index[:, 1:])
     return index
 
 

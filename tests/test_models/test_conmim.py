@@ -1,8 +1,12 @@
 import copy
+from collections import Counter
 
 import pytest
 import torch
+from mmengine.optim import build_optim_wrapper
 from mmpretrain.registry import MODELS
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from conmim_mm.errors import InputError
 from conmim_mm.models.patch_infonce import patch_infonce
@@ -126,6 +130,96 @@ def test_preprocessor_normalises_views_and_leaves_the_mask() -> None:
     torch.testing.assert_close(inputs['student_view'], view.flip(1) / 2)
     torch.testing.assert_close(inputs['teacher_view'], view.flip(1) / 2)
     assert torch.equal(inputs['mask'], mask)
+
+
+class CountWaits(TorchDispatchMode):
+    """Counts operators for which the host must know what the device has computed."""
+
+    waiting = {'_local_scalar_dense', 'nonzero', 'masked_select', 'equal', '_unique2',
+               'is_nonzero', 'repeat_interleave.Tensor'}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.name().removeprefix('aten::')
+        by_booleans = name.startswith('index') and any(
+            isinstance(index, torch.Tensor) and index.dtype in (torch.bool, torch.uint8)
+            for arg in args if isinstance(arg, list | tuple) for index in arg)
+        if by_booleans or name in self.waiting or name.partition('.')[0] in self.waiting:
+            self.counts[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+class CountLists(TorchFunctionMode):
+    """Counts tensors made Python lists: on a CPU no operator shows that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.count += getattr(func, '__name__', '') in ('tolist', 'numpy', 'cpu')
+        return func(*args, **(kwargs or {}))
+
+
+def test_counts_waits() -> None:
+    x = torch.ones(3)
+    with CountWaits() as waits, CountLists() as lists:
+        x[x > 0]
+        x[x > 0] = 2.
+        x.sum().item()
+        x.tolist()
+    assert waits.counts['_local_scalar_dense'] == 1 and waits.counts.total() == 3
+    assert lists.count == 1
+
+
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16])
+def test_loss_and_gradients_wait_for_nothing(dtype: torch.dtype | None) -> None:
+    model = build_model(drop_path_rate=0.2)
+    inputs = random_inputs()
+    with CountWaits() as waits, CountLists() as lists:
+        with torch.autocast('cpu', dtype, enabled=dtype is not None):
+            loss = model.loss(inputs)['loss']
+        loss.backward()
+    assert not waits.counts and not lists.count
+
+
+@pytest.mark.parametrize('settings', [
+    dict(type='mmpretrain.GuardedOptimWrapper'),
+    dict(type='mmpretrain.ConMIMAmpOptimWrapper', dtype='float16', loss_scale=4.),
+], ids=['float32', 'float16'])
+@pytest.mark.parametrize('clip_grad', [None, dict(max_norm=3.)])
+def test_a_whole_step_waits_once(settings: dict, clip_grad: dict | None) -> None:
+    """For the guard, which reads whether loss and gradient are finite."""
+    model = build_model()
+    wrapper = build_optim_wrapper(model, dict(
+        optimizer=dict(type='AdamW', lr=1e-3, fused=True), clip_grad=clip_grad,
+        constructor='mmpretrain.MergedOptimWrapperConstructor', **settings))
+    with CountWaits() as waits, CountLists() as lists:
+        model.train_step(dict(inputs=random_inputs()), wrapper)
+        model.teacher.update(model.backbone, model.neck, 0.9)
+    assert wrapper.stepped
+    assert not waits.counts and lists.count == 1
+
+
+@pytest.mark.slow
+def test_compiles_as_one_graph() -> None:
+    """No shape depends on the mask and nothing is read back, so nothing breaks the graph."""
+    model = build_model()
+    inputs = random_inputs()
+    expected = copy.deepcopy(model).loss(inputs)
+
+    compiled = torch.compile(model.loss, fullgraph=True, backend='aot_eager')
+    losses = compiled(inputs)
+    losses['loss'].backward()
+    torch.testing.assert_close(losses, expected)
+    assert model.backbone.mask_token.grad is not None
+    # another mask with other numbers of holes needs no new graph
+    inputs['mask'] = torch.rand(inputs['mask'].shape) < 0.5
+    with torch.compiler.set_stance('fail_on_recompile'):
+        compiled(inputs)
 
 
 def test_needs_a_mask_token() -> None:
