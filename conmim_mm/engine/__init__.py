@@ -2,6 +2,7 @@ from .amp_optim_wrapper import ConMIMAmpOptimWrapper
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .bad_numbers_hook import BadNumbersHook
 from .checkpoint_loaders import register_loaders
+from .compile_hook import CompileHook
 from .fsdp_strategy import ConMIMFSDPStrategy
 from .guarded_optim_wrapper import GuardedOptimWrapper, NonFiniteError
 from .learning_monitor_hook import LearningMonitorHook
@@ -15,11 +16,11 @@ from .teacher_update_hook import TeacherUpdateHook
 from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
-    'AtomicCheckpointHook', 'BadNumbersHook', 'ConMIMAmpOptimWrapper', 'ConMIMFSDPStrategy',
-    'GuardedOptimWrapper', 'LayerDecayOptimWrapperConstructor', 'LearningMonitorHook',
-    'MergedOptimWrapperConstructor', 'NonFiniteError', 'ResumableEpochLoop',
-    'ResumableIterLoop', 'SkippedImagesHook', 'StartChecksHook', 'StepLogHook',
-    'StopOnSignalHook', 'TeacherUpdateHook', 'WarmupCosineLR'
+    'AtomicCheckpointHook', 'BadNumbersHook', 'CompileHook', 'ConMIMAmpOptimWrapper',
+    'ConMIMFSDPStrategy', 'GuardedOptimWrapper', 'LayerDecayOptimWrapperConstructor',
+    'LearningMonitorHook', 'MergedOptimWrapperConstructor', 'NonFiniteError',
+    'ResumableEpochLoop', 'ResumableIterLoop', 'SkippedImagesHook', 'StartChecksHook',
+    'StepLogHook', 'StopOnSignalHook', 'TeacherUpdateHook', 'WarmupCosineLR'
 ]
 
 register_loaders()
