@@ -6,7 +6,9 @@ Importing this package registers its components into mmpretrain's registries; a 
 
 import warnings
 
-with warnings.catch_warnings():
+from .lean_import import lean_import
+
+with lean_import(), warnings.catch_warnings():
     # Pre-training needs none of mmcv's compiled ops, so their absence is nothing to warn of.
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
     from . import datasets, engine, models  # noqa: F401  (registers the components)

@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.interpolate import make_interp_spline
 
 from .relation_index import NUM_CLASS_RELATIONS, num_relations
 
@@ -97,6 +96,8 @@ def _resize_matrix(patches: int, new_patches: int, device: torch.device) -> torc
     size = 2 * patches - 1
     if patches == new_patches:
         return torch.eye(size, device=device)
+    from scipy.interpolate import make_interp_spline  # slow to import, and most runs resize nothing
+
     positions = geometric_positions(patches, new_patches)
     wanted = np.arange(1 - new_patches, new_patches, dtype=np.float64)
     # Bisection ends a hair inside or outside; nothing is read beyond the outermost offset.
