@@ -1,6 +1,7 @@
 """What the command-line tools share: errors of one line."""
 
 import difflib
+import gc
 import os
 import re
 import sys
@@ -25,6 +26,9 @@ def run_tool(main: Callable[[], None]) -> None:
     Args:
         main: The tool's main function.
     """
+    # What is imported by now stays to the end; to look through it for garbage would take a quarter
+    # of a second each time, and the interpreter does so several times when it ends.
+    gc.freeze()
     try:
         main()
     except (InputError, KeyError, TypeError, ValueError, FileNotFoundError) as error:
