@@ -13,10 +13,13 @@ import torch
 from conmim_mm.run_comparison import run_differences
 
 from ..conftest import ROOT, TOOLS
-from .test_train import config, images  # noqa: F401  (fixtures)
+from .test_train import images, write_config  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.slow
 STEPS = 8  # four epochs of two batches of two images on two processes
+# of the runs that must equal the undisturbed one
+OPTIONS = ('--cfg-options', 'optim_wrapper.accumulative_counts=2',
+           'train_dataloader.num_workers=1', 'train_dataloader.persistent_workers=True')
 
 # one process gets the signal, in the middle of a step
 HOOKS = '''
@@ -38,23 +41,33 @@ class SignalOnce(Hook):
 
 
 @pytest.fixture
-def stoppable(config, tmp_path):  # noqa: F811
+def stoppable(images, tmp_path):  # noqa: F811
     """Writes a config whose rank 1 is signalled at a step; gives its path."""
-    (tmp_path / 'signal_once.py').write_text(HOOKS)
+    return lambda step, number, name: write_stoppable(tmp_path, images, step, number, name)
 
-    def write(step: int, number: int, name: str) -> Path:
-        path = tmp_path / f'{name}.py'
-        text = config.read_text().replace('dict(max_epochs=2)', 'dict(max_epochs=4)')
-        path.write_text(text + f'''
+
+def write_stoppable(folder: Path, images: Path, step: int, number: int,  # noqa: F811
+                    name: str) -> Path:
+    (folder / 'signal_once.py').write_text(HOOKS)
+    text = write_config(folder, images).read_text()
+    path = folder / f'{name}.py'
+    path.write_text(text.replace('dict(max_epochs=2)', 'dict(max_epochs=4)') + f'''
 custom_imports = dict(imports=['conmim_mm', 'signal_once'])
 custom_hooks = [dict(type='StartChecksHook'), dict(type='TeacherUpdateHook', momentum=0.9),
                 dict(type='SignalOnce', step={step}, number={int(number)})]
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1, max_keep_ckpts=1))
 model['backbone']['drop_path_rate'] = 0.3
 ''')
-        return path
+    return path
 
-    return write
+
+@pytest.fixture(scope='module')
+def whole(images, tmp_path_factory) -> Path:  # noqa: F811
+    """Work dir of two processes that nothing disturbed."""
+    folder = tmp_path_factory.mktemp('whole')
+    path = write_stoppable(folder, images, 0, signal.SIGTERM, 'undisturbed')
+    assert launch(folder, path, folder / 'run', *OPTIONS).returncode == 0
+    return folder / 'run'
 
 
 def launch(tmp_path: Path, path: Path, work_dir: Path, *options: object, processes: int = 2,
@@ -70,15 +83,10 @@ def environment_of(tmp_path: Path) -> dict[str, str]:
                              OMP_NUM_THREADS='1')
 
 
-def test_two_processes_resume_exactly(stoppable, tmp_path) -> None:
+def test_two_processes_resume_exactly(stoppable, whole, tmp_path) -> None:
     """A signal to one of them ends both after the same step, in an epoch's middle."""
-    whole, part = tmp_path / 'whole', tmp_path / 'part'
-    options = ['--cfg-options', 'optim_wrapper.accumulative_counts=2',
-               'train_dataloader.num_workers=1', 'train_dataloader.persistent_workers=True']
-    undisturbed = stoppable(0, signal.SIGTERM, 'undisturbed')
-    assert launch(tmp_path, undisturbed, whole, *options).returncode == 0
-
-    stopped = launch(tmp_path, stoppable(5, signal.SIGUSR1, 'stopped'), part, *options)
+    part = tmp_path / 'part'
+    stopped = launch(tmp_path, stoppable(5, signal.SIGUSR1, 'stopped'), part, *OPTIONS)
     assert stopped.returncode != 0
     # torchrun names the exit status of each process
     assert 'exitcode  : 143' in stopped.stderr
@@ -88,15 +96,16 @@ def test_two_processes_resume_exactly(stoppable, tmp_path) -> None:
     assert (saved['meta']['epoch'], saved['meta']['iter'], len(saved['ranks'])) == (2, 5, 2)
     # both have accumulated one batch of two
     assert all(rank['gradients'] for rank in saved['ranks'])
-    assert launch(tmp_path, undisturbed, part, '--resume', *options).returncode == 0
+    undisturbed = stoppable(0, signal.SIGTERM, 'undisturbed')
+    assert launch(tmp_path, undisturbed, part, '--resume', *OPTIONS).returncode == 0
     assert run_differences(part, whole) == []
 
 
-def test_killed_process_is_restarted(stoppable, tmp_path) -> None:
+def test_killed_process_is_restarted(stoppable, whole, tmp_path) -> None:
     """torchrun starts all of them again, and they go on by themselves."""
-    whole, part = tmp_path / 'whole', tmp_path / 'part'
-    assert launch(tmp_path, stoppable(0, signal.SIGTERM, 'undisturbed'), whole).returncode == 0
-    killed = launch(tmp_path, stoppable(6, signal.SIGKILL, 'killed'), part, MAX_RESTARTS='1')
+    part = tmp_path / 'part'
+    killed = launch(tmp_path, stoppable(6, signal.SIGKILL, 'killed'), part, *OPTIONS,
+                    MAX_RESTARTS='1')
     assert killed.returncode == 0
     assert (part / 'signalled').exists()
     assert run_differences(part, whole) == []

@@ -47,10 +47,13 @@ def images(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def config(tmp_path, images) -> Path:
-    path = tmp_path / 'toy.py'
+    return write_config(tmp_path, images)
+
+
+def write_config(folder: Path, images: Path) -> Path:
+    path = folder / 'toy.py'
     bases = ', '.join(repr(str(CONFIGS / '_base_' / base)) for base in BASES)
-    path.write_text(CONFIG.format(bases=bases, arch=ARCH, images=str(images),
-                                  name=tmp_path.name))
+    path.write_text(CONFIG.format(bases=bases, arch=ARCH, images=str(images), name=folder.name))
     return path
 
 
