@@ -45,6 +45,15 @@ def test_lossless_formats_are_read_exactly(tmp_path: Path, name: str, options: d
     assert np.array_equal(read(path), blocks())
 
 
+def test_bytes_take_the_place_of_the_file(tmp_path: Path) -> None:
+    content = Path(saved(Image.fromarray(blocks()), tmp_path / 'a.png')).read_bytes()
+    results = LoadRGBImage()(dict(img_path='/nowhere/b.png', img_bytes=content))
+    assert np.array_equal(results['img'], blocks())
+    with pytest.raises(UnreadableImageError) as error:
+        LoadRGBImage()(dict(img_path='/nowhere/b.png', img_bytes=content[:100]))
+    assert str(error.value).startswith('cannot read the image /nowhere/b.png: ')
+
+
 @pytest.mark.parametrize('name', ['a.jpg', 'A.JPEG', 'a.webp'])
 def test_lossy_formats(tmp_path: Path, name: str) -> None:
     path = saved(Image.fromarray(blocks()), tmp_path / name, quality=100)
