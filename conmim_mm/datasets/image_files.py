@@ -3,15 +3,11 @@
 import os
 from collections import Counter
 
-from mmcv.transforms import LoadImageFromFile
-from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS
 
-from ..errors import InputError, UnreadableImageError
-from .sample_rng import RNG_KEY, SampleIndex, replacement_rng
-from .unreadable import reading
+from ..errors import InputError
+from .replacing_dataset import ReplacingDataset
 
-MAX_REPLACEMENTS = 100
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 
 
@@ -21,20 +17,18 @@ def is_image(name: str, extensions: tuple[str, ...] = EXTENSIONS) -> bool:
 
 
 @DATASETS.register_module()
-class ImageFiles(BaseDataset):
+class ImageFiles(ReplacingDataset):
     """All images below a folder, or those of a list file; labels where there are any.
 
     The label of an image is its first folder below the root, as in ImageNet's ``train/CLASS/*``;
     the classes are those folders in alphabetical order. In a list file it is the number after the
     path. Pre-training does not look at labels.
 
-    In pre-training, that is with the samplers of :mod:`.sample_rng`, an unreadable image does not
-    stop the run. Another one, drawn anew, takes its place, the same whatever the workers and
-    processes; its sample names what it stands in for as ``skipped``, and
-    :class:`~conmim_mm.engine.SkippedImagesHook` counts. Both ``LoadRGBImage`` and OpenMMLab's
-    ``LoadImageFromFile`` may read the images; the latter refuses 2**30 pixels (environment
-    variable ``OPENCV_IO_MAX_IMAGE_PIXELS``), and a damaged PNG may cost it 4 GiB and seconds. With
-    any other sampler, as in tests, errors are raised.
+    Unreadable images are replaced in pre-training, see
+    :class:`~conmim_mm.datasets.replacing_dataset.ReplacingDataset`. Both ``LoadRGBImage`` and
+    OpenMMLab's ``LoadImageFromFile`` may read the images; the latter refuses 2**30 pixels
+    (environment variable ``OPENCV_IO_MAX_IMAGE_PIXELS``), and a damaged PNG may cost it 4 GiB and
+    seconds.
 
     Args:
         data_root: The folder. Sub-folders are searched, hidden ones and hidden files left out;
@@ -51,8 +45,7 @@ class ImageFiles(BaseDataset):
     Raises:
         InputError: No such folder or list, no image in it, a listed file that does not exist, a
             missing label, a class with fewer images than asked for.
-        UnreadableImageError: With an index, neither its image nor any of the
-            ``MAX_REPLACEMENTS`` drawn in its place can be read.
+        UnreadableImageError: With an index, as ``ReplacingDataset``.
     """
 
     def __init__(self,
@@ -78,32 +71,6 @@ class ImageFiles(BaseDataset):
     def folder(self) -> str:
         """The folder the images are in."""
         return os.path.normpath(self.data_prefix['img_path'])
-
-    def prepare_data(self, idx: int) -> dict | None:
-        """The sample of an index after the pipeline; see the class about unreadable images."""
-        if not isinstance(idx, SampleIndex):
-            return super().prepare_data(idx)
-        results, skipped, failure = self.get_data_info(idx), [], None
-        while len(skipped) <= MAX_REPLACEMENTS:
-            try:
-                return self._run_pipeline(results | dict(skipped=skipped))
-            except UnreadableImageError as error:
-                failure = failure or error
-                skipped.append((results['img_path'], error.reason))
-            rng = replacement_rng(idx, attempt=len(skipped))
-            results = self.get_data_info(int(rng.integers(len(self)))) | {RNG_KEY: rng}
-        raise UnreadableImageError(f'{failure}; nor could any of {MAX_REPLACEMENTS} others drawn '
-                                   'in its place be read') from failure
-
-    def _run_pipeline(self, results: dict) -> dict | None:
-        for transform in self.pipeline.transforms:
-            if isinstance(transform, LoadImageFromFile):
-                results = _load(transform, results)
-            else:
-                results = transform(results)
-            if results is None:
-                return None
-        return results
 
     def load_data_list(self) -> list[dict]:
         """One dict per image: ``img_path`` and, with ``with_label``, ``gt_label``."""
@@ -179,15 +146,6 @@ class ImageFiles(BaseDataset):
         if not samples:
             raise InputError(f'the list file is empty: {self.ann_file}')
         return samples
-
-
-def _load(transform: LoadImageFromFile, results: dict) -> dict:
-    # LoadRGBImage raises the one error by itself, and what other transforms raise is a defect.
-    with reading(results['img_path']):
-        loaded = transform(results)
-        if loaded is None:  # ignore_empty=True
-            raise ValueError('not an image')
-    return loaded
 
 
 def _split_label(line: str) -> tuple[str, int | None]:

@@ -21,7 +21,7 @@ Counts = dict[str, list]  # of each path: how many times (int), and the last rea
 class SkippedImagesHook(Hook):
     """Keeps ``skipped.txt`` in the work dir, and ends the run where too much of the data is bad.
 
-    :class:`~conmim_mm.datasets.ImageFiles` puts another image in the place of an unreadable one;
+    A data set of :mod:`conmim_mm.datasets` puts another image in the place of an unreadable one;
     this hook is what tells the user. The file has a line per image: path, times, reason, between
     tabs, in the order of the paths. The counts are part of the checkpoints and go on after a
     resume.

@@ -14,10 +14,11 @@ from PIL import Image
 
 from conmim_mm.datasets import (
     ConMIMTwoViews,
+    ImageFiles,
     LoadRGBImage,
     LoadTwoViews,
     SampleIndex,
-    image_files,
+    replacing_dataset,
 )
 from conmim_mm.errors import UnreadableImageError
 
@@ -172,8 +173,8 @@ def write_damaged_files(folder: Path, leave_out: Callable[[bytes], bool]) -> Pat
 @pytest.mark.filterwarnings('ignore')  # Pillow tells of much that it passes over
 def test_damaged_files(tmp_path: Path, loader: dict, leave_out: Callable[[bytes], bool],
                        monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_files, 'MAX_REPLACEMENTS', 0)
-    dataset = image_files.ImageFiles(
+    monkeypatch.setattr(replacing_dataset, 'MAX_REPLACEMENTS', 0)
+    dataset = ImageFiles(
         data_root=str(write_damaged_files(tmp_path, leave_out)), pipeline=[loader],
         serialize_data=False)
     assert len(dataset) >= 2300
