@@ -3,10 +3,11 @@ from .loading import LoadRGBImage, PackConMIMInputs, read_rgb
 from .masks import BlockPatchMask, RandomPatchMask
 from .perturbation import DevicePerturbation, TeacherPerturbation
 from .sample_rng import EpochSeededSampler, InfiniteSeededSampler, SampleIndex, sample_rng
+from .tar_shards import TarShards
 from .two_views import ConMIMTwoViews, LoadTwoViews
 
 __all__ = [
     'BlockPatchMask', 'ConMIMTwoViews', 'DevicePerturbation', 'EpochSeededSampler', 'ImageFiles',
     'InfiniteSeededSampler', 'LoadRGBImage', 'LoadTwoViews', 'PackConMIMInputs', 'RandomPatchMask',
-    'SampleIndex', 'TeacherPerturbation', 'read_rgb', 'sample_rng'
+    'SampleIndex', 'TarShards', 'TeacherPerturbation', 'read_rgb', 'sample_rng'
 ]
