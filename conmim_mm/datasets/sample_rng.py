@@ -43,8 +43,12 @@ class EpochSeededSampler(DefaultSampler):
 
     def __iter__(self) -> Iterator[SampleIndex]:
         start, self.skipped = self.skipped, 0
-        for index in islice(super().__iter__(), start, None):
+        for index in islice(self.order(), start, None):
             yield SampleIndex(index, self.seed, self.epoch)
+
+    def order(self) -> Iterator[int]:
+        """The indices of this process in this epoch, all of them."""
+        return super().__iter__()
 
 
 @DATA_SAMPLERS.register_module()

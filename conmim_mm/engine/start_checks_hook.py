@@ -5,6 +5,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch.utils.data import DataLoader
 
+from ..datasets.shard_sampler import scattered_reads
 from ..errors import InputError
 from ..models.state_dict_check import describe_differences
 from .label_checks import check_labels
@@ -19,7 +20,8 @@ class StartChecksHook(Hook):
     """Refuses data too few or not the same on each process, labels and checkpoints that don't fit.
 
     A checkpoint fits if its weights have the model's names and shapes and, on resume, if it was
-    saved with as many processes, images and batches.
+    saved with as many processes, images and batches. A sampler of tar shards that does not fit the
+    data workers gets a warning.
 
     Args:
         mismatch: What to do with a checkpoint that does not fit: ``'refuse'``; ``'rescale'``,
@@ -47,6 +49,8 @@ class StartChecksHook(Hook):
                 f'{len(loader.dataset)} images are fewer than one batch ({loader.batch_size} '
                 f'images on each of {runner.world_size} processes); lower '
                 'train_dataloader.batch_size or add images')
+        if warning := scattered_reads(loader):
+            runner.logger.warning(warning)
         self._check_labels(runner, loader)
         if runner.val_loop is not None:
             self._check_labels(runner, runner.val_loop.dataloader)
