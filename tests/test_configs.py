@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import RUNNERS, STRATEGIES
+from mmengine.registry import RUNNERS, STRATEGIES, DefaultScope
 from mmengine.runner import FlexibleRunner
 from mmpretrain.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
     HOOKS,
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
@@ -16,9 +18,12 @@ from mmpretrain.registry import (
     TRANSFORMS,
 )
 
+from conmim_mm.datasets import ShardSequentialSampler
 from conmim_mm.engine import ConMIMFSDPStrategy, GuardedOptimWrapper
+from conmim_mm.run_config import replace_data_root
 
 from .conftest import CONFIGS
+from .shards import write_shard
 
 PRETRAINING = sorted((CONFIGS / 'conmim').glob('*.py'))
 
@@ -94,6 +99,26 @@ def test_fsdp_changes_only_the_runner() -> None:
     sharded, plain = load('vit-l_32xb64_fsdp'), load('vit-l_32xb64')
     assert RUNNERS.get(sharded.pop('runner_type')) is FlexibleRunner
     assert STRATEGIES.get(sharded.pop('strategy').type) is ConMIMFSDPStrategy
+    assert sharded.to_dict() == plain.to_dict()
+
+
+def test_shards_change_only_the_reading(tmp_path: Path) -> None:
+    sharded, plain = load('vit-b_8xb256_shards'), load('vit-b_8xb256')
+    (tmp_path / 'train').mkdir()
+    write_shard(tmp_path / 'train' / 'a.tar', {'0.jpg': b''})
+    replace_data_root(sharded, str(tmp_path))
+    loader = sharded.train_dataloader
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = DATASETS.build(loader.dataset)
+    assert dataset.get_data_info(0)['img_path'] == f'{tmp_path}/train/a.tar/0.jpg'
+    sampler = DATA_SAMPLERS.build(loader.sampler | dict(dataset=dataset, seed=0))
+    assert isinstance(sampler, ShardSequentialSampler)
+    assert (sampler.batch_size, sampler.streams) == (loader.batch_size, loader.num_workers)
+    assert loader.dataset.pipeline == plain.train_dataloader.dataset.pipeline
+    for cfg in (sharded, plain):
+        for key in ('sampler', 'dataset'):
+            del cfg.train_dataloader[key]
+        cfg.pop('data_root')
     assert sharded.to_dict() == plain.to_dict()
 
 
