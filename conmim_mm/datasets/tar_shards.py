@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import force_full_init
+from mmengine.dist import get_dist_info
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
@@ -89,8 +90,12 @@ class TarShards(ReplacingDataset):
             memory and time.
         """
         self.shards = expand_shards(self.patterns, self.data_prefix['img_path'])
-        indexes, kept = zip(*(cached_index(path, self.extensions) for path in self.shards),
-                            strict=True)
+        # each process begins elsewhere, so that they find what the others have indexed
+        rank, world_size = get_dist_info()
+        first = rank * len(self.shards) // world_size
+        found = {path: cached_index(path, self.extensions)
+                 for path in self.shards[first:] + self.shards[:first]}
+        indexes, kept = zip(*(found[path] for path in self.shards), strict=True)
         for path, index in zip(self.shards, indexes, strict=True):
             self._check_shard(path, index)
         if not all(kept):

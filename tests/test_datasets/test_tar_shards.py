@@ -174,6 +174,16 @@ def test_where_no_index_can_be_kept(shards: Path, warnings: list[str], monkeypat
     assert len(warnings) == 1 and f'the indexes of 3 shards, such as {shards}/0.tar' in warnings[0]
 
 
+def test_processes_begin_to_index_at_different_shards(shards: Path, monkeypatch) -> None:
+    expected, looked_at = listed(build(shards)), []
+    real = tar_shards.cached_index
+    monkeypatch.setattr(tar_shards, 'get_dist_info', lambda: (1, 2))
+    monkeypatch.setattr(tar_shards, 'cached_index', lambda path, extensions: (
+        looked_at.append(Path(path).name), real(path, extensions))[1])
+    assert listed(build(shards)) == expected
+    assert looked_at == ['1.tar', '2.tar', '0.tar']
+
+
 def skipped(dataset: TarShards, index: int) -> list[tuple[str, str]]:
     return dataset[SampleIndex(index)]['skipped']
 
