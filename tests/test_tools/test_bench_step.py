@@ -1,0 +1,219 @@
+"""tools/benchmarks/bench_step.py, its variants and its worker."""
+
+import io
+import json
+import sys
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..conftest import TOOLS, load_tool
+
+
+@pytest.fixture(autouse=True)
+def _siblings(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(TOOLS / 'benchmarks')
+
+
+@pytest.fixture
+def bench():
+    return load_tool('benchmarks/bench_step.py')
+
+
+@pytest.fixture
+def variants():
+    import step_variants
+    return step_variants
+
+
+def settings(variants):
+    return variants.Settings('tiny', 64, 'float32', 'cpu')
+
+
+def test_plain_step_is_the_same_mathematics(variants) -> None:
+    logs = []
+    for build in (variants.ours, variants.plain):
+        torch.manual_seed(0)
+        variant = build(settings(variants))
+        steps = [variant.step(variant.batch(4)) for _ in range(4)]
+        logs.append([(step['loss'].item(), step['hit_rate'].item()) for step in steps])
+    ours, plain = logs
+    assert len({loss for loss, _ in ours}) == 4
+    for mine, theirs in zip(ours, plain, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3)
+    # the first step's weights are the same to the last bit
+    assert ours[0][0] == pytest.approx(plain[0][0], rel=1e-6)
+
+
+class Names(TorchDispatchMode):
+    """The operators that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.name().removeprefix('aten::').partition('.')[0])
+        return func(*args, **(kwargs or {}))
+
+
+def test_plain_step_is_plain_and_ours_is_not(variants) -> None:
+    """No fused attention in the teacher, loops over parameters, booleans for indices."""
+    names = []
+    for build in (variants.plain, variants.ours):
+        variant = build(settings(variants))
+        data = variant.batch(2)
+        with Names() as seen:
+            variant.step(data)
+        names.append(seen.names)
+    plain, ours = names
+    fused = {'_scaled_dot_product_flash_attention_for_cpu', '_fused_adamw_', '_foreach_lerp_'}
+    assert fused <= ours and not fused & plain
+    loops = {'addcdiv_', 'index', '_log_softmax'}
+    assert loops <= plain and '_foreach_addcdiv_' not in plain
+
+
+@pytest.mark.parametrize('name', ['mmpretrain BEiT', 'mmpretrain MAE'])
+def test_mmpretrains_steps_train_at_any_size(variants, name: str) -> None:
+    torch.manual_seed(0)
+    variant = variants.VARIANTS[name](settings(variants)._replace(img_size=96))
+    data = variant.batch(2)
+    losses = [variant.step(data)['loss'] for _ in range(3)]
+    assert torch.stack(losses).isfinite().all() and len(set(losses)) == 3
+
+
+def test_worker_answers_every_line(monkeypatch, capsys) -> None:
+    import step_worker
+
+    monkeypatch.setattr(step_worker, 'MATMUL_SIDE', dict(cpu=64))
+    task = dict(variant='matmul', batch=1, arch='s', img_size=224, dtype='float32', device='cpu',
+                distributed=False)
+    monkeypatch.setattr(sys, 'argv', ['step_worker.py', json.dumps(task)])
+    monkeypatch.setattr(sys, 'stdin', io.StringIO('3\n1\n'))
+    step_worker.main()
+    first, *rounds, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert first['flops'] == 2 * 64**3 and first['seconds'] > 0
+    assert [set(answer) for answer in rounds] == [{'seconds'}] * 2
+    assert last['peak_mib'] >= 0
+
+
+def test_worker_counts_as_many_steps_as_asked(monkeypatch) -> None:
+    import step_worker
+
+    steps, clock = [], iter([10., 16.])
+    monkeypatch.setattr(step_worker.time, 'perf_counter', lambda: next(clock))
+    assert step_worker.seconds_of(lambda: steps.append(1), 3) == 2.
+    assert len(steps) == 3
+
+
+def test_counts_operations_of_other_models_per_image(variants) -> None:
+    import step_cost
+    import step_worker
+
+    given = settings(variants)
+    sizes = step_cost.sizes_of(variants.recipe(given), 1)
+    assert step_worker.counted_flops(variants.ours(given)) == sum(
+        step_cost.step_flops(sizes).values())
+
+
+class FakeWorker:
+    """Steps of 2 seconds, but of 4 in the second round."""
+
+    def __init__(self, variant, settings, batch, processes) -> None:
+        self.variant, self.processes = variant, processes
+        self.seconds, self.peak_mib, self.failure = [], None, None
+        self.flops = dict(matmul=4e12).get(variant, None if 'MAE' not in variant else 8e11)
+        if 'BEiT' in variant:
+            self.failure = 'out of memory'
+
+    def round(self) -> None:
+        self.seconds.append(4. if len(self.seconds) == 1 else 2.)
+
+    def end(self) -> None:
+        self.peak_mib = 1234.
+
+
+@pytest.fixture
+def call(bench, monkeypatch, capsys):
+    monkeypatch.setattr(bench, 'Worker', FakeWorker)
+
+    def call(*args: object) -> str:
+        monkeypatch.setattr(sys, 'argv', ['bench_step.py', *map(str, args)])
+        bench.run_tool(bench.main)
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_numbers_by_hand(call) -> None:
+    import step_cost
+    import step_variants
+
+    result = json.loads(call('--arch', 'tiny', '--img-size', 64, '--batch', 10, '--rounds', 3,
+                             '--dtype', 'float32', '--device', 'cpu', '--processes', 2, '--json'))
+    assert result['matmul_tflops'] == pytest.approx(2.)  # 4 TFLOP in 2 seconds
+    rows = result['variants']
+    assert rows['mmpretrain BEiT'] == dict(failure='out of memory')
+    assert rows['mmpretrain MAE'] == pytest.approx(dict(
+        images_per_second=10., slowest=5., fastest=10., peak_mib=1234., matmul_tflop=0.8,
+        matmul_share=0.2))
+    sizes = step_cost.sizes_of(step_variants.recipe(
+        step_variants.Settings('tiny', 64, 'float32', 'cpu')), 10)
+    assert rows['ours']['matmul_tflop'] == pytest.approx(
+        sum(step_cost.step_flops(sizes).values()) / 1e12)
+    assert (result['batch'], result['img_size'], result['processes']) == (10, 64, 2)
+
+
+def test_table(call) -> None:
+    lines = call('--arch', 'tiny', '--dtype', 'float32', '--device', 'cpu', '--variants', 'ours',
+                 'mmpretrain BEiT', '--batch', 8).splitlines()
+    assert lines[0].startswith('tiny, 1 x 8 x 224 x 224, float32, ')
+    assert lines[2].split()[:5] == ['ours', '4', '2', '4', '1,234']
+    assert lines[3].split(maxsplit=2) == ['mmpretrain', 'BEiT', 'failed: out of memory']
+    assert len(lines) == 4
+
+
+@pytest.mark.parametrize('args, words', [
+    (('--batch', 0), '--batch must be at least 1'),
+    (('--img-size', 0), '--img-size must be at least 1'),
+    (('--img-size', 100), '--img-size must be divisible by 32, but is 100'),
+    (('--rounds', -1), '--rounds must be at least 1'),
+])
+def test_bad_arguments_get_one_line(call, capsys, args: tuple, words: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        call(*args)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.strip() == f'error: {words}'
+
+
+def test_machines_without_the_type_or_device(bench, monkeypatch) -> None:
+    monkeypatch.setattr(bench, 'has_cpu_bfloat16', lambda: False)
+    assert bench.choose_dtype('auto', 'cpu') == 'float32'
+    with pytest.raises(bench.InputError, match='has no bfloat16'):
+        bench.choose_dtype('bfloat16', 'cpu')
+    monkeypatch.setattr(bench, 'has_cpu_bfloat16', lambda: True)
+    assert bench.choose_dtype('auto', 'cpu') == 'bfloat16'
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    assert bench.choose_device('auto') == 'cpu'
+    with pytest.raises(bench.InputError, match='there is no GPU'):
+        bench.choose_device('cuda')
+
+
+@pytest.mark.slow
+def test_two_processes_for_real(bench, variants) -> None:
+    result = bench.measure(
+        settings(variants)._replace(distributed=True), batch=2, rounds=1,
+        variants=['ours', 'mmpretrain MAE'], processes=2)
+    assert result['matmul_tflops'] > 0
+    for row in result['variants'].values():
+        assert row['images_per_second'] > 0 and 0 < row['matmul_share'] < 1, row
+
+
+@pytest.mark.slow
+def test_failure_is_told_in_its_row(bench, variants) -> None:
+    worker = bench.Worker('ours', settings(variants)._replace(img_size=65), 2, 1)
+    worker.round()
+    worker.end()
+    assert 'img_size' in worker.failure and '\n' not in worker.failure
+    assert worker.seconds == [] and worker.peak_mib is None

@@ -1,0 +1,242 @@
+"""Images per second, memory and share of the matrix-multiplication rate of a training step.
+
+Ours, as the config gives it, beside the same mathematics in plain PyTorch and beside mmpretrain's
+BEiT (with its tokenizer, random weights) and MAE. Each is a process of its own; on a CPU they take
+turns, round by round, so that what else the machine does meets them alike.
+"""
+
+import argparse
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import torch
+from step_cost import sizes_of, step_flops
+from step_variants import CONMIM, RECIPES, VARIANTS, Settings, recipe
+from step_worker import MATMUL
+
+from conmim_mm.cli import run_tool
+from conmim_mm.engine.amp_optim_wrapper import has_cpu_bfloat16
+from conmim_mm.errors import InputError
+
+WORKER = Path(__file__).with_name('step_worker.py')
+ROUND_SECONDS = 1.  # at least
+
+
+class Worker:
+    """The processes of one variant.
+
+    Args:
+        variant: Key of ``VARIANTS``, or ``MATMUL``.
+        settings: Of the variant.
+        batch: Images per process.
+        processes: How many share the cores, or have a GPU each.
+
+    Attributes:
+        seconds: Of a step, round by round; of the slowest process.
+        flops: Operations of a step if the process counted them.
+        failure: Why there are no numbers.
+    """
+
+    def __init__(self, variant: str, settings: Settings, batch: int, processes: int) -> None:
+        self.seconds: list[float] = []
+        self.flops = self.peak_mib = self.failure = None
+        task = settings._asdict() | dict(variant=variant, batch=batch)
+        port = free_port()
+        self._errors = tempfile.TemporaryFile('w+')
+        self._processes = []
+        for rank in range(processes):
+            env = os.environ | dict(
+                RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(processes),
+                MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+            if processes > 1:
+                env['OMP_NUM_THREADS'] = str(max(1, torch.get_num_threads() // processes))
+            self._processes.append(subprocess.Popen(
+                [sys.executable, WORKER, json.dumps(task)], env=env, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors))
+        self._first = self._answers()
+
+    def round(self) -> None:
+        """Runs steps for about a second, at least one."""
+        if self.failure:
+            return
+        steps = max(1, math.ceil(ROUND_SECONDS / self._first['seconds']))
+        for process in self._processes:
+            print(steps, file=process.stdin, flush=True)
+        if answer := self._answers():
+            self.seconds.append(answer['seconds'])
+
+    def end(self) -> None:
+        """Ends the processes."""
+        for process in self._processes:
+            process.stdin.close()
+        if answer := self._answers():
+            self.peak_mib = answer['peak_mib']
+        for process in self._processes:
+            process.kill() if self.failure else process.wait()
+        self._errors.close()
+
+    def _answers(self) -> dict | None:
+        """What all processes say next, the largest number of each."""
+        if self.failure:
+            return None
+        answers = [next_object(process.stdout) for process in self._processes]
+        if None in answers:
+            self._errors.seek(0)
+            lines = [line.strip() for line in self._errors if line.strip()]
+            # a process that the system ends for its memory says nothing
+            self.failure = lines[-1] if lines else 'ended without a word'
+            return None
+        self.flops = self.flops or answers[0].get('flops')
+        return {key: max(answer[key] or 0 for answer in answers) for key in answers[0]}
+
+
+def next_object(lines) -> dict | None:
+    """The next line that is a JSON object: whatever logs may write to the output is passed over."""
+    for line in lines:
+        if line.startswith('{"'):
+            return json.loads(line)
+    return None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+def measure(settings: Settings, batch: int, rounds: int, variants: list[str],
+            processes: int = 1) -> dict:
+    """Runs the variants and puts the numbers together.
+
+    Args:
+        settings: Of all variants.
+        batch: Images per process.
+        rounds: How often each is timed.
+        variants: Keys of ``VARIANTS``.
+        processes: Processes of each variant.
+
+    Returns:
+        ``matmul_tflops`` of one process, and under ``variants`` for each name
+        ``images_per_second`` (the median), ``slowest`` and ``fastest`` round, ``peak_mib``,
+        ``matmul_tflop`` of a step of a process, and ``matmul_share``; or ``failure``.
+    """
+    workers: dict[str, Worker] = {}
+    names = [MATMUL, *variants]
+    # On a GPU one after the other: together they may not fit its memory.
+    for group in [names] if settings.device == 'cpu' else [[name] for name in names]:
+        for name in group:
+            workers[name] = Worker(name, settings, batch, 1 if name == MATMUL else processes)
+        for _ in range(rounds):
+            for name in group:
+                workers[name].round()
+        for name in group:
+            workers[name].end()
+    matmul = workers.pop(MATMUL)
+    if matmul.failure:
+        raise InputError(f'no matrix product in {settings.dtype} here: {matmul.failure}')
+    rate = matmul.flops / median(matmul.seconds)
+    flops = sum(step_flops(sizes_of(recipe(settings), batch)).values())
+    results = {}
+    for name, worker in workers.items():
+        if worker.failure:
+            results[name] = dict(failure=worker.failure)
+            continue
+        own_flops = flops if name in CONMIM else worker.flops
+        per_second = [processes * batch / seconds for seconds in worker.seconds]
+        results[name] = dict(
+            images_per_second=median(per_second), slowest=min(per_second),
+            fastest=max(per_second), peak_mib=worker.peak_mib, matmul_tflop=own_flops / 1e12,
+            matmul_share=own_flops / median(worker.seconds) / rate)
+    return dict(matmul_tflops=rate / 1e12, variants=results)
+
+
+def choose_dtype(wanted: str, device: str) -> str:
+    """The type to compute in.
+
+    Raises:
+        InputError: One that this machine does not compute in.
+    """
+    if device == 'cuda':
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_bfloat16 = has_cpu_bfloat16()
+    if wanted == 'auto':
+        return 'bfloat16' if has_bfloat16 else 'float32'
+    if wanted == 'bfloat16' and not has_bfloat16:
+        raise InputError('this machine has no bfloat16 and would emulate it; choose '
+                         '--dtype float32')
+    return wanted
+
+
+def choose_device(wanted: str) -> str:
+    """The device to compute on.
+
+    Raises:
+        InputError: A GPU that is not there.
+    """
+    if wanted == 'cuda' and not torch.cuda.is_available():
+        raise InputError('there is no GPU that PyTorch can use; choose --device cpu')
+    return ('cuda' if torch.cuda.is_available() else 'cpu') if wanted == 'auto' else wanted
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--arch', choices=RECIPES, default='s', help='size of the ViT')
+    parser.add_argument('--batch', type=int, default=16, help='images per process')
+    parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
+    parser.add_argument('--dtype', choices=['auto', 'float32', 'bfloat16', 'float16'],
+                        default='auto', help='auto: bfloat16 where the device computes in it')
+    parser.add_argument('--img-size', type=int, default=224, help='side of the images, in pixels')
+    parser.add_argument('--rounds', type=int, default=5, help='how often each is timed')
+    parser.add_argument('--processes', type=int, default=1,
+                        help='processes that share the cores, or have a GPU each')
+    parser.add_argument('--variants', nargs='+', choices=VARIANTS, default=[*VARIANTS],
+                        metavar='NAME', help=f'some of {", ".join(map(repr, VARIANTS))}')
+    parser.add_argument('--json', action='store_true', help='print one JSON object')
+    args = parser.parse_args()
+    for name in ('batch', 'img_size', 'rounds', 'processes'):
+        if getattr(args, name) < 1:
+            raise InputError(f'--{name.replace("_", "-")} must be at least 1')
+    return args
+
+
+def table(result: dict) -> str:
+    """The numbers as lines of text."""
+    lines = ['{arch}, {processes} x {batch} x {img_size} x {img_size}, {dtype}, {device}, PyTorch '
+             '{torch}: {matmul_tflops:.3g} TFLOP/s in matrix products'.format(**result),
+             f'{"":<18}{"images/s":>10}{"slowest":>9}{"fastest":>9}{"peak MiB":>10}{"share":>7}']
+    for name, row in result['variants'].items():
+        lines.append(f'{name:<18}' + (
+            '{images_per_second:>10.3g}{slowest:>9.3g}{fastest:>9.3g}{peak_mib:>10,.0f}'
+            '{matmul_share:>7.0%}'.format(**row) if 'failure' not in row else
+            f'  failed: {row["failure"]}'))
+    return '\n'.join(lines)
+
+
+def main() -> None:
+    args = parse()
+    device = choose_device(args.device)
+    patch = recipe(Settings(args.arch, 0, '', '')).model.backbone.patch_size
+    if args.img_size % (2 * patch):
+        raise InputError(f'--img-size must be divisible by {2 * patch}, but is {args.img_size}')
+    settings = Settings(args.arch, args.img_size, choose_dtype(args.dtype, device), device,
+                        distributed=args.processes > 1)
+    name = torch.cuda.get_device_name() if device == 'cuda' else (
+        f'{torch.get_num_threads()} CPU threads')
+    result = dict(
+        arch=args.arch, batch=args.batch, img_size=args.img_size, processes=args.processes,
+        dtype=settings.dtype, device=name, torch=torch.__version__, rounds=args.rounds,
+        **measure(settings, args.batch, args.rounds, args.variants, args.processes))
+    print(json.dumps(result) if args.json else table(result))
+
+
+if __name__ == '__main__':
+    run_tool(main)
