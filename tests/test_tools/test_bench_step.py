@@ -157,7 +157,7 @@ def test_numbers_by_hand(call) -> None:
     assert rows['mmpretrain BEiT'] == dict(failure='out of memory')
     assert rows['mmpretrain MAE'] == pytest.approx(dict(
         images_per_second=10., slowest=5., fastest=10., peak_mib=1234., matmul_tflop=0.8,
-        matmul_share=0.2))
+        matmul_share=0.4))  # two processes share the cores
     sizes = step_cost.sizes_of(step_variants.recipe(
         step_variants.Settings('tiny', 64, 'float32', 'cpu')), 10)
     assert rows['ours']['matmul_tflop'] == pytest.approx(

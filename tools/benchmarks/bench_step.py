@@ -123,8 +123,8 @@ def measure(settings: Settings, batch: int, rounds: int, variants: list[str],
         processes: Processes of each variant.
 
     Returns:
-        ``matmul_tflops`` of one process, and under ``variants`` for each name
-        ``images_per_second`` (the median), ``slowest`` and ``fastest`` round, ``peak_mib``,
+        ``matmul_tflops`` of one process on all cores or one GPU, and under ``variants`` for each
+        name ``images_per_second`` (the median), ``slowest`` and ``fastest`` round, ``peak_mib``,
         ``matmul_tflop`` of a step of a process, and ``matmul_share``; or ``failure``.
     """
     workers: dict[str, Worker] = {}
@@ -143,17 +143,20 @@ def measure(settings: Settings, batch: int, rounds: int, variants: list[str],
         raise InputError(f'no matrix product in {settings.dtype} here: {matmul.failure}')
     rate = matmul.flops / median(matmul.seconds)
     flops = sum(step_flops(sizes_of(recipe(settings), batch)).values())
+    sharing = processes if settings.device == 'cpu' else 1  # of what had the rate
     results = {}
     for name, worker in workers.items():
         if worker.failure:
             results[name] = dict(failure=worker.failure)
             continue
         own_flops = flops if name in CONMIM else worker.flops
-        per_second = [processes * batch / seconds for seconds in worker.seconds]
+        seconds = median(worker.seconds)
         results[name] = dict(
-            images_per_second=median(per_second), slowest=min(per_second),
-            fastest=max(per_second), peak_mib=worker.peak_mib, matmul_tflop=own_flops / 1e12,
-            matmul_share=own_flops / median(worker.seconds) / rate)
+            images_per_second=processes * batch / seconds,
+            slowest=processes * batch / max(worker.seconds),
+            fastest=processes * batch / min(worker.seconds),
+            peak_mib=worker.peak_mib, matmul_tflop=own_flops / 1e12,
+            matmul_share=sharing * own_flops / seconds / rate)
     return dict(matmul_tflops=rate / 1e12, variants=results)
 
 
