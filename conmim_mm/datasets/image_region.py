@@ -21,6 +21,8 @@ class RegionImage(Protocol):
     def region(self, box: Box, enough: tuple[int, int]) -> np.ndarray:
         """The pixels of a box, ``(h, w, 3)`` uint8 RGB, upright.
 
+        They are valid until this thread asks for another region.
+
         Args:
             box: Left, top, right, bottom in pixels of the upright image.
             enough: Width and height that the result need not exceed: it may be reduced by a power

@@ -78,7 +78,7 @@ class JpegImage:
         self.size = stored[::-1] if self.transposed else stored
 
     def region(self, box: Box, enough: tuple[int, int]) -> np.ndarray:
-        """The pixels of a box, ``(h, w, 3)`` uint8 RGB.
+        """The pixels of a box, ``(h, w, 3)`` uint8 RGB, valid until this thread reads another.
 
         Args:
             box: In the upright image. A reduced one is widened or narrowed by less than a reduced
@@ -108,11 +108,11 @@ class JpegImage:
                        and (bottom - top) // factor >= enough[1]), 1)
         # Colours may be stored at half the rows, and are interpolated from the row below too.
         rows = min(bottom + 2 * shrink, self.frame.height)
-        at = self.frame.rows_at
-        shortened = self.data[:at] + struct.pack('>H', rows) + self.data[at + 2:]
+        shortened = bytearray(self.data)
+        struct.pack_into('>H', shortened, self.frame.rows_at, rows)
         pixels = _decode(shortened, rows, self.frame.width, shrink)
         left, top, right, bottom = (round(edge / shrink) for edge in (left, top, right, bottom))
-        return pixels[top:bottom, left:right].copy()
+        return pixels[top:bottom, left:right]
 
 
 @cache
@@ -124,7 +124,7 @@ def announce_missing_decoder() -> None:
                   logger='current', level=WARNING)
 
 
-def _decode(data: bytes, rows: int, columns: int, shrink: int) -> np.ndarray:
+def _decode(data: bytearray, rows: int, columns: int, shrink: int) -> np.ndarray:
     """The pixels of a file that is of so many rows or was told so; valid until the next call."""
     height, width = -(-rows // shrink), -(-columns // shrink)
     memory = _scratch(height * width * 3)

@@ -149,8 +149,7 @@ class PackConMIMInputs(BaseTransform):
 
 
 def _to_channels_first(view: np.ndarray) -> torch.Tensor:
-    channels_first = view.transpose(2, 0, 1)
-    if not channels_first.flags.c_contiguous:
-        channels_first = np.empty_like(channels_first, order='C')
-        cv2.split(np.ascontiguousarray(view), list(channels_first))  # NumPy takes ten times as long
-    return torch.from_numpy(channels_first)
+    view = np.ascontiguousarray(view)
+    channels = np.empty((view.shape[2], *view.shape[:2]), dtype=view.dtype)
+    cv2.split(view, list(channels))  # NumPy takes ten times as long
+    return torch.from_numpy(channels)

@@ -138,7 +138,6 @@ def perturb(image: np.ndarray, perturbation: Perturbation) -> np.ndarray:
     As Pillow's and torchvision's functions on 8-bit images, but for roundings and the blur, which
     is a Gaussian where Pillow approximates one.
     """
-    image = cv2.merge(list(image.transpose(2, 0, 1)))  # OpenCV wants a pixel in one place
     for kind, factor in perturbation.adjustments:
         image = ADJUSTMENTS[kind](image, factor)
     if perturbation.grey:

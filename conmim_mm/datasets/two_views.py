@@ -138,11 +138,8 @@ class LoadTwoViews(ConMIMTwoViews):
 
 
 def resize_bicubic(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes ``(H, W, 3)`` uint8 to a height and width, with antialiasing, as Pillow does.
-
-    Returns:
-        ``(h, w, 3)`` uint8, in memory channel by channel, as the model takes it.
-    """
-    channels_first = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
-    resized = F.interpolate(channels_first, size, mode='bicubic', antialias=True)
-    return resized[0].numpy().transpose(1, 2, 0)
+    """Resizes ``(H, W, 3)`` uint8 to ``(h, w, 3)``, with antialiasing, as Pillow does."""
+    # in this order, or PyTorch does not see that the channels come last and takes longer
+    batch = torch.from_numpy(pixels).unsqueeze(0).permute(0, 3, 1, 2)
+    resized = F.interpolate(batch, size, mode='bicubic', antialias=True)
+    return resized.permute(0, 2, 3, 1)[0].numpy()

@@ -70,7 +70,7 @@ def test_no_more_is_decoded_than_the_crop_needs(
     path = saved(tmp_path, 'a.jpg', smooth(800, 1000))
     decode, shapes = jpeg_region._decode, []
 
-    def recorder(data: bytes, rows: int, columns: int, shrink: int) -> np.ndarray:
+    def recorder(data: bytearray, rows: int, columns: int, shrink: int) -> np.ndarray:
         shapes.append((rows, columns, shrink))
         return decode(data, rows, columns, shrink)
 
@@ -97,6 +97,18 @@ def test_reduced_images_do_not_alias(tmp_path: Path) -> None:
         assert np.abs(view - 127.5).max() < 4
         nearest = np.asarray(Image.open(path).resize((64, 64), Image.Resampling.NEAREST))
         assert nearest.std() > 100 or nearest.mean() in (0, 255)  # what aliasing would look like
+
+
+def test_views_keep_their_pixels(tmp_path: Path) -> None:
+    """What the decoder writes into is used again for the next image."""
+    settings = dict(size=64, scale=(1., 1.), ratio=(1., 1.), perturbation=None)
+    paths = [saved(tmp_path, f'{name}.jpg', image) for name, image in
+             dict(a=smooth(64, 64), b=255 - smooth(64, 64)).items()]
+    first = LoadTwoViews(**settings)(dict(img_path=paths[0]))['student_view']
+    before = first.copy()
+    assert not np.array_equal(LoadTwoViews(**settings)(dict(img_path=paths[1]))['student_view'],
+                              before)
+    assert np.array_equal(first, before)
 
 
 def test_a_files_content_may_come_with_the_sample(tmp_path: Path) -> None:
@@ -164,6 +176,7 @@ def test_unreadable_files(tmp_path: Path, content: bytes | None, words: str) -> 
         LoadTwoViews()(dict(img_path=str(path)))
 
 
+@pytest.mark.filterwarnings('ignore')  # Pillow's, of a limit that it takes for its own
 def test_limit_of_pixels(tmp_path: Path) -> None:
     path = saved(tmp_path, 'a.jpg', smooth(100, 120))
     LoadTwoViews(max_pixels=12000)(dict(img_path=path))
