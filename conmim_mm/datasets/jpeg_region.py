@@ -30,6 +30,8 @@ BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
 FRAMES = range(0xC0, 0xD0)  # also of kinds that are rare, but not these three:
 NO_FRAMES = {0xC4, 0xC8, 0xCC}
 SCAN, APP1 = 0xDA, 0xE1
+# Markers without a length, which have no place in a header.
+STANDALONE = {0x00, 0x01, *range(0xD0, 0xDA)}
 MAX_TRAILER = 4096  # bytes after the image that a file may have
 LEFT_OVER = 'extraneous bytes before marker'  # libjpeg's words
 REDUCTIONS = (8, 4, 2)  # those that libjpeg-turbo is fast at
@@ -128,6 +130,7 @@ def _decode(data: bytearray, rows: int, columns: int, shrink: int) -> np.ndarray
     """The pixels of a file that is of so many rows or was told so; valid until the next call."""
     height, width = -(-rows // shrink), -(-columns // shrink)
     memory = _scratch(height * width * 3)
+    simplejpeg.decode_jpeg_header(data)  # so that what follows comes from the pixels
     try:
         simplejpeg.decode_jpeg(data, min_height=height, min_width=width, min_factor=shrink,
                                buffer=memory)
@@ -180,6 +183,8 @@ def _parse_header(data: bytes) -> Frame | None:
         if marker == 0xFF:  # a fill byte
             position += 1
             continue
+        if marker in STANDALONE:
+            return None
         if marker == SCAN:
             return frame and frame._replace(has_metadata=has_metadata, scan_at=position)
         if marker in FRAMES and marker not in NO_FRAMES:

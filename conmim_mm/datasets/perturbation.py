@@ -161,8 +161,8 @@ def _adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
 
 def _adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
     grey = cv2.cvtColor(_grey(image), cv2.COLOR_GRAY2RGB)
-    # Pillow cuts fractions off, OpenCV rounds.
-    return cv2.addWeighted(image, factor, grey, 1 - factor, -0.5)
+    # Pillow cuts fractions off, OpenCV rounds; not quite a half, as grey is to stay what it is.
+    return cv2.addWeighted(image, factor, grey, 1 - factor, -0.499)
 
 
 def _adjust_hue(image: np.ndarray, turns: float) -> np.ndarray:

@@ -121,12 +121,14 @@ class LoadTwoViews(ConMIMTwoViews):
         **kwargs: As in :class:`ConMIMTwoViews`, but for ``channel_order``.
 
     Raises:
-        InputError: As :class:`ConMIMTwoViews`; ``max_pixels`` below 1.
+        InputError: As :class:`ConMIMTwoViews`; ``max_pixels`` below 1; a ``channel_order``.
         UnreadableImageError: From :meth:`transform`, as
             :func:`~conmim_mm.datasets.loading.read_rgb`.
     """
 
     def __init__(self, max_pixels: int = MAX_PIXELS, **kwargs) -> None:
+        if 'channel_order' in kwargs:
+            raise InputError('LoadTwoViews reads files as RGB and has no channel_order; remove it')
         super().__init__(**kwargs)
         self.max_pixels = check_max_pixels(max_pixels)
         announce_missing_decoder()

@@ -3,7 +3,8 @@
 import os
 import shutil
 
-from mmengine.device import get_device
+import torch
+import torch._dynamo
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
@@ -46,12 +47,20 @@ class CompileHook(Hook):
         if not regions:
             raise InputError('CompileHook finds nothing to compile: the model has neither '
                              f'{" nor ".join(kind.__name__ for kind in REGIONS)}')
-        if self.backend == 'inductor' and get_device() == 'cpu':
+        on_cpu = next(runner.model.parameters()).device.type == 'cpu'
+        if self.backend == 'inductor' and on_cpu:
             check_cpp_compiler()
         # Every block may have a drop path rate of its own, with and without gradients.
-        limit = 2 * len(regions)
+        allow_variants(2 * len(regions))
         for region in regions:
-            region.compile(backend=self.backend, dynamic=False, recompile_limit=limit)
+            region.compile(backend=self.backend, dynamic=False)
+
+
+def allow_variants(number: int) -> None:
+    """Lets PyTorch compile a function this often before it gives up on it."""
+    config = torch._dynamo.config
+    name = 'recompile_limit' if hasattr(config, 'recompile_limit') else 'cache_size_limit'  # < 2.6
+    setattr(config, name, max(getattr(config, name), number))
 
 
 def regions_of(model: nn.Module) -> list[nn.Module]:

@@ -35,7 +35,7 @@ class StepLogHook(RuntimeInfoHook):
                          batch_idx: int,
                          data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
-        if outputs and has_waited(runner.optim_wrapper):
+        if outputs and has_waited(runner.optim_wrapper) and are_scalars(outputs):
             # a stream of its own does not queue behind the optimizer step
             with torch.cuda.stream(self._stream):
                 outputs = read_together(outputs)
@@ -48,6 +48,13 @@ class StepLogHook(RuntimeInfoHook):
 def has_waited(optim_wrapper: OptimWrapper) -> bool:
     """Whether the losses of the last step have been computed for certain, also on a GPU."""
     return isinstance(optim_wrapper, GuardedOptimWrapper) and optim_wrapper.should_update()
+
+
+def are_scalars(outputs: dict) -> bool:
+    """Whether all values are tensors of one number each, on one device."""
+    values = [*outputs.values()]
+    return (all(isinstance(value, torch.Tensor) and value.ndim == 0 for value in values)
+            and len({value.device for value in values}) == 1)
 
 
 def read_together(outputs: dict[str, torch.Tensor]) -> dict[str, float]:

@@ -30,6 +30,11 @@ def perturb_batch(images: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         ``(B, 3, H, W)`` float, in grey levels 0 to 255. Blurs of more than 2 pixels are cut off at
         6 pixels.
     """
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 knows no single levels
+        return _perturb(images, vectors)
+
+
+def _perturb(images: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     pairs = vectors[:, :2 * NUM_ADJUSTMENTS].unflatten(1, (NUM_ADJUSTMENTS, 2))
     kinds, factors = pairs.unbind(dim=2)
     grey, blur, solarise = vectors[:, 2 * NUM_ADJUSTMENTS:].unbind(dim=1)

@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 
 from conmim_mm.datasets import jpeg_region
 from conmim_mm.datasets.jpeg_region import parse_jpeg
-from conmim_mm.datasets.loading import MAX_PIXELS
+from conmim_mm.datasets.loading import MAX_PIXELS, read_rgb
 
 from .test_loading import STORED
 
@@ -143,12 +143,34 @@ def with_frame(data: bytes, offset: int, value: int) -> bytes:
     lambda data: with_frame(data, 9, 4),  # CMYK
     lambda data: with_frame(with_frame(data, 5, 0), 6, 0),  # no rows
     lambda data: data.replace(b'\xff\xda', b'\x00\x00'),  # no scan
+    lambda data: data.replace(b'\xff\xc4', b'\xff\xd4'),  # a marker that has no length
 ])
 def test_what_is_left_to_the_plain_reader(change) -> None:
     data = jpeg(smooth(40, 50))
     assert parse_jpeg(data, MAX_PIXELS) is not None
     assert parse_jpeg(change(data), MAX_PIXELS) is None
     assert parse_jpeg(data, 40 * 50) is not None and parse_jpeg(data, 40 * 50 - 1) is None
+
+
+def test_no_flipped_bit_of_the_header_gives_another_images_pixels(tmp_path: Path) -> None:
+    """What a damaged header does to the decoder must not look like pixels."""
+    data, other = jpeg(smooth(40, 50)), jpeg(255 - smooth(40, 50))
+    path, scan_at = tmp_path / 'a.jpg', data.index(b'\xff\xda')
+    seen = 0
+    for place in range(2, scan_at):
+        for bit in range(8):
+            damaged = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1:]
+            if (image := parse_jpeg(damaged, 10**5)) is None:
+                continue
+            parse_jpeg(other, 10**5).region((0, 0, 50, 40), NOTHING_IS_ENOUGH)
+            try:
+                region = image.region((0, 0, *image.size), NOTHING_IS_ENOUGH).astype(int)
+            except ValueError:
+                continue
+            path.write_bytes(damaged)
+            assert np.abs(region - np.asarray(read_rgb(str(path)))).max() <= 3, (place, bit)
+            seen += 1
+    assert seen > 100
 
 
 def test_every_file_cut_off_anywhere_is_left_to_the_plain_reader() -> None:

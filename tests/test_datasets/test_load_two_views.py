@@ -184,6 +184,8 @@ def test_limit_of_pixels(tmp_path: Path) -> None:
         LoadTwoViews(max_pixels=11999)(dict(img_path=path))
     with pytest.raises(InputError, match='max_pixels must be positive'):
         LoadTwoViews(max_pixels=0)
+    with pytest.raises(InputError, match='no channel_order; remove it'):
+        LoadTwoViews(channel_order='bgr')
 
 
 def test_a_truncated_file_is_refused_whatever_the_crop(tmp_path: Path) -> None:

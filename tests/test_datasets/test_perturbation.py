@@ -154,6 +154,14 @@ def test_adjustments_are_torchvisions(kind: int, factor: float, most: int, mean:
     assert np.abs(expected.astype(int) - noise()).mean() > 3
 
 
+@pytest.mark.parametrize('kind, factor', [
+    (SATURATION, 0.8), (SATURATION, 1.13), (SATURATION, 1.2), (HUE, 0.1)])
+def test_colours_of_grey_are_left_alone(kind: int, factor: float) -> None:
+    greys = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=-1)
+    out = perturb(greys, Perturbation(((kind, factor),), False, 0., NEVER_SOLARISED))
+    assert np.array_equal(out, greys)
+
+
 @pytest.mark.parametrize('radius', [0.5, 1., 2.])
 def test_blur_is_a_gaussian(radius: float) -> None:
     impulse = np.zeros((33, 33, 3), dtype=np.uint8)

@@ -63,6 +63,14 @@ def test_each_image_has_its_own() -> None:
     np.testing.assert_allclose(on_device(batch, drawn), alone, atol=1e-3)
 
 
+def test_mixed_precision_does_not_reach_the_levels() -> None:
+    """Training steps prepare their data under autocast."""
+    batch, drawn = images(2), [one((HUE, 0.1), blur=1.3), one((CONTRAST, 0.8), blur=0.7)]
+    with torch.autocast('cpu', torch.bfloat16):
+        seen = on_device(batch, drawn)
+    assert np.array_equal(seen, on_device(batch, drawn))
+
+
 def test_nothing_drawn_changes_nothing() -> None:
     batch = images(2)
     assert np.array_equal(on_device(batch, [one()] * 2), batch)

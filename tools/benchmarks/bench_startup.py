@@ -95,7 +95,9 @@ def measure(config: str, data_root: str, environment: str) -> dict[str, tuple[fl
             capture_output=True, text=True, cwd=ROOT)
         end, cpu = time.time(), cpu_of_children() - cpu_before
         if result.returncode:
-            raise InputError(f'the run failed: {result.stderr.strip().splitlines()[-1]}')
+            lines = result.stderr.split('\n')
+            last = next(filter(str.strip, reversed(lines)), 'it ended without a word')
+            raise InputError(f'the run failed: {last}')
         ends = json.loads((Path(folder) / 'ends.json').read_text())
     ends['ended'] = (end, cpu)
     seconds, last = {}, (start, 0.)
@@ -148,7 +150,7 @@ def report(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if args.data_root is None:
             make_scenes(folder, SceneSettings(images=300, size=64))
-        data_root = args.data_root or f'{folder}/imagenet'
+        data_root = str(Path(args.data_root or f'{folder}/imagenet').resolve())
         for _ in range(args.repeats):
             for environment, results in runs.items():
                 results.append(measure(args.config, data_root, environment))

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
@@ -68,14 +69,16 @@ class Worker:
             return
         steps = max(1, math.ceil(ROUND_SECONDS / self._first['seconds']))
         for process in self._processes:
-            print(steps, file=process.stdin, flush=True)
+            with suppress(BrokenPipeError):  # a dead one gives no answer, which says so
+                print(steps, file=process.stdin, flush=True)
         if answer := self._answers():
             self.seconds.append(answer['seconds'])
 
     def end(self) -> None:
         """Ends the processes."""
         for process in self._processes:
-            process.stdin.close()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
         if answer := self._answers():
             self.peak_mib = answer['peak_mib']
         for process in self._processes:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import mmpretrain
 import numpy as np
-import simplejpeg
 import torchvision.transforms as T
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -14,7 +13,13 @@ from torch.utils.data import DataLoader
 
 from conmim_mm.datasets import ImageFiles, SampleIndex, jpeg_region
 from conmim_mm.datasets.masks import RandomPatchMask
+from conmim_mm.errors import InputError
 from conmim_mm.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
+
+try:
+    import simplejpeg
+except ImportError:
+    simplejpeg = None
 
 CONFIG = Path(__file__).parents[2] / 'configs/conmim/vit-b_8xb256.py'
 MMPRETRAIN = Path(mmpretrain.__file__).parent / '.mim/configs/_base_/datasets'
@@ -23,7 +28,13 @@ Sample = Callable[[int], object]
 
 
 def image_paths(folder: str, count: int) -> list[str]:
-    """The first JPEG files of a folder, of those that every variant can decode."""
+    """The first JPEG files of a folder.
+
+    Raises:
+        InputError: There are none, or no simplejpeg to compare with.
+    """
+    if simplejpeg is None:
+        raise InputError('nothing to compare with: pip install simplejpeg')
     dataset = ImageFiles(data_root=folder, extensions=('.jpg', '.jpeg'))
     return [dataset.get_data_info(i)['img_path'] for i in range(min(count, len(dataset)))]
 
@@ -36,9 +47,11 @@ def conmim_pipeline(size: int) -> list[dict]:
 
 
 def decode_with_libjpeg_turbo(paths: list[str], size: int) -> Sample:
+    memory = np.empty(2**25, dtype=np.uint8)  # as our own does, not new memory for each
+
     def sample(index: int) -> object:
         with open(paths[index], 'rb') as file:
-            return simplejpeg.decode_jpeg(file.read(), strict=False)
+            return simplejpeg.decode_jpeg(file.read(), strict=False, buffer=memory)
 
     return sample
 

@@ -64,9 +64,9 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def peak_memory() -> float:
+def peak_memory(device: str) -> float:
     """In MiB: of PyTorch's allocator on a GPU, else of the process."""
-    if torch.cuda.is_available():
+    if device == 'cuda':
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -76,14 +76,14 @@ def main() -> None:
     name, batch = given.pop('variant'), given.pop('batch')
     settings = Settings(**given)
     with processes(Config(dict(launcher='pytorch' if settings.distributed else 'none'))):
-        before = 0. if settings.device == 'cuda' else peak_memory()
+        before = 0. if settings.device == 'cuda' else peak_memory(settings.device)
         step, flops = (matmul_step(settings) if name == MATMUL else
                        conmim_or_other(name, settings, batch))
         seconds_of(step, WARM_UP_STEPS)
         say(seconds=seconds_of(step, 1), flops=flops)
         for line in sys.stdin:
             say(seconds=seconds_of(step, int(line)))
-        say(peak_mib=peak_memory() - before)
+        say(peak_mib=peak_memory(settings.device) - before)
 
 
 def say(**facts: object) -> None:
