@@ -177,7 +177,7 @@ def parse_jpeg(data: bytes, max_pixels: int) -> JpegImage | None:
 
 
 def _parse_header(data: bytes) -> Frame | None:
-    position, frame, has_metadata = len(START), None, False
+    position, size, has_metadata = len(START), None, False
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:  # a fill byte
@@ -186,21 +186,20 @@ def _parse_header(data: bytes) -> Frame | None:
         if marker in STANDALONE:
             return None
         if marker == SCAN:
-            return frame and frame._replace(has_metadata=has_metadata, scan_at=position)
+            return size and Frame(*size, has_metadata, scan_at=position)
         if marker in FRAMES and marker not in NO_FRAMES:
-            frame = _parse_frame(data, position)
-            if frame is None:
+            size = _parse_size(data, position)
+            if size is None:
                 return None
         has_metadata = has_metadata or marker == APP1
         position += 2 + int.from_bytes(data[position + 2:position + 4], 'big')
     return None
 
 
-def _parse_frame(data: bytes, position: int) -> Frame | None:
+def _parse_size(data: bytes, position: int) -> tuple[int, int, int] | None:
+    """A frame's ``rows_at``, ``width`` and ``height``; None for one of a rare kind."""
     if position + 10 > len(data):
         return None
     marker, precision, rows, width, components = struct.unpack_from('>xBxxBHHB', data, position)
     usual = marker in (BASELINE, EXTENDED, PROGRESSIVE) and precision == 8 and components in (1, 3)
-    if not usual or not rows or not width:
-        return None
-    return Frame(rows_at=position + 5, width=width, height=rows, has_metadata=False, scan_at=0)
+    return (position + 5, width, rows) if usual and rows and width else None

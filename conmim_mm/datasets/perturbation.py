@@ -12,8 +12,6 @@ from ..errors import InputError
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(1, 5)
 NUM_ADJUSTMENTS = 4
 NEVER = 256  # a threshold of solarisation that no grey level reaches
-# Of red, green and blue in a grey level (ITU-R BT.601).
-LUMA = (0.299, 0.587, 0.114)
 
 LEVELS = np.arange(256, dtype=np.float32)
 

@@ -7,12 +7,12 @@ from ..datasets.perturbation import (
     BRIGHTNESS,
     CONTRAST,
     HUE,
-    LUMA,
     NEVER,
     NUM_ADJUSTMENTS,
     SATURATION,
 )
 
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in a grey level (ITU-R BT.601)
 BLUR_REACH = 6  # pixels to each side: three standard deviations of the strongest blur, 2
 
 

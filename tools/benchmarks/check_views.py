@@ -7,7 +7,6 @@ batch, as on a GPU. The table shows what each makes of them; levels are grey lev
 
 import argparse
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -137,8 +136,6 @@ def main() -> None:
     args = parser.parse_args()
     if min(args.images, args.draws, args.img_size) < 1:
         raise InputError('--images, --draws and --img-size must be at least 1')
-    if not Path(args.data_root).is_dir():
-        raise InputError(f'no such folder: {args.data_root}')
     paths = image_paths(args.data_root, args.images)
     crops, views = compare_crops(paths, args.img_size, args.draws)
     teachers = compare_perturbations(views)

@@ -31,8 +31,10 @@ def image_paths(folder: str, count: int) -> list[str]:
     """The first JPEG files of a folder.
 
     Raises:
-        InputError: There are none, or no simplejpeg to compare with.
+        InputError: No such folder, none in it, or no simplejpeg to compare with.
     """
+    if not Path(folder).is_dir():
+        raise InputError(f'no such folder: {folder}')
     if simplejpeg is None:
         raise InputError('nothing to compare with: pip install simplejpeg')
     dataset = ImageFiles(data_root=folder, extensions=('.jpg', '.jpeg'))
