@@ -1,12 +1,14 @@
 """What several tests share."""
 
 import importlib.util
+import itertools
 import logging
 import os
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.runner import Runner
 
 # the cores, shared among pytest-xdist's processes
 THREADS = (os.cpu_count() or 1) // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))
@@ -18,6 +20,7 @@ logging.raiseExceptions = False
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs'
 TOOLS = ROOT / 'tools'
+RUN_NUMBERS = itertools.count()
 GOLDEN = Path(__file__).parent / 'data' / 'golden'
 # Any folder of further pretrain_*.npz; a relative path counts from the working directory.
 PARITY_DIR = Path(os.environ.get('CONMIM_GOLDEN_DIR') or GOLDEN).resolve()
@@ -26,6 +29,18 @@ PARITY_DIR = Path(os.environ.get('CONMIM_GOLDEN_DIR') or GOLDEN).resolve()
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _loggers_of_their_own(monkeypatch) -> None:
+    """MMEngine keeps one logger per experiment and second; tests start more runs than that."""
+    start = Runner.__init__
+
+    def start_numbered(self: Runner, *args, experiment_name: str | None = None, **kwargs) -> None:
+        name = f'{experiment_name or "run"}_{next(RUN_NUMBERS)}'
+        start(self, *args, experiment_name=name, **kwargs)
+
+    monkeypatch.setattr(Runner, '__init__', start_numbered)
 
 
 def load_tool(path: str):

@@ -17,7 +17,6 @@ train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)
 param_scheduler = dict(warmup=1)
 train_cfg = dict(max_iters=6)
 default_hooks = dict(logger=dict(interval=2), checkpoint=dict(interval=3))
-experiment_name = {name!r}
 """
 
 
@@ -27,7 +26,7 @@ def demo(monkeypatch, tmp_path):
     tool = load_tool('demo.py')
     config = tmp_path / 'short.py'
     config.write_text(SHORT.format(
-        base=str(CONFIGS / 'conmim/vit-tiny_1xb32_scenes-64px.py'), name=tmp_path.name))
+        base=str(CONFIGS / 'conmim/vit-tiny_1xb32_scenes-64px.py')))
     monkeypatch.setattr(tool, 'CONFIG', config)
     monkeypatch.setattr(tool, 'SCENES', SceneSettings(images=40, size=64, val=20))
 

@@ -33,8 +33,6 @@ optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='Ad
 param_scheduler = dict(warmup=0)
 train_cfg = dict(max_epochs=2)
 auto_scale_lr = dict(base_batch_size=4)
-# MMEngine keeps one visualiser per name and second; tests are faster than that.
-experiment_name = {name!r}
 """
 BASES = ('models/conmim.py', 'datasets/images_conmim_224.py', 'schedules/conmim_adamw.py',
          'default_runtime.py')
@@ -53,7 +51,7 @@ def config(tmp_path, images) -> Path:
 def write_config(folder: Path, images: Path) -> Path:
     path = folder / 'toy.py'
     bases = ', '.join(repr(str(CONFIGS / '_base_' / base)) for base in BASES)
-    path.write_text(CONFIG.format(bases=bases, arch=ARCH, images=str(images), name=folder.name))
+    path.write_text(CONFIG.format(bases=bases, arch=ARCH, images=str(images)))
     return path
 
 
