@@ -8,6 +8,7 @@
 #
 # PYTHON=python3.11         the interpreter (default: the first of 3.11, 3.12, 3.10 that is found)
 # VENV=.venv                where the environment lies
+# CHROMIUM=/path/to/chrome  the browser of the tests (default: chromium, chromium-browser or google-chrome)
 # CONMIM_WHEEL_CACHE=dir    where wheels of the compiled ops are kept (default: .cache/wheels)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -258,6 +259,22 @@ compile_ops() {
   rm -rf "$tmp" "$source"
 }
 
+# The tests open a run's report in a real browser.
+install_browser() {
+  local name
+  for name in "${CHROMIUM:-chromium}" chromium-browser google-chrome; do
+    command -v "$name" >/dev/null && return
+  done
+  if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+    say 'installing Chromium, in which the tests open the report (1 minute)'
+    logged apt-update apt-get update
+    logged chromium apt-get install -y --no-install-recommends chromium
+  else
+    say 'no Chromium here: the tests that open the report in a browser will fail (Debian: apt-get install chromium,' \
+      'or name one: CHROMIUM=/path/to/chrome)'
+  fi
+}
+
 install_full() {
   has_stamp base || {
     install_base
@@ -265,6 +282,7 @@ install_full() {
   }
   say "installing the tests' requirements (1 minute)"
   logged full pip install -r requirements/tests.txt
+  install_browser
   install_ops
   logged check pip check
 }
