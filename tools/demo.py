@@ -17,7 +17,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
-from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.registry import MODELS
 from torch import nn
 from tqdm import tqdm
 
@@ -25,7 +25,12 @@ from conmim_mm.cli import run_tool
 from conmim_mm.datasets.labelled_split import LabelledSplit, find_labelled_split
 from conmim_mm.datasets.scenes import SceneSettings, make_scenes
 from conmim_mm.errors import InputError
-from conmim_mm.evaluation import Accuracy, evaluate_features, extract_features
+from conmim_mm.evaluation import (
+    Accuracy,
+    evaluate_features,
+    extract_features,
+    labelled_datasets,
+)
 from conmim_mm.output_folder import prepare_output, save_results
 from conmim_mm.resume import resume_from_newest
 from conmim_mm.run_config import add_trust_argument
@@ -75,20 +80,10 @@ def build_config(args: argparse.Namespace, split: LabelledSplit | None, data: Pa
 
 def evaluate(model: nn.Module, split: LabelledSplit) -> dict[str, Accuracy]:
     """Accuracy of the student's frozen features on the held-out images."""
-    size = model.backbone.img_size[0]
-    pipeline = [
-        dict(type='LoadRGBImage'),
-        dict(type='ResizeEdge', scale=size, edge='short', backend='pillow',
-             interpolation='bicubic'),
-        dict(type='CenterCrop', crop_size=size),
-        dict(type='PackInputs'),
+    parts = [
+        extract_features(model.backbone, dataset, model.data_preprocessor)
+        for dataset in labelled_datasets(split, model.backbone.img_size[0])
     ]
-    parts = []
-    for part in (split.train, split.held_out):
-        dataset = DATASETS.build(
-            dict(type='ImageFiles', with_label=True, metainfo=dict(classes=split.classes),
-                 pipeline=pipeline, **part))
-        parts.append(extract_features(model.backbone, dataset, model.data_preprocessor))
     return evaluate_features(*parts)
 
 

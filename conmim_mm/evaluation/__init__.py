@@ -1,11 +1,12 @@
 from .accuracy import Accuracy, evaluate_features
 from .features import extract_features
 from .knn import knn_predict
+from .labelled_folder import labelled_datasets
 from .linear_probe import linear_probe_predict
 from .token_diversity import effective_rank, mean_similarity
 from .token_spread import TokenSpread, token_spread
 
 __all__ = [
     'Accuracy', 'TokenSpread', 'effective_rank', 'evaluate_features', 'extract_features',
-    'knn_predict', 'linear_probe_predict', 'mean_similarity', 'token_spread'
+    'knn_predict', 'labelled_datasets', 'linear_probe_predict', 'mean_similarity', 'token_spread'
 ]

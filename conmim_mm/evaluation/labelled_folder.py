@@ -1,0 +1,32 @@
+"""A folder of labelled images, as frozen features are judged on it."""
+
+from mmpretrain.registry import DATASETS
+from torch.utils.data import Dataset
+
+from ..datasets.labelled_split import LabelledSplit
+
+
+def labelled_datasets(split: LabelledSplit, size: int) -> tuple[Dataset, Dataset]:
+    """The images with labels to learn from, and those held out.
+
+    Args:
+        split: As :func:`~conmim_mm.datasets.labelled_split.find_labelled_split` finds it.
+        size: Pixels: the short edge is resized to it (bicubic), the middle square cut out.
+
+    Returns:
+        Two :class:`~conmim_mm.datasets.image_files.ImageFiles` with samples of ``inputs``
+        ``(3, size, size)`` uint8 and ``data_samples`` with a ``gt_label``, as
+        :func:`~conmim_mm.evaluation.features.extract_features` takes them.
+    """
+    pipeline = [
+        dict(type='LoadRGBImage'),
+        dict(type='ResizeEdge', scale=size, edge='short', backend='pillow',
+             interpolation='bicubic'),
+        dict(type='CenterCrop', crop_size=size),
+        dict(type='PackInputs'),
+    ]
+    train, held_out = (
+        DATASETS.build(
+            dict(type='ImageFiles', with_label=True, metainfo=dict(classes=split.classes),
+                 pipeline=pipeline, **part)) for part in (split.train, split.held_out))
+    return train, held_out
