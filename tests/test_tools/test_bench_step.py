@@ -204,10 +204,10 @@ def test_machines_without_the_type_or_device(bench, monkeypatch) -> None:
 def test_two_processes_for_real(bench, variants) -> None:
     result = bench.measure(
         settings(variants)._replace(distributed=True), batch=2, rounds=1,
-        variants=['ours', 'mmpretrain MAE'], processes=2)
+        variants=['ours'], processes=2)
     assert result['matmul_tflops'] > 0
-    for row in result['variants'].values():
-        assert row['images_per_second'] > 0 and 0 < row['matmul_share'] < 1, row
+    row = result['variants']['ours']
+    assert row['images_per_second'] > 0 and 0 < row['matmul_share'] < 1
 
 
 @pytest.mark.slow
