@@ -1,6 +1,7 @@
 """Accuracy on held-out images, with its statistical error."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -27,17 +28,20 @@ class Accuracy:
 
 
 def evaluate_features(train: tuple[torch.Tensor, torch.Tensor],
-                      held_out: tuple[torch.Tensor, torch.Tensor]) -> dict[str, Accuracy]:
+                      held_out: tuple[torch.Tensor, torch.Tensor],
+                      k: int = 20) -> dict[str, Accuracy]:
     """k-NN and linear-probe accuracy of frozen features.
 
     Args:
         train: Features ``(N, C)`` and labels ``(N,)`` to learn from.
-        held_out: Features ``(M, C)`` and labels ``(M,)`` to be right about.
+        held_out: Features ``(M, C)`` and labels ``(M,)`` to be right about, on the device to work
+            on; those to learn from may lie elsewhere.
+        k: Neighbours of k-NN.
 
     Returns:
         ``knn`` and ``linear``.
     """
-    predictors = dict(knn=knn_predict, linear=linear_probe_predict)
+    predictors = dict(knn=partial(knn_predict, k=k), linear=linear_probe_predict)
     features, labels = held_out
     return {
         name: Accuracy((predict(*train, features) == labels).float().mean().item(), len(labels))

@@ -81,3 +81,13 @@ def test_chunks_do_not_change_the_result(chunk_size: int) -> None:
     expected = knn_predict(train, labels, features)
     assert expected.shape == (33,) and expected.dtype == torch.int64
     assert torch.equal(knn_predict(train, labels, features, chunk_size=chunk_size), expected)
+
+
+@pytest.mark.parametrize('train_chunk_size', [1, 3, 49, 50])
+@pytest.mark.parametrize('k', [1, 20, 60])
+def test_chunks_of_the_training_set_do_not_change_the_result(train_chunk_size: int, k: int) -> None:
+    train, labels, features = torch.randn(50, 4), torch.randint(0, 3, (50,)), torch.randn(33, 4)
+    expected = knn_predict(train, labels, features, k=k)
+    chunked = knn_predict(train, labels, features, k=k, chunk_size=7,
+                          train_chunk_size=train_chunk_size)
+    assert torch.equal(chunked, expected)

@@ -139,3 +139,15 @@ def test_works_below_no_grad_and_leaves_the_features_alone() -> None:
     assert torch.equal(features, before)
     accuracy = (expected == labels).float().mean()
     assert accuracy > 0.6 and expected.dtype == torch.int64
+
+
+@pytest.mark.parametrize('chunk_size', [1, 37, 89])
+def test_chunks_add_up_to_the_full_batch(fitted: list, chunk_size: int) -> None:
+    features, labels = problem()
+    held_out = torch.randn(300, 3) * 8 + 7
+    expected = linear_probe_predict(features, labels, held_out)
+    whole = [param.detach().clone() for param in fitted]
+    predicted = linear_probe_predict(features, labels, held_out, chunk_size=chunk_size)
+    for ours, reference in zip(fitted, whole, strict=True):
+        torch.testing.assert_close(ours.detach(), reference, rtol=0, atol=1e-3)
+    assert (predicted == expected).float().mean() > 0.99
