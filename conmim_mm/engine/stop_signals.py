@@ -60,10 +60,16 @@ def shield_workers(loader: DataLoader) -> None:
     workers that are started after this call.
     """
     if loader.num_workers:
-        loader.worker_init_fn = functools.partial(_init_shielded, loader.worker_init_fn)
+        loader.worker_init_fn = functools.partial(init_shielded, init=loader.worker_init_fn)
 
 
-def _init_shielded(init: Callable[[int], None] | None, worker_id: int) -> None:
+def init_shielded(worker_id: int, init: Callable[[int], None] | None = None) -> None:
+    """A ``worker_init_fn`` that does in a data worker what :func:`shield_workers` is for.
+
+    Args:
+        worker_id: The worker's number.
+        init: Called afterwards, with it.
+    """
     for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     # Blocked here and so in the thread that takes it, which alone can see who has sent it.

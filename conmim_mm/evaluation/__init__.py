@@ -1,4 +1,5 @@
 from .accuracy import Accuracy, evaluate_features
+from .balanced_subset import balanced_indices
 from .features import extract_features
 from .knn import knn_predict
 from .labelled_folder import labelled_datasets
@@ -7,6 +8,7 @@ from .token_diversity import effective_rank, mean_similarity
 from .token_spread import TokenSpread, token_spread
 
 __all__ = [
-    'Accuracy', 'TokenSpread', 'effective_rank', 'evaluate_features', 'extract_features',
-    'knn_predict', 'labelled_datasets', 'linear_probe_predict', 'mean_similarity', 'token_spread'
+    'Accuracy', 'TokenSpread', 'balanced_indices', 'effective_rank', 'evaluate_features',
+    'extract_features', 'knn_predict', 'labelled_datasets', 'linear_probe_predict',
+    'mean_similarity', 'token_spread'
 ]

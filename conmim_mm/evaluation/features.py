@@ -1,5 +1,8 @@
 """Frozen features of a labelled data set."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -10,35 +13,50 @@ def extract_features(backbone: nn.Module,
                      dataset: Dataset,
                      preprocessor: nn.Module,
                      batch_size: int = 256,
-                     num_workers: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+                     num_workers: int = 2,
+                     worker_init_fn: Callable[[int], None] | None = None
+                     ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean-pooled patch tokens of every image, as a frozen backbone sees it.
 
     The tokens are normalised before pooling; with ``out_type='avg_featmap'`` after it
-    (``fc_norm``), as a fine-tuned classifier's head sees them.
+    (``fc_norm``), as a fine-tuned classifier's head sees them. No global generator is drawn from.
 
     Args:
-        backbone: A :class:`~conmim_mm.models.vit.ConMIMViT`. Put into eval mode for the time.
+        backbone: A :class:`~conmim_mm.models.vit.ConMIMViT`. In eval mode for the time, and run as
+            it is, not compiled anew for these batches.
         dataset: Samples of ``inputs`` ``(3, H, W)`` and ``data_samples`` with a ``gt_label``.
         preprocessor: Normalises a batch of images; must be on the backbone's device.
         batch_size: Images at once.
         num_workers: Processes that read images.
+        worker_init_fn: Called in each of them, as :class:`torch.utils.data.DataLoader` does.
 
     Returns:
         Features ``(N, C)`` float32 and labels ``(N,)`` int64, on the CPU, in the data set's order.
     """
     loader = DataLoader(
-        dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=_collate)
-    was_training = backbone.training
-    backbone.eval()
+        dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=_collate,
+        worker_init_fn=worker_init_fn, generator=torch.Generator())
     features, labels = [], []
-    for batch in loader:
-        images = preprocessor(dict(inputs=batch['inputs']))['inputs']
-        tokens = backbone.forward_tokens(images)
-        pooled = backbone.fc_norm(tokens[:, backbone.num_extra_tokens:].mean(dim=1))
-        features.append(pooled.float().cpu())
-        labels.append(batch['labels'])
-    backbone.train(was_training)
+    with evaluating(backbone), torch.compiler.set_stance('force_eager'):
+        for batch in loader:
+            images = preprocessor(dict(inputs=batch['inputs']))['inputs']
+            tokens = backbone.forward_tokens(images)
+            pooled = backbone.fc_norm(tokens[:, backbone.num_extra_tokens:].mean(dim=1))
+            features.append(pooled.float().cpu())
+            labels.append(batch['labels'])
     return torch.cat(features), torch.cat(labels)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Inside, a model and all its parts are in eval mode; afterwards each part is as it was."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def _collate(samples: list[dict]) -> dict:
