@@ -30,9 +30,12 @@ def run_differences(one: Path, other: Path) -> list[str]:
 
 
 def logged_entries(work_dir: Path) -> dict[int, dict]:
-    """What a run logged, by step, over all its starts; of a step taken twice the later entry."""
-    return {entry['step']: {key: value for key, value in entry.items() if key not in CLOCKS}
-            for entry in log_entries(work_dir)}
+    """What a run logged, by step, over all its starts; of what was logged twice the later value."""
+    entries: dict[int, dict] = {}
+    for entry in log_entries(work_dir):
+        entries.setdefault(entry['step'], {}).update(
+            {key: value for key, value in entry.items() if key not in CLOCKS})
+    return entries
 
 
 def differences(one: object, other: object, where: str = '') -> list[str]:

@@ -9,6 +9,7 @@ from conmim_mm.cli import run_tool
 from conmim_mm.engine.launch import processes
 from conmim_mm.engine.rank_agreement import check_configs_agree
 from conmim_mm.errors import InputError
+from conmim_mm.online_evaluation import add_online_evaluation
 from conmim_mm.resume import (
     keep_total_batch,
     resume_from,
@@ -47,6 +48,10 @@ def parse_args() -> argparse.Namespace:
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate by total batch / auto_scale_lr.base_batch_size')
+    parser.add_argument(
+        '--eval-data', metavar='DIR',
+        help='while training, judge the features on this folder of labelled images (CLASS/*, or '
+        'train/CLASS/* and val/CLASS/*), and keep the best checkpoint by k-NN')
     return parse_run_arguments(parser)
 
 
@@ -65,6 +70,8 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.auto_scale_lr.enable = True
     if args.elastic or args.allow_mismatch:
         set_mismatch(cfg, 'rescale' if args.elastic else 'allow')
+    if args.eval_data:
+        add_online_evaluation(cfg, args.eval_data)
     return cfg
 
 

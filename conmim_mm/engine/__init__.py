@@ -6,6 +6,7 @@ from .compile_hook import CompileHook
 from .fsdp_strategy import ConMIMFSDPStrategy
 from .guarded_optim_wrapper import GuardedOptimWrapper, NonFiniteError
 from .learning_monitor_hook import LearningMonitorHook
+from .online_evaluation_hook import OnlineEvaluationHook
 from .optim_constructor import LayerDecayOptimWrapperConstructor, MergedOptimWrapperConstructor
 from .resumable_loops import ResumableEpochLoop, ResumableIterLoop
 from .skipped_images_hook import SkippedImagesHook
@@ -19,8 +20,8 @@ __all__ = [
     'AtomicCheckpointHook', 'BadNumbersHook', 'CompileHook', 'ConMIMAmpOptimWrapper',
     'ConMIMFSDPStrategy', 'GuardedOptimWrapper', 'LayerDecayOptimWrapperConstructor',
     'LearningMonitorHook', 'MergedOptimWrapperConstructor', 'NonFiniteError',
-    'ResumableEpochLoop', 'ResumableIterLoop', 'SkippedImagesHook', 'StartChecksHook',
-    'StepLogHook', 'StopOnSignalHook', 'TeacherUpdateHook', 'WarmupCosineLR'
+    'OnlineEvaluationHook', 'ResumableEpochLoop', 'ResumableIterLoop', 'SkippedImagesHook',
+    'StartChecksHook', 'StepLogHook', 'StopOnSignalHook', 'TeacherUpdateHook', 'WarmupCosineLR'
 ]
 
 register_loaders()

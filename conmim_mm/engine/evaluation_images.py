@@ -1,0 +1,93 @@
+"""The labelled images that a run is judged on while it trains."""
+
+import os
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from torch.utils.data import ConcatDataset, Dataset, Subset
+
+from ..datasets.labelled_split import LabelledSplit, find_labelled_split
+from ..errors import InputError
+from ..evaluation import balanced_indices, labelled_datasets
+from .rank_agreement import check_data_agrees
+
+HELD_OUT_SHARE = 3  # at most one image in so many is held out
+COMPARED_IMAGES = 10_000
+
+
+def labelled_split(data_root: str) -> LabelledSplit:
+    """The labels of a folder.
+
+    Args:
+        data_root: See :func:`~conmim_mm.datasets.labelled_split.find_labelled_split`.
+
+    Raises:
+        InputError: No such folder, or no labels in it.
+    """
+    root = os.path.expanduser(data_root)
+    if not os.path.isdir(root):
+        raise InputError(f'no such folder of labelled images: {root}')
+    split = find_labelled_split(root)
+    if split is None:
+        raise InputError(f'no labels in {root}: online evaluation needs CLASS/* in it, two classes '
+                         'or more with five images or more, or train/CLASS/* and val/CLASS/* with '
+                         'the same classes')
+    return split
+
+
+class EvaluationImages:
+    """Images with labels to learn from and others to hold out, the same ones every time.
+
+    Args:
+        split: Which there are.
+        size: Pixels of the squares that they are cut to.
+        max_images: So many at most, of both parts together and of all classes alike.
+
+    Attributes:
+        dataset: Those to learn from, then those held out.
+        num_train: How many to learn from.
+
+    Raises:
+        InputError: Another process sees other images.
+    """
+
+    def __init__(self, split: LabelledSplit, size: int, max_images: int) -> None:
+        train, held_out = labelled_datasets(split, size)
+        for part in (train, held_out):
+            check_data_agrees(part)
+        num_held_out = min(len(held_out), max(1, max_images // HELD_OUT_SHARE))
+        parts = [_subset(train, max_images - num_held_out), _subset(held_out, num_held_out)]
+        self.dataset = ConcatDataset(parts)
+        self.num_train = len(parts[0])
+        print_log(f'online evaluation: {len(split.classes)} classes, {len(parts[0]):,} images to '
+                  f'learn from, {len(parts[1]):,} held out', logger='current')
+
+
+def check_apart(data_root: str, training_set: Dataset) -> None:
+    """Refuses to judge a model by images that it was pre-trained on.
+
+    Of more than 10,000 training images as many, evenly spread, are looked at.
+
+    Args:
+        data_root: The folder of labelled images.
+        training_set: What the model is pre-trained on, loaded.
+
+    Raises:
+        InputError: A training image lies in the folder.
+    """
+    if not (len(training_set) and hasattr(training_set, 'get_data_info')):
+        return
+    root = os.path.realpath(os.path.expanduser(data_root))
+    indices = np.unique(np.linspace(0, len(training_set) - 1, COMPARED_IMAGES).astype(int))
+    paths = [training_set.get_data_info(int(index)).get('img_path', '') for index in indices]
+    for folder in sorted({os.path.dirname(path) for path in paths}):
+        if os.path.commonpath([root, os.path.realpath(folder)]) == root:
+            raise InputError(f'{data_root} holds images of the pre-training set ({folder}): give '
+                             'a labelled folder that is apart from it, such as val/ beside train/')
+
+
+def _subset(dataset: Dataset, count: int) -> Subset:
+    labels = torch.tensor([
+        dataset.get_data_info(index)['gt_label'] for index in range(len(dataset))])
+    return Subset(dataset, balanced_indices(labels, count).tolist())

@@ -1,0 +1,42 @@
+"""Puts the evaluation during training into a config."""
+
+import os
+
+from mmengine.config import Config
+
+from .errors import InputError
+
+HOOK = 'OnlineEvaluationHook'
+BEST = 'val/knn_top1'
+
+
+def add_online_evaluation(cfg: Config, folder: str) -> None:
+    """Has a run judge its features on a labelled folder, and keep the best checkpoint by k-NN.
+
+    Other settings of the checkpoint hook stay as they are, and so do those of an
+    ``OnlineEvaluationHook`` that the config has already, which gets the folder. A ``save_best`` of
+    its own the config keeps.
+
+    Args:
+        cfg: A pre-training config, changed in place.
+        folder: As ``data_root`` of
+            :class:`~conmim_mm.engine.online_evaluation_hook.OnlineEvaluationHook`.
+
+    Raises:
+        InputError: No such folder.
+    """
+    folder = os.path.expanduser(folder)
+    if not os.path.isdir(folder):
+        raise InputError(f'no such folder of labelled images: {folder}')
+    hooks = [dict(hook) for hook in cfg.get('custom_hooks') or []]
+    own = [hook for hook in hooks if hook['type'].rpartition('.')[2] == HOOK]
+    if not own:
+        own = [dict(type=f'mmpretrain.{HOOK}')]
+        hooks += own
+    own[0]['data_root'] = folder
+    cfg.custom_hooks = hooks
+    defaults = cfg.setdefault('default_hooks', {})
+    checkpoint = defaults.setdefault('checkpoint', dict(
+        type='mmpretrain.AtomicCheckpointHook', interval=1))
+    if checkpoint is not None and not checkpoint.get('save_best'):
+        checkpoint.update(save_best=BEST, rule='greater')
