@@ -15,6 +15,6 @@ def write_labelled_images(folder: Path, count: int = 10, side: int = 36) -> Path
         (folder / name).mkdir(parents=True)
         for i in range(count):
             noise = rng.integers(-120, 121, (side, side, 3))
-            image = np.clip(noise + rng.integers(-90, 91, 3) + colour, 0, 255).astype(np.uint8)
+            image = np.clip(noise + rng.integers(-160, 161, 3) + colour, 0, 255).astype(np.uint8)
             Image.fromarray(image).save(folder / name / f'{i}.png')
     return folder

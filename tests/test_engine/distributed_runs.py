@@ -1,6 +1,6 @@
 """Toy runs on two processes, one after the other; started by test_distributed.py with torchrun.
 
-Arguments: folder of images, folder for the results.
+Arguments: folder of images, folder of labelled ones, folder for the results.
 """
 
 import os
@@ -15,6 +15,7 @@ from mmengine.registry import RUNNERS
 from conmim_mm.engine.launch import close_cpu_processes, init_cpu_processes
 from conmim_mm.engine.sharded import whole_state_dict
 from conmim_mm.errors import InputError
+from conmim_mm.online_evaluation import add_online_evaluation
 from tests.toy import model_cfg, run_cfg
 
 GLOBAL_BATCH = 6
@@ -31,7 +32,8 @@ class LossTrace(Hook):
         self.losses.append(outputs['loss'].item())
 
 
-def cfg_of(images: Path, work_dir: Path, processes: int, **overrides) -> Config:
+def cfg_of(images: Path, work_dir: Path, processes: int, labelled: Path | None = None,
+           **overrides) -> Config:
     model = model_cfg(layer_scale_init_value=0.1)
     if processes > 1:
         overrides['launcher'] = 'pytorch'
@@ -43,6 +45,8 @@ def cfg_of(images: Path, work_dir: Path, processes: int, **overrides) -> Config:
     # What a batch norm behind it takes out again, such as the bias of the backbone's last norm, has
     # rounding errors for gradients, which Adam with eps=1e-8 would blow up to whole steps.
     cfg.optim_wrapper.optimizer.eps = 1e-5
+    if labelled:
+        add_online_evaluation(cfg, str(labelled))
     return cfg
 
 
@@ -52,9 +56,11 @@ def train(cfg: Config, result: Path) -> None:
     trace = LossTrace()
     runner.register_hook(trace)
     runner.train()
+    values = {key: runner.message_hub.get_scalar(key).data[0].tolist()
+              for key in runner.message_hub.log_scalars if key.startswith('val/')}
     norms = runner.message_hub.get_scalar('train/grad_norm').data[0].tolist()
-    torch.save(dict(weights=whole_state_dict(runner.model), losses=trace.losses, norms=norms),
-               f'{result}_{runner.rank}.pth')
+    torch.save(dict(weights=whole_state_dict(runner.model), losses=trace.losses, norms=norms,
+                    values=values), f'{result}_{runner.rank}.pth')
 
 
 def fsdp(**strategy) -> dict:
@@ -71,11 +77,11 @@ def refused(cfg: Config, result: Path) -> None:
 
 
 def main() -> None:
-    images, out = map(Path, sys.argv[1:])
+    images, labelled, out = map(Path, sys.argv[1:])
     init_cpu_processes(Config(dict(launcher='pytorch')))
     wrapper = dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None))
-    train(cfg_of(images, out / 'ddp', 2, **wrapper), out / 'ddp')
-    train(cfg_of(images, out / 'fsdp', 2, **fsdp()), out / 'fsdp')
+    train(cfg_of(images, out / 'ddp', 2, labelled, **wrapper), out / 'ddp')
+    train(cfg_of(images, out / 'fsdp', 2, labelled, **fsdp()), out / 'fsdp')
     refused(cfg_of(images, out / 'one-piece', 2, **fsdp(
         model_wrapper=dict(auto_wrap_policy=None))), out / 'one-piece')
     refused(cfg_of(images, out / 'of-ddp', 2, **fsdp(), resume=True,

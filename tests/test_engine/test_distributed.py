@@ -11,6 +11,7 @@ import torch
 from conmim_mm.models.checkpoints import load_checkpoint_file
 
 from ..conftest import ROOT
+from ..labelled import write_labelled_images
 from . import distributed_runs
 from .distributed_runs import cfg_of, train
 
@@ -22,11 +23,13 @@ STEPS = 10
 def results(images, tmp_path_factory) -> Path:
     """Folder of what distributed_runs.py did on two processes, and of the same on one."""
     folder = tmp_path_factory.mktemp('runs')
+    # not to be divided by two
+    labelled = write_labelled_images(folder / 'labelled', count=7)
     subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2',
-         distributed_runs.__file__, images, folder], check=True, timeout=300,
+         distributed_runs.__file__, images, labelled, folder], check=True, timeout=300,
         env=os.environ | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'))
-    train(cfg_of(images, folder / 'one', 1), folder / 'one')
+    train(cfg_of(images, folder / 'one', 1, labelled), folder / 'one')
     return folder
 
 
@@ -99,3 +102,14 @@ def test_one_process_goes_on_from_fsdp(images, results, tmp_path) -> None:
 def test_what_fsdp_cannot_do_is_refused_on_all(results, name: str, words: str) -> None:
     for rank in (0, 1):
         assert words in (results / f'{name}_{rank}.txt').read_text()
+
+
+def test_features_are_judged_alike(results) -> None:
+    one, = read(results, 'one')
+    # at the start, half way and at the end
+    assert [len(values) for values in one['values'].values()] == [3, 3]
+    for name in ('ddp', 'fsdp'):
+        for rank in read(results, name):
+            assert rank['values'] == one['values']
+    for name in ('one', 'ddp', 'fsdp'):
+        assert len(list((results / name).glob('best_val_knn_top1_*.pth'))) == 1
