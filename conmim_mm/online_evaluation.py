@@ -35,8 +35,10 @@ def add_online_evaluation(cfg: Config, folder: str) -> None:
         hooks += own
     own[0]['data_root'] = folder
     cfg.custom_hooks = hooks
-    defaults = cfg.setdefault('default_hooks', {})
-    checkpoint = defaults.setdefault('checkpoint', dict(
-        type='mmpretrain.AtomicCheckpointHook', interval=1))
-    if checkpoint is not None and not checkpoint.get('save_best'):
+    if 'default_hooks' not in cfg:
+        cfg.default_hooks = {}
+    if 'checkpoint' not in cfg.default_hooks:
+        cfg.default_hooks.checkpoint = dict(type='mmpretrain.AtomicCheckpointHook', interval=1)
+    checkpoint = cfg.default_hooks.checkpoint
+    if checkpoint and not checkpoint.get('save_best'):
         checkpoint.update(save_best=BEST, rule='greater')

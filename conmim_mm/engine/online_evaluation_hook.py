@@ -43,7 +43,7 @@ class OnlineEvaluationHook(Hook):
         weights: Whose features, ``'teacher'`` or ``'student'``.
         k: Neighbours.
         max_images: At most so many images, both parts together, classes alike, the same every time.
-            None: as many as about 0.75 % of the work between two evaluations pays for, from 500
+            None: as many as about 0.5 % of the work between two evaluations pays for, from 500
             (and 10 of each class) to 50,000.
         batch_size: Images at once in each process.
         num_workers: Processes that read them, for each process of the run. None: as many as read
@@ -63,7 +63,7 @@ class OnlineEvaluationHook(Hook):
                  weights: str = 'teacher',
                  k: int = 20,
                  max_images: int | None = None,
-                 batch_size: int = 128,
+                 batch_size: int = 64,
                  num_workers: int | None = None) -> None:
         for name, value in dict(interval=interval, k=k, max_images=max_images,
                                 batch_size=batch_size).items():

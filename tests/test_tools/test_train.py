@@ -132,6 +132,13 @@ def test_options_reach_the_config(monkeypatch, config, tmp_path) -> None:
     assert cfg.optim_wrapper.optimizer.lr == 0.5
 
 
+def test_eval_data_reaches_the_config(monkeypatch, config, tmp_path) -> None:
+    cfg = load_cfg(monkeypatch, config, '--eval-data', tmp_path)
+    assert cfg.custom_hooks[-1] == dict(
+        type='mmpretrain.OnlineEvaluationHook', data_root=str(tmp_path))
+    assert cfg.default_hooks.checkpoint.save_best == 'val/knn_top1'
+
+
 def test_amp_keeps_the_guard_and_its_settings(monkeypatch, config) -> None:
     cfg = load_cfg(monkeypatch, config, '--amp', '--cfg-options',
                    'optim_wrapper.type=GuardedOptimWrapper', 'optim_wrapper.max_bad_steps=3')

@@ -1,0 +1,69 @@
+"""Features are those of a frozen backbone, which is then as it was."""
+
+import torch
+from mmpretrain.structures import DataSample
+from torch import nn
+
+from conmim_mm.engine.compile_hook import regions_of
+from conmim_mm.evaluation import extract_features
+from conmim_mm.evaluation.features import evaluating
+from conmim_mm.models import ConMIMDataPreprocessor
+
+from ..toy import IMG_SIZE, build_model
+
+
+class Samples(torch.utils.data.Dataset):
+    """Random images, their number the label."""
+
+    def __init__(self, count: int) -> None:
+        self.images = torch.randint(0, 256, (count, 3, IMG_SIZE, IMG_SIZE), dtype=torch.uint8)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict:
+        return dict(inputs=self.images[index],
+                    data_samples=DataSample().set_gt_label(index))
+
+
+def test_mean_of_the_patch_tokens_and_no_trace_of_it() -> None:
+    backbone = build_model(drop_path_rate=0.5).backbone
+    samples, preprocessor = Samples(5), ConMIMDataPreprocessor()
+    state = torch.get_rng_state()
+    features, labels = extract_features(
+        backbone, samples, preprocessor, batch_size=2, num_workers=0)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert labels.tolist() == [0, 1, 2, 3, 4]
+    with evaluating(backbone), torch.no_grad():
+        tokens = backbone.forward_tokens(preprocessor(dict(inputs=samples.images))['inputs'])
+        expected = backbone.fc_norm(tokens[:, 1:].mean(dim=1))
+    torch.testing.assert_close(features, expected, rtol=0, atol=1e-5)
+    assert backbone.training
+
+
+def test_each_part_goes_back_to_its_own_mode() -> None:
+    model = nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout(), nn.Dropout()))
+    model[1].eval()
+    model[1][1].train()
+    before = [module.training for module in model.modules()]
+    with evaluating(model):
+        assert not any(module.training for module in model.modules())
+    assert [module.training for module in model.modules()] == before
+    assert before == [True, True, False, False, True]
+
+
+def test_nothing_is_compiled_for_it() -> None:
+    compiled = []
+
+    def backend(graph: torch.fx.GraphModule, example_inputs: list):
+        compiled.append(graph)
+        return graph.forward
+
+    backbone = build_model().backbone
+    for block in regions_of(backbone):
+        block.compile(backend=backend)
+    extract_features(backbone, Samples(2), ConMIMDataPreprocessor(), num_workers=0)
+    assert compiled == []
+    with torch.no_grad():
+        backbone.forward_tokens(torch.zeros(1, 3, IMG_SIZE, IMG_SIZE))
+    assert compiled
