@@ -8,7 +8,7 @@ from .models.checkpoints import load_checkpoint_file
 from .work_dir import last_checkpoint, log_entries
 
 SAVED_PARTS = ('state_dict', 'optimizer', 'param_schedulers', 'ranks')
-CLOCKS = ('time', 'data_time', 'memory')
+CLOCKS = ('time', 'data_time', 'data_wait', 'images_per_second', 'memory')
 
 
 def run_differences(one: Path, other: Path) -> list[str]:

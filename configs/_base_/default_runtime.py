@@ -3,7 +3,7 @@ custom_imports = dict(imports=['conmim_mm'], allow_failed_imports=False)
 
 default_hooks = dict(
     runtime_info=dict(type='mmpretrain.StepLogHook'),
-    timer=dict(type='IterTimerHook'),
+    timer=dict(type='mmpretrain.StepTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='mmpretrain.AtomicCheckpointHook', interval=1, max_keep_ckpts=3),

@@ -12,6 +12,7 @@ from .resumable_loops import ResumableEpochLoop, ResumableIterLoop
 from .skipped_images_hook import SkippedImagesHook
 from .start_checks_hook import StartChecksHook
 from .step_log_hook import StepLogHook
+from .step_timer_hook import StepTimerHook
 from .stop_on_signal_hook import StopOnSignalHook
 from .teacher_update_hook import TeacherUpdateHook
 from .warmup_cosine_lr import WarmupCosineLR
@@ -21,7 +22,8 @@ __all__ = [
     'ConMIMFSDPStrategy', 'GuardedOptimWrapper', 'LayerDecayOptimWrapperConstructor',
     'LearningMonitorHook', 'MergedOptimWrapperConstructor', 'NonFiniteError',
     'OnlineEvaluationHook', 'ResumableEpochLoop', 'ResumableIterLoop', 'SkippedImagesHook',
-    'StartChecksHook', 'StepLogHook', 'StopOnSignalHook', 'TeacherUpdateHook', 'WarmupCosineLR'
+    'StartChecksHook', 'StepLogHook', 'StepTimerHook', 'StopOnSignalHook', 'TeacherUpdateHook',
+    'WarmupCosineLR'
 ]
 
 register_loaders()
