@@ -15,6 +15,7 @@ from .step_log_hook import StepLogHook
 from .step_timer_hook import StepTimerHook
 from .stop_on_signal_hook import StopOnSignalHook
 from .teacher_update_hook import TeacherUpdateHook
+from .train_log_processor import TrainLogProcessor
 from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
@@ -23,7 +24,7 @@ __all__ = [
     'LearningMonitorHook', 'MergedOptimWrapperConstructor', 'NonFiniteError',
     'OnlineEvaluationHook', 'ResumableEpochLoop', 'ResumableIterLoop', 'SkippedImagesHook',
     'StartChecksHook', 'StepLogHook', 'StepTimerHook', 'StopOnSignalHook', 'TeacherUpdateHook',
-    'WarmupCosineLR'
+    'TrainLogProcessor', 'WarmupCosineLR'
 ]
 
 register_loaders()
