@@ -9,7 +9,9 @@ default_hooks = dict(
     checkpoint=dict(type='mmpretrain.AtomicCheckpointHook', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # SIGTERM, SIGINT and SIGUSR1: end the step, save, exit with 143
-    stop=dict(type='mmpretrain.StopOnSignalHook'))
+    stop=dict(type='mmpretrain.StopOnSignalHook'),
+    # warns once if more than this share of the time goes into waiting for data
+    loader=dict(type='mmpretrain.LoaderWatchHook', max_share=0.2))
 
 # MMEngine averages losses over the window, but shows the last value of anything else.
 log_processor = dict(

@@ -6,6 +6,7 @@ from .compile_hook import CompileHook
 from .fsdp_strategy import ConMIMFSDPStrategy
 from .guarded_optim_wrapper import GuardedOptimWrapper, NonFiniteError
 from .learning_monitor_hook import LearningMonitorHook
+from .loader_watch_hook import LoaderWatchHook
 from .online_evaluation_hook import OnlineEvaluationHook
 from .optim_constructor import LayerDecayOptimWrapperConstructor, MergedOptimWrapperConstructor
 from .resumable_loops import ResumableEpochLoop, ResumableIterLoop
@@ -21,7 +22,7 @@ from .warmup_cosine_lr import WarmupCosineLR
 __all__ = [
     'AtomicCheckpointHook', 'BadNumbersHook', 'CompileHook', 'ConMIMAmpOptimWrapper',
     'ConMIMFSDPStrategy', 'GuardedOptimWrapper', 'LayerDecayOptimWrapperConstructor',
-    'LearningMonitorHook', 'MergedOptimWrapperConstructor', 'NonFiniteError',
+    'LearningMonitorHook', 'LoaderWatchHook', 'MergedOptimWrapperConstructor', 'NonFiniteError',
     'OnlineEvaluationHook', 'ResumableEpochLoop', 'ResumableIterLoop', 'SkippedImagesHook',
     'StartChecksHook', 'StepLogHook', 'StepTimerHook', 'StopOnSignalHook', 'TeacherUpdateHook',
     'TrainLogProcessor', 'WarmupCosineLR'
