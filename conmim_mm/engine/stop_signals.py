@@ -50,7 +50,10 @@ class StopSignals:
                 os._exit(StoppedBySignal.STATUS)
             return
         self.received, self._received_at = name, time.monotonic()
-        os.write(2, f'{name}: ending this step, then saving; once more ends at once\n'.encode())
+        # a terminal has just shown ^C, maybe behind a live view's line
+        below = '\n' if os.isatty(2) else ''
+        os.write(2, f'{below}{name}: ending this step, then saving; once more ends at once\n'
+                 .encode())
 
 
 def shield_workers(loader: DataLoader) -> None:
