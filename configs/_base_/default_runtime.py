@@ -10,6 +10,8 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # SIGTERM, SIGINT and SIGUSR1: end the step, save, exit with 143
     stop=dict(type='mmpretrain.StopOnSignalHook'),
+    # at a terminal one line in place of the log's; None switches it off
+    live=dict(type='mmpretrain.LiveViewHook'),
     # warns once if more than this share of the time goes into waiting for data
     loader=dict(type='mmpretrain.LoaderWatchHook', max_share=0.2))
 

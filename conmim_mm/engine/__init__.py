@@ -6,6 +6,7 @@ from .compile_hook import CompileHook
 from .fsdp_strategy import ConMIMFSDPStrategy
 from .guarded_optim_wrapper import GuardedOptimWrapper, NonFiniteError
 from .learning_monitor_hook import LearningMonitorHook
+from .live_view_hook import LiveViewHook
 from .loader_watch_hook import LoaderWatchHook
 from .online_evaluation_hook import OnlineEvaluationHook
 from .optim_constructor import LayerDecayOptimWrapperConstructor, MergedOptimWrapperConstructor
@@ -22,10 +23,10 @@ from .warmup_cosine_lr import WarmupCosineLR
 __all__ = [
     'AtomicCheckpointHook', 'BadNumbersHook', 'CompileHook', 'ConMIMAmpOptimWrapper',
     'ConMIMFSDPStrategy', 'GuardedOptimWrapper', 'LayerDecayOptimWrapperConstructor',
-    'LearningMonitorHook', 'LoaderWatchHook', 'MergedOptimWrapperConstructor', 'NonFiniteError',
-    'OnlineEvaluationHook', 'ResumableEpochLoop', 'ResumableIterLoop', 'SkippedImagesHook',
-    'StartChecksHook', 'StepLogHook', 'StepTimerHook', 'StopOnSignalHook', 'TeacherUpdateHook',
-    'TrainLogProcessor', 'WarmupCosineLR'
+    'LearningMonitorHook', 'LiveViewHook', 'LoaderWatchHook', 'MergedOptimWrapperConstructor',
+    'NonFiniteError', 'OnlineEvaluationHook', 'ResumableEpochLoop', 'ResumableIterLoop',
+    'SkippedImagesHook', 'StartChecksHook', 'StepLogHook', 'StepTimerHook', 'StopOnSignalHook',
+    'TeacherUpdateHook', 'TrainLogProcessor', 'WarmupCosineLR'
 ]
 
 register_loaders()

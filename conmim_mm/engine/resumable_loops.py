@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.logging import print_log
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmpretrain.registry import LOOPS
 from torch.utils.data import DataLoader
 
@@ -37,7 +37,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
                 f'an epoch has {length} iterations here: resume with the data, the batch size and '
                 'the number of processes it was trained with')
         self.runner.call_hook('before_train')
-        with ending_workers(self.dataloader):
+        with telling_hooks(self.runner), ending_workers(self.dataloader):
             if self.first_batch == 0 and self._epoch > 0:
                 self._validate_if_due()
             while self._epoch < self._max_epochs and not self.stop_training:
@@ -82,7 +82,7 @@ class ResumableIterLoop(IterBasedTrainLoop):
         """Trains, from wherever the runner stands."""
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
-        with ending_workers(self.dataloader):
+        with telling_hooks(self.runner), ending_workers(self.dataloader):
             if self._iter > 0:
                 self._validate_if_due()
             keep_generators(self.dataloader, self.runner.seed)
@@ -121,6 +121,16 @@ def ending_workers(loader: DataLoader) -> Iterator[None]:
         yield
     finally:
         loader._iterator = None
+
+
+@contextmanager
+def telling_hooks(runner: Runner) -> Iterator[None]:
+    """Calls ``train_failed`` of the hooks that have it when training ends in any exception."""
+    try:
+        yield
+    except BaseException:  # Ctrl-C and the end on a signal, too
+        runner.call_hook('train_failed')
+        raise
 
 
 def keep_generators(loader: DataLoader, seed: int) -> None:
