@@ -18,6 +18,7 @@ from conmim_mm.resume import (
     was_restarted,
 )
 from conmim_mm.run_config import check_checkpoint, parse_run_arguments, run_config
+from conmim_mm.trackers import TRACKERS, add_trackers
 
 FLOAT32_WRAPPERS = ('OptimWrapper', 'GuardedOptimWrapper', 'mmpretrain.GuardedOptimWrapper')
 
@@ -52,6 +53,9 @@ def parse_args() -> argparse.Namespace:
         '--eval-data', metavar='DIR',
         help='while training, judge the features on this folder of labelled images (CLASS/*, or '
         'train/CLASS/* and val/CLASS/*), and keep the best checkpoint by k-NN')
+    parser.add_argument(
+        '--track', nargs='+', choices=TRACKERS, default=[],
+        help='send what is logged there as well; WANDB_MODE=offline needs no account')
     return parse_run_arguments(parser)
 
 
@@ -62,6 +66,7 @@ def load_config(args: argparse.Namespace) -> Config:
         InputError: No such config or checkpoint, or an option that does not fit the config.
     """
     cfg = run_config(args)
+    add_trackers(cfg, args.track)
     if args.amp and cfg.optim_wrapper.get('type', 'OptimWrapper') in FLOAT32_WRAPPERS:
         cfg.optim_wrapper.type = 'mmpretrain.ConMIMAmpOptimWrapper'
     if args.auto_scale_lr:

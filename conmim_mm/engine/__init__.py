@@ -18,6 +18,7 @@ from .step_timer_hook import StepTimerHook
 from .stop_on_signal_hook import StopOnSignalHook
 from .teacher_update_hook import TeacherUpdateHook
 from .train_log_processor import TrainLogProcessor
+from .wandb_run_backend import WandbRunBackend
 from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
     'LearningMonitorHook', 'LiveViewHook', 'LoaderWatchHook', 'MergedOptimWrapperConstructor',
     'NonFiniteError', 'OnlineEvaluationHook', 'ResumableEpochLoop', 'ResumableIterLoop',
     'SkippedImagesHook', 'StartChecksHook', 'StepLogHook', 'StepTimerHook', 'StopOnSignalHook',
-    'TeacherUpdateHook', 'TrainLogProcessor', 'WarmupCosineLR'
+    'TeacherUpdateHook', 'TrainLogProcessor', 'WandbRunBackend', 'WarmupCosineLR'
 ]
 
 register_loaders()
