@@ -105,6 +105,7 @@ def main() -> None:
         keywords='computer vision, self-supervised learning, masked image modeling',
         packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
         include_package_data=True,
+        entry_points=dict(console_scripts=[f'conmim = {PACKAGE}.commands:main']),
         python_requires='>=3.10',
         install_requires=parse_requirements('runtime') + parse_requirements('mminstall'),
         extras_require={

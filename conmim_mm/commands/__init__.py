@@ -1,0 +1,28 @@
+"""The command line ``conmim``: one module per sub-command, imported when it is used."""
+
+import importlib
+from collections.abc import Sequence
+
+from ..cli import run_tool
+from .arguments import parse_arguments
+
+# does not need the components, and says what is wrong where they can't be imported
+LEAN_COMMANDS = ('doctor', 'report')
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs ``conmim``.
+
+    Args:
+        argv: The words after ``conmim``; by default those that the process was started with.
+    """
+    args = parse_arguments(argv)
+
+    def run() -> None:
+        if args.command not in LEAN_COMMANDS:
+            from .. import register_components
+
+            register_components()
+        importlib.import_module(f'.{args.command}', __package__).run(args)
+
+    run_tool(run)

@@ -1,0 +1,221 @@
+"""What can be typed after ``conmim``. Imports nothing that takes time."""
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ..cli import COMMAND
+from ..version import __version__
+
+ARCHS = ('tiny', 's', 'b', 'l')
+TRACKERS = ('tensorboard', 'wandb', 'mlflow')
+EXPORT_FORMATS = ('timm', 'transformers', 'official', 'mmpretrain')
+WEIGHTS = ('teacher', 'student')
+FEATURE_FILES = ('.npz', '.parquet')
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong arguments end in one line, which proposes what may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process with status 2."""
+        _, found, unknown = message.partition('unrecognized arguments: ')
+        known = [option for action in self._actions for option in action.option_strings]
+        if found and (close := difflib.get_close_matches(unknown.split()[0], known, n=1)):
+            message += f'; did you mean {close[0]}?'
+        self.exit(2, f'error: {message} (see {self.prog} --help)\n')
+
+    def parse_known_args(self, args=None, namespace=None):  # noqa: ANN001, D102
+        # A sub-command's parser knows its own options, the one above it does not.
+        namespace, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f'unrecognized arguments: {" ".join(rest)}')
+        return namespace, rest
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        choices = list(action.choices or ())
+        if action.choices is None or value in choices:
+            return
+        close = difflib.get_close_matches(str(value), choices, n=1)
+        hint = f'; did you mean {close[0]}?' if close else f'; choose from {", ".join(choices)}'
+        what = action.option_strings[0] if action.option_strings else action.metavar
+        raise argparse.ArgumentError(None, f'unknown {what} {value!r}{hint}')
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments of ``conmim``, with the sub-command's name as ``command``."""
+    parser = Parser(
+        prog=COMMAND,
+        description='Pre-train a Vision Transformer with ConMIM on your own unlabelled images, '
+        'look at what it learnt, and take it elsewhere.',
+        epilog=f'{COMMAND} COMMAND --help tells the options of a command. Everything that these '
+        'commands do can be changed in configs: see tools/train.py.')
+    parser.add_argument('--version', action='version', version=__version__)
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    for name, (summary, add_arguments) in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=summary, description=f'{summary[0].upper()}{summary[1:]}.',
+            formatter_class=argparse.RawDescriptionHelpFormatter)
+        add_arguments(command)
+    args = parser.parse_args(argv)
+    if args.command == 'pretrain' and not args.data and not (args.resume and args.out):
+        parser.error('pretrain needs --data DIR, a folder of images; or --resume --out DIR to go '
+                     'on with a run')
+    return args
+
+
+def _pretrain(parser: argparse.ArgumentParser) -> None:
+    data = parser.add_argument_group('what to train')
+    data.add_argument('--data', type=_path, metavar='DIR',
+                      help='folder of images, with any sub-folders; labels are not needed')
+    recipe = data.add_mutually_exclusive_group()
+    recipe.add_argument('--arch', choices=ARCHS, metavar='{tiny,s,b,l}',
+                        help='ViT-S/16, B/16, L/16, or a tiny one for machines without a GPU '
+                        '(default: s with a GPU, tiny without)')
+    recipe.add_argument('--config', metavar='FILE',
+                        help='a pre-training config of your own, in place of --arch')
+    data.add_argument('--epochs', type=_positive, metavar='N',
+                      help="passes over the images (default: the recipe's)")
+    data.add_argument('--batch-size', type=_positive, metavar='N',
+                      help='images on each GPU per step (default: by the number of images)')
+    data.add_argument('--lr', type=_positive_float, metavar='X',
+                      help='learning rate (default: the recipe\'s, scaled to the total batch)')
+    data.add_argument('--img-size', type=_positive, metavar='N',
+                      help="side of the views, in pixels (default: the config's, 224)")
+    data.add_argument('--amp', action='store_true',
+                      help='mixed precision, where the config has none (the recipes do)')
+    data.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', default=[],
+                      help='change any other setting of the config')
+    where = parser.add_argument_group('where')
+    where.add_argument('--out', type=_path, metavar='DIR',
+                       help='folder of the run (default: runs/ARCH-DATA)')
+    where.add_argument('--gpus', type=_positive, default=None, metavar='N',
+                       help='processes, one on each GPU (default: 1)')
+    again = where.add_mutually_exclusive_group()
+    again.add_argument('--resume', action='store_true',
+                       help='go on with the run in --out; more --epochs make it longer')
+    again.add_argument('--overwrite', action='store_true',
+                       help='start anew; the run in --out is moved aside')
+    shown = parser.add_argument_group('what to show')
+    shown.add_argument('--eval-data', type=_path, metavar='DIR',
+                       help='labelled images, on which k-NN and a linear probe judge the features '
+                       'while training')
+    shown.add_argument('--track', nargs='+', choices=TRACKERS, metavar='NAME', default=[],
+                       help=f'also log to {", ".join(TRACKERS)}')
+    parser.epilog = (f'example:\n  {COMMAND} pretrain --data ~/photos --arch s --epochs 100 '
+                     '--out runs/photos')
+
+
+def _knn(parser: argparse.ArgumentParser) -> None:
+    _evaluation(parser)
+    parser.add_argument('--k', type=_positive, default=20, metavar='N',
+                        help='neighbours (default: 20)')
+
+
+def _evaluation(parser: argparse.ArgumentParser) -> None:
+    _checkpoint(parser)
+    parser.add_argument('--data', required=True, type=_path, metavar='DIR',
+                        help='holds train/CLASS/* and val/CLASS/*, or CLASS/*, of which every '
+                        'fifth image is then held out')
+    _weights(parser)
+    parser.add_argument('--json', type=_path, metavar='FILE', help='also write the result there')
+    _loading(parser)
+
+
+def _embed(parser: argparse.ArgumentParser) -> None:
+    _checkpoint(parser)
+    parser.add_argument('--data', required=True, type=_path, metavar='DIR',
+                        help='folder of images, with any sub-folders')
+    parser.add_argument('--out', required=True, type=_path, metavar='FILE',
+                        help=f'file to write, ending in {" or ".join(FEATURE_FILES)}')
+    _weights(parser)
+    parser.add_argument('--overwrite', action='store_true', help='replace the file if it exists')
+    _loading(parser)
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    _checkpoint(parser)
+    parser.add_argument('target', metavar='OUT', type=_path,
+                        help='file to write, ending in .pth; for transformers a folder')
+    parser.add_argument('--format', required=True, choices=EXPORT_FORMATS,
+                        metavar='{' + ','.join(EXPORT_FORMATS) + '}',
+                        help='the library that is to load it')
+    _weights(parser, default=None)
+    parser.add_argument('--num-heads', type=_positive, metavar='N',
+                        help='attention heads; needed only without relative position tables, '
+                        'which tell them')
+    _trust(parser)
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('work_dir', metavar='WORK_DIR', type=_path, help='folder of a run')
+
+
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--data', type=_path, metavar='DIR',
+                        help='also look at these images, and how fast they are read')
+
+
+def _checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', type=_path,
+                        help='of a pre-training or a task, or an extracted backbone; a run\'s '
+                        'folder for its last one')
+
+
+def _weights(parser: argparse.ArgumentParser, default: str | None = 'teacher') -> None:
+    parser.add_argument('--weights', choices=WEIGHTS, default=default, metavar='{teacher,student}',
+                        help='whose, of a pre-training checkpoint (default: teacher)')
+
+
+def _loading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--img-size', type=_positive, metavar='N',
+                        help='side of the images, in pixels (default: as it was trained)')
+    parser.add_argument('--batch-size', type=_positive, default=64, metavar='N',
+                        help='images at once (default: 64)')
+    parser.add_argument('--workers', type=_not_negative, metavar='N',
+                        help='processes that read images (default: one per core, at most 16)')
+    _trust(parser)
+
+
+def _trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--trust-checkpoint', action='store_true',
+                        help='load a checkpoint that holds more than plain weights, which lets it '
+                        'run any code')
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _positive(text: str) -> int:
+    if (number := _not_negative(text)) == 0:
+        raise argparse.ArgumentTypeError('must be at least 1, but is 0')
+    return number
+
+
+def _not_negative(text: str) -> int:
+    if not text.isascii() or not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'must be a whole number, but is {text!r}')
+    return int(text)
+
+
+def _positive_float(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.
+    if not 0 < number < float('inf'):
+        raise argparse.ArgumentTypeError(f'must be a number above 0, but is {text!r}')
+    return number
+
+
+COMMANDS = dict(
+    pretrain=('pre-train on a folder of images', _pretrain),
+    knn=('k-NN accuracy of frozen features on a labelled folder', _knn),
+    linear=('accuracy of a linear probe on a labelled folder', _evaluation),
+    embed=('write the features of a folder of images to a file', _embed),
+    export=('write the backbone for another library', _export),
+    report=('write the report of a run anew', _report),
+    doctor=('check this machine and installation, and say what to fix', _doctor))
