@@ -3,24 +3,14 @@
 import argparse
 
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
 
 from conmim_mm.cli import run_tool
-from conmim_mm.engine.launch import processes
-from conmim_mm.engine.rank_agreement import check_configs_agree
 from conmim_mm.errors import InputError
 from conmim_mm.online_evaluation import add_online_evaluation
-from conmim_mm.resume import (
-    keep_total_batch,
-    resume_from,
-    resume_from_newest,
-    set_mismatch,
-    was_restarted,
-)
-from conmim_mm.run_config import check_checkpoint, parse_run_arguments, run_config
+from conmim_mm.resume import set_mismatch
+from conmim_mm.run_config import parse_run_arguments, run_config
 from conmim_mm.trackers import TRACKERS, add_trackers
-
-FLOAT32_WRAPPERS = ('OptimWrapper', 'GuardedOptimWrapper', 'mmpretrain.GuardedOptimWrapper')
+from conmim_mm.training import run_training, use_mixed_precision
 
 
 def parse_args() -> argparse.Namespace:
@@ -67,8 +57,8 @@ def load_config(args: argparse.Namespace) -> Config:
     """
     cfg = run_config(args)
     add_trackers(cfg, args.track)
-    if args.amp and cfg.optim_wrapper.get('type', 'OptimWrapper') in FLOAT32_WRAPPERS:
-        cfg.optim_wrapper.type = 'mmpretrain.ConMIMAmpOptimWrapper'
+    if args.amp:
+        use_mixed_precision(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise InputError(f'{args.config} has no auto_scale_lr.base_batch_size')
@@ -80,29 +70,9 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def choose_start(cfg: Config, args: argparse.Namespace) -> None:
-    """Decides what the run starts from; all its processes call this together.
-
-    Raises:
-        InputError: No such checkpoint, or one that does not fit what was asked.
-    """
-    found = (args.resume == 'auto' or was_restarted()) and resume_from_newest(cfg)
-    if not found and args.resume not in (None, 'auto'):
-        resume_from(cfg, args.resume)
-    elif not found and cfg.get('load_from'):
-        check_checkpoint(cfg.load_from)
-    if args.elastic:
-        keep_total_batch(cfg)
-
-
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args)
-    with processes(cfg):
-        choose_start(cfg, args)
-        check_configs_agree(cfg)
-        # not RUNNERS.build, which writes over what an error says
-        RUNNERS.get(cfg.get('runner_type', 'Runner')).from_cfg(cfg).train()
+    run_training(load_config(args), args.resume, args.elastic)
 
 
 if __name__ == '__main__':

@@ -57,6 +57,19 @@ def find_labelled_split(root: str) -> LabelledSplit | None:
     return LabelledSplit(classes, *(dict(data_root=root, indices=part) for part in indices))
 
 
+def held_out_beside(root: str) -> tuple[str, str] | None:
+    """The training part of a folder that also has one to hold out, and the latter; by names only.
+
+    Args:
+        root: Holds, say, ``train/`` and ``val/``, with or without classes in them.
+    """
+    folders = [{name for name in names if os.path.isdir(os.path.join(root, name))}
+               for names in (TRAIN_NAMES, HELD_OUT_NAMES)]
+    if not all(folders):
+        return None
+    return sorted(folders[0])[0], sorted(folders[1])[0]
+
+
 def class_folders(folder: str) -> tuple[str, ...]:
     """Names of the sub-folders if they look like classes, otherwise empty.
 

@@ -1,0 +1,104 @@
+"""``conmim pretrain --resume``: with the run's own config, and no option that contradicts it."""
+
+import argparse
+import re
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ..errors import InputError
+from ..run_config import read_config
+from .pretrain_config import STARTED_WITH, given_options
+from .run_folder import CONFIG, describe_position, holds_run, position
+
+_CHANGEABLE = ('epochs', 'gpus')
+
+
+def resumed_run(args: argparse.Namespace) -> tuple[int, bool] | None:
+    """Prepares the run in ``args.out`` to go on.
+
+    Its config stays what it is, but for a larger number of epochs.
+
+    Args:
+        args: Of ``conmim pretrain``.
+
+    Returns:
+        The number of processes, and whether that is another one than before; None for a run that
+        is finished.
+
+    Raises:
+        InputError: There is no such run, or an option contradicts it.
+    """
+    out = args.out
+    if not out.is_dir() or not holds_run(out):
+        raise InputError(f'there is no run in {out}: start one without --resume')
+    if not (out / CONFIG).is_file():
+        raise InputError(f'{out} has no {CONFIG}: go on with the command that started it, such as '
+                         f'tools/train.py CONFIG --work-dir {out} --resume')
+    cfg = read_config(str(out / CONFIG))
+    if STARTED_WITH not in cfg:
+        raise InputError(f'{out / CONFIG} is not of conmim pretrain: go on with tools/train.py '
+                         f'{out / CONFIG} --work-dir {out} --resume')
+    before, now = cfg[STARTED_WITH], given_options(args)
+    check_same_options(before, now, out)
+    if now.get('epochs'):
+        set_epochs(cfg, now['epochs'], out)
+    if is_finished(cfg, out):
+        print(f'the run in {out} is finished ({describe_position(out)}); a larger --epochs makes '
+              'it longer')
+        return None
+    processes = before.get('gpus', 1)
+    print(f'going on with the run in {out}: {describe_position(out)}', flush=True)
+    return now.get('gpus', processes), now.get('gpus', processes) != processes
+
+
+def check_same_options(before: dict, now: dict, out: Path) -> None:
+    """Compares the options of a run with those of now; what is not given now is as it was.
+
+    Raises:
+        InputError: One of those that cannot change has done so.
+    """
+    for name, value in now.items():
+        if name not in _CHANGEABLE and before.get(name) != value:
+            option = f'--{name.replace("_", "-")}'
+            was = before.get(name)
+            raise InputError(
+                f'the run in {out} was started with {option} {_shown(was)}, not {_shown(value)}: '
+                f'leave {option} out to go on as it was, or choose another --out for a new run')
+
+
+def set_epochs(cfg: Config, epochs: int, out: Path) -> None:
+    """Makes a run longer, in its config too.
+
+    Raises:
+        InputError: It would be shorter than it is, or its length is in iterations.
+    """
+    old = cfg.train_cfg.get('max_epochs')
+    if epochs == old:
+        return
+    if old is None:
+        raise InputError(f'the run in {out} counts iterations: change them in {out / CONFIG}')
+    if epochs < old:
+        raise InputError(f'the run in {out} has {old} epochs, and --resume can only make it longer')
+    path = out / CONFIG
+    # in the text, so that all else stays as it is written there
+    text, count = re.subn(rf'\bmax_epochs={old}\b', f'max_epochs={epochs}', path.read_text())
+    if not count:
+        raise InputError(f'change max_epochs in {path}, then --resume without --epochs')
+    path.write_text(text)
+    cfg.train_cfg.max_epochs = epochs
+    print(f'{epochs} epochs in place of {old}: learning rate and momentum follow the curves of '
+          'the longer run from here on')
+
+
+def is_finished(cfg: Config, out: Path) -> bool:
+    """Whether nothing is left to do."""
+    done, unit = position(out)
+    total = cfg.train_cfg.get(f'max_{unit}s')
+    return done is not None and total is not None and done >= total
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return 'left out'
+    return ' '.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
