@@ -1,13 +1,14 @@
 """The command line ``conmim``: one module per sub-command, imported when it is used."""
 
 import importlib
+import os
 from collections.abc import Sequence
 
 from ..cli import run_tool
 from .arguments import parse_arguments
 
-# does not need the components, and says what is wrong where they can't be imported
-LEAN_COMMANDS = ('doctor', 'report')
+# do without the components, and say what is wrong where these can't be imported
+LEAN_COMMANDS = ('doctor',)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,6 +24,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             from .. import register_components
 
             register_components()
+        if getattr(args, 'trust_checkpoint', False):
+            from ..models.checkpoints import TRUST_VARIABLE
+
+            os.environ[TRUST_VARIABLE] = '1'
         importlib.import_module(f'.{args.command}', __package__).run(args)
 
     run_tool(run)

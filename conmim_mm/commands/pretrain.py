@@ -8,9 +8,11 @@ from pathlib import Path
 
 import torch
 
+from ..cli import COMMAND
 from ..errors import InputError
 from ..run_config import fit_to_machine, read_config
 from ..training import run_training
+from ..work_dir import last_checkpoint
 from .configs import shipped_file
 from .pretrain_config import plan_run
 from .resumed_run import resumed_run
@@ -90,6 +92,9 @@ def start(out: Path, processes: int, elastic: bool = False, resume: bool = False
     os.environ.setdefault('LOCAL_RANK', '0')
     fit_to_machine(cfg)
     run_training(cfg, 'auto' if resume else None)
+    last = last_checkpoint(out)
+    print(f'finished: {last}. Judge it on labelled images with `{COMMAND} knn {out} --data DIR`, '
+          f'take its features with `{COMMAND} embed {out} --data DIR --out FILE.npz`')
 
 
 def start_processes(config: Path, processes: int, options: list[str]) -> None:

@@ -59,7 +59,8 @@ class Plan:
         kept = self.cfg.default_hooks.checkpoint.get('max_keep_ckpts', -1)
         unit = 'epoch' if 'max_epochs' in self.cfg.train_cfg else 'iter'
         places = dict(
-            checkpoints=f'{out}/{unit}_N.pth, every {interval} {unit}s'
+            checkpoints=f'{out}/{unit}_N.pth, every '
+            + (f'{interval} {unit}s' if interval > 1 else unit)
             + (f', the last {kept} are kept' if kept > 0 else ''),
             report=f'{out}/report.html',
             config=f'{out}/config.py; the same run again: python tools/train.py {out}/config.py '
@@ -98,10 +99,11 @@ def plan_run(args: argparse.Namespace) -> Plan:
     cfg.train_dataloader.batch_size = batch
     work = Workload(images, processes, batch, set_length(cfg, args, images, recipe_batch,
                                                          batch * processes))
-    lines['batch'] = (f'{work.total_batch} images = {processes} '
-                      f'process{"es" * (processes > 1)} x {batch}' + _because(why_batch))
-    lines['length'] = (f'{work.epochs:g} epochs x {work.epoch_length:,} steps = '
-                       f'{work.steps:,} steps')
+    each = f' on each of {processes} processes, {work.total_batch} together'
+    lines['batch'] = (f'{batch} image{"s" * (batch > 1)}{each * (processes > 1)}'
+                      + _because(why_batch))
+    lines['length'] = (f'{work.epochs:g} epoch{"s" * (work.epochs != 1)} x '
+                       f'{work.epoch_length:,} = {work.steps:,} steps')
     lines['learning rate'] = set_rates(cfg, args, work)
     if args.arch in ('s', 'b', 'l'):
         lines['position table'] = speed_up_table(cfg, work)
@@ -175,7 +177,7 @@ def set_rates(cfg: Config, args: argparse.Namespace, work: Workload) -> str:
         return rate
     why = shorten_warmup(cfg, work.epochs)
     schedule = cfg.get('param_scheduler')
-    if isinstance(schedule, dict) and 'warmup' in schedule:
+    if isinstance(schedule, dict) and schedule.get('warmup'):
         rate += f', warm-up {schedule.warmup:g} epochs{_because(why)}'
     return rate
 
@@ -186,8 +188,10 @@ def set_workers(cfg: Config, processes: int) -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     usual = loader.get('num_workers', 0)
     loader.num_workers = min(usual, max(1, (cores or 1) // processes))
-    few = f"the recipe's are {usual}: there are {cores} cores here"
-    return (f'{loader.num_workers} for each process read images'
+    if not usual:
+        return 'none: the training reads its images itself'
+    few = f'the recipe has {usual}, this machine {cores} cores'
+    return (f'{loader.num_workers} read the images' + ' of each process' * (processes > 1)
             + (_because(few) if loader.num_workers < usual else ''))
 
 

@@ -18,15 +18,20 @@ def labelled_datasets(split: LabelledSplit, size: int) -> tuple[Dataset, Dataset
         ``(3, size, size)`` uint8 and ``data_samples`` with a ``gt_label``, as
         :func:`~conmim_mm.evaluation.features.extract_features` takes them.
     """
-    pipeline = [
+    pipeline = evaluation_pipeline(size)
+    train, held_out = (
+        DATASETS.build(
+            dict(type='ImageFiles', with_label=True, metainfo=dict(classes=split.classes),
+                 pipeline=pipeline, **part)) for part in (split.train, split.held_out))
+    return train, held_out
+
+
+def evaluation_pipeline(size: int) -> list[dict]:
+    """How frozen features see an image; ``size`` as for :func:`labelled_datasets`."""
+    return [
         dict(type='LoadRGBImage'),
         dict(type='ResizeEdge', scale=size, edge='short', backend='pillow',
              interpolation='bicubic'),
         dict(type='CenterCrop', crop_size=size),
         dict(type='PackInputs'),
     ]
-    train, held_out = (
-        DATASETS.build(
-            dict(type='ImageFiles', with_label=True, metainfo=dict(classes=split.classes),
-                 pipeline=pipeline, **part)) for part in (split.train, split.held_out))
-    return train, held_out

@@ -231,21 +231,26 @@ def _read_grid(tables: list[torch.Tensor], pos_embed: torch.Tensor | None) -> tu
     return grid
 
 
-def _check_complete(weights: Weights, sizes: BackboneSizes) -> None:
+def build_backbone(sizes: BackboneSizes) -> ConMIMViT:
+    """The backbone that :func:`read_sizes` has read about, with weights of its own."""
     arch = {name: getattr(sizes, name)
             for name in ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')}
+    return ConMIMViT(
+        arch=arch,
+        img_size=sizes.img_size,
+        patch_size=sizes.patch_size,
+        in_channels=sizes.in_channels,
+        out_type='avg_featmap' if sizes.pooled else 'raw',
+        layer_scale_init_value=0.1 if sizes.layer_scale else 0.,
+        use_shared_rel_pos_bias=sizes.shared_table,
+        use_rel_pos_bias=sizes.block_tables,
+        use_abs_pos_emb=sizes.pos_embed,
+        use_mask_token=sizes.mask_token)
+
+
+def _check_complete(weights: Weights, sizes: BackboneSizes) -> None:
     with torch.device('meta'):
-        model = ConMIMViT(
-            arch=arch,
-            img_size=sizes.img_size,
-            patch_size=sizes.patch_size,
-            in_channels=sizes.in_channels,
-            out_type='avg_featmap' if sizes.pooled else 'raw',
-            layer_scale_init_value=0.1 if sizes.layer_scale else 0.,
-            use_shared_rel_pos_bias=sizes.shared_table,
-            use_rel_pos_bias=sizes.block_tables,
-            use_abs_pos_emb=sizes.pos_embed,
-            use_mask_token=sizes.mask_token)
+        model = build_backbone(sizes)
     differences = describe_differences(model.state_dict(), weights)
     if differences:
         raise InputError(f'these are not the weights of one ConMIMViT: {differences}')
