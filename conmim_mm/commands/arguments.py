@@ -63,6 +63,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.command == 'pretrain' and not args.data and not (args.resume and args.out):
         parser.error('pretrain needs --data DIR, a folder of images; or --resume --out DIR to go '
                      'on with a run')
+    if args.command == 'pretrain' and args.allow_mismatch and not args.resume:
+        parser.error('--allow-mismatch goes with --resume')
     return args
 
 
@@ -98,6 +100,8 @@ def _pretrain(parser: argparse.ArgumentParser) -> None:
                        help='go on with the run in --out; more --epochs make it longer')
     again.add_argument('--overwrite', action='store_true',
                        help='start anew; the run in --out is moved aside')
+    where.add_argument('--allow-mismatch', action='store_true',
+                       help='with --resume: go on though there are other images than before, say')
     shown = parser.add_argument_group('what to show')
     shown.add_argument('--eval-data', type=_path, metavar='DIR',
                        help='labelled images, on which k-NN and a linear probe judge the features '

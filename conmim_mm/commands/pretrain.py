@@ -10,6 +10,7 @@ import torch
 
 from ..cli import COMMAND
 from ..errors import InputError
+from ..resume import set_mismatch
 from ..run_config import fit_to_machine, read_config
 from ..training import run_training
 from ..work_dir import last_checkpoint
@@ -19,6 +20,7 @@ from .resumed_run import resumed_run
 from .run_folder import CONFIG, check_folder, move_aside
 
 STANDARD_OUT = 'runs'
+MISMATCH_OPTIONS = dict(rescale='--elastic', allow='--allow-mismatch')  # of tools/train.py
 
 
 def run(args: argparse.Namespace) -> None:
@@ -32,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
         args.out = args.out or standard_out(args)
         how = resumed_run(args)
         if how is not None:
-            start(args.out, *how, resume=True)
+            start(args.out, how.processes, resume=True, mismatch=how.mismatch)
         return
     if not args.config:
         args.arch = args.arch or standard_arch()
@@ -80,18 +82,28 @@ def check_places(args: argparse.Namespace) -> None:
     check_folder(args.out, args.overwrite)
 
 
-def start(out: Path, processes: int, elastic: bool = False, resume: bool = False) -> None:
-    """Starts the training of a written config, in this process or in several of its own."""
+def start(out: Path, processes: int, resume: bool = False, mismatch: str | None = None) -> None:
+    """Starts the training of a written config, in this process or in several of its own.
+
+    Args:
+        out: Folder of the run.
+        processes: That train together.
+        resume: Whether to go on.
+        mismatch: As in :class:`~conmim_mm.commands.resumed_run.Resumption`.
+    """
     config = out / CONFIG
-    if processes > 1 or elastic:
-        start_processes(config, processes, ['--work-dir', str(out), *['--resume'] * resume,
-                                            *['--elastic'] * elastic])
+    if processes > 1:
+        options = ['--resume'] if resume else []
+        options += [MISMATCH_OPTIONS[mismatch]] if mismatch else []
+        start_processes(config, processes, ['--work-dir', str(out), *options])
         return
     cfg = read_config(str(config))
     cfg.launcher, cfg.work_dir = 'none', str(out)
     os.environ.setdefault('LOCAL_RANK', '0')
     fit_to_machine(cfg)
-    run_training(cfg, 'auto' if resume else None)
+    if mismatch:
+        set_mismatch(cfg, mismatch)
+    run_training(cfg, 'auto' if resume else None, elastic=mismatch == 'rescale')
     last = last_checkpoint(out)
     print(f'finished: {last}. Judge it on labelled images with `{COMMAND} knn {out} --data DIR`, '
           f'take its features with `{COMMAND} embed {out} --data DIR --out FILE.npz`')

@@ -3,18 +3,35 @@
 import argparse
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from mmengine.config import Config
 
+from ..engine.resume_checks import RUN_FACTS
 from ..errors import InputError
+from ..models.checkpoints import load_checkpoint_file
 from ..run_config import read_config
+from ..work_dir import newest_complete_checkpoint
 from .pretrain_config import STARTED_WITH, given_options
 from .run_folder import CONFIG, describe_position, holds_run, position
 
 _CHANGEABLE = ('epochs', 'gpus')
 
 
-def resumed_run(args: argparse.Namespace) -> tuple[int, bool] | None:
+class Resumption(NamedTuple):
+    """How a run goes on.
+
+    Attributes:
+        processes: That train together.
+        mismatch: What may be other than it was, as for :func:`~conmim_mm.resume.set_mismatch`;
+            None if nothing may.
+    """
+
+    processes: int
+    mismatch: str | None
+
+
+def resumed_run(args: argparse.Namespace) -> Resumption | None:
     """Prepares the run in ``args.out`` to go on.
 
     Its config stays what it is, but for a larger number of epochs.
@@ -23,8 +40,7 @@ def resumed_run(args: argparse.Namespace) -> tuple[int, bool] | None:
         args: Of ``conmim pretrain``.
 
     Returns:
-        The number of processes, and whether that is another one than before; None for a run that
-        is finished.
+        None for a run that is finished.
 
     Raises:
         InputError: There is no such run, or an option contradicts it.
@@ -47,9 +63,16 @@ def resumed_run(args: argparse.Namespace) -> tuple[int, bool] | None:
         print(f'the run in {out} is finished ({describe_position(out)}); a larger --epochs makes '
               'it longer')
         return None
-    processes = before.get('gpus', 1)
     print(f'going on with the run in {out}: {describe_position(out)}', flush=True)
-    return now.get('gpus', processes), now.get('gpus', processes) != processes
+    saved = newest_complete_checkpoint(out)
+    meta = load_checkpoint_file(saved).get('meta', {}) if saved else {}
+    processes = meta.get(RUN_FACTS, {}).get('world_size', before.get('gpus', 1))
+    wanted = now.get('gpus', processes)
+    if args.allow_mismatch:
+        return Resumption(wanted, 'allow')
+    if wanted != processes:
+        print(f'{wanted} processes in place of {processes}, and as many images per step as before')
+    return Resumption(wanted, 'rescale' if wanted != processes else None)
 
 
 def check_same_options(before: dict, now: dict, out: Path) -> None:
