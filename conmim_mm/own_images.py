@@ -14,6 +14,9 @@ MAX_TABLE_FACTOR = 100.
 TABLE = 'relative_position_bias_table'
 MIN_STEPS = 8  # of an epoch, where the batch is ours to choose
 CPU_BATCH = 16
+# Learning rates summed over the steps: vit-tiny_1xb8_images-224px.py, which was tried on photos,
+# has 1.2.
+ENOUGH_TRAVEL, SMALL_FOLDER_RATE = 0.5, 5e-4
 STEPS_BETWEEN_CHECKPOINTS = 500
 # Variables of config files that only other settings of theirs are made of.
 _VARIABLES = ('backbone', 'train_pipeline', 'batch_size', 'max_iters', 'learning_rate', 'img_size',
@@ -143,6 +146,18 @@ def speed_up_table(cfg: Config, work: Workload) -> str:
     return (f'{table.lr_mult:g} x the learning rate, no weight decay: a run of '
             f'{work.images * work.epochs / 1e6:.3g} million images is too short for it to grow '
             'otherwise')
+
+
+def doubt_rate(cfg: Config, steps: int) -> str:
+    """A warning where the weights can hardly move, by learning rate times steps; otherwise ''."""
+    rate = cfg.optim_wrapper.optimizer.lr
+    travelled = rate * steps / 2  # a cosine's mean is half its peak
+    if travelled >= ENOUGH_TRAVEL:
+        return ''
+    better = min(2 * ENOUGH_TRAVEL / steps, SMALL_FOLDER_RATE)
+    advice = f'more --epochs, or --lr {better:.1g}' if better > 1.5 * rate else 'more --epochs'
+    return (f'little may be learnt in {steps:,} steps at this rate: try {advice}, or --arch tiny, '
+            'whose recipe is for small folders')
 
 
 def set_image_size(cfg: Config, size: int) -> None:

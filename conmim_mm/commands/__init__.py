@@ -1,6 +1,8 @@
 """The command line ``conmim``: one module per sub-command, imported when it is used."""
 
+import contextlib
 import importlib
+import io
 import os
 from collections.abc import Sequence
 
@@ -23,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.command not in LEAN_COMMANDS:
             from .. import register_components
 
-            register_components()
+            # mmpretrain's data sets print that they lack a library nobody asked for
+            with contextlib.redirect_stdout(io.StringIO()):
+                register_components()
         if getattr(args, 'trust_checkpoint', False):
             from ..models.checkpoints import TRUST_VARIABLE
 

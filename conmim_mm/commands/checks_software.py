@@ -1,5 +1,7 @@
 """Is what conmim_mm needs installed, in versions that fit each other, and can it be imported?"""
 
+import contextlib
+import io
 import platform
 import re
 import sys
@@ -126,7 +128,8 @@ def check_components() -> Iterator[Check]:
                 return
     package, _ = try_import(DISTRIBUTION)
     try:
-        package.register_components()
+        with contextlib.redirect_stdout(io.StringIO()):  # mmpretrain's remarks
+            package.register_components()
     except Exception as error:
         yield Check(PROBLEM, DISTRIBUTION, f'its components cannot be imported: '
                     f'{type(error).__name__}: {" ".join(str(error).split())[:200]}',

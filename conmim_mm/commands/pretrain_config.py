@@ -1,8 +1,9 @@
 """From the options of ``conmim pretrain`` to a complete config and a summary of it."""
 
 import argparse
+import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from ..errors import InputError
 from ..own_images import (
     Workload,
     choose_batch,
+    doubt_rate,
     drop_variables,
     scale_rate,
     set_image_size,
@@ -97,8 +99,8 @@ def plan_run(args: argparse.Namespace) -> Plan:
         images, processes, recipe_batch, args.batch_size or (args.config and recipe_batch),
         torch.cuda.is_available())
     cfg.train_dataloader.batch_size = batch
-    work = Workload(images, processes, batch, set_length(cfg, args, images, recipe_batch,
-                                                         batch * processes))
+    work = Workload(images, processes, batch, epochs=1)
+    work = replace(work, epochs=set_length(cfg, args, work.epoch_length))
     each = f' on each of {processes} processes, {work.total_batch} together'
     lines['batch'] = (f'{batch} image{"s" * (batch > 1)}{each * (processes > 1)}'
                       + _because(why_batch))
@@ -107,6 +109,7 @@ def plan_run(args: argparse.Namespace) -> Plan:
     lines['learning rate'] = set_rates(cfg, args, work)
     if args.arch in ('s', 'b', 'l'):
         lines['position table'] = speed_up_table(cfg, work)
+        lines['note'] = doubt_rate(cfg, work.steps)
     lines['workers'] = set_workers(cfg, processes)
     add_what_is_shown(cfg, args)
     set_other_options(cfg, args)
@@ -150,17 +153,13 @@ def describe_model(cfg: Config, args: argparse.Namespace) -> str:
             f'{backbone.get("img_size", 224)} pixels ({name})')
 
 
-def set_length(cfg: Config, args: argparse.Namespace, images: int, recipe_batch: int,
-               total_batch: int) -> float:
+def set_length(cfg: Config, args: argparse.Namespace, epoch_length: int) -> float:
     """Fixes the length of the run; how many epochs it has."""
-    epoch_length = Workload(images, args.gpus or 1, cfg.train_dataloader.batch_size,
-                            1).epoch_length
     max_iters = cfg.train_cfg.get('max_iters')
     if max_iters and args.config and not args.epochs:
         return round(max_iters / epoch_length, 2)  # as the user's config has it
-    recipe_epochs = (-(-max_iters * recipe_batch // images) if max_iters
-                     else cfg.train_cfg.max_epochs)
-    epochs = args.epochs or recipe_epochs
+    recipe = math.ceil(max_iters / epoch_length) if max_iters else cfg.train_cfg.max_epochs
+    epochs = args.epochs or recipe
     train_by_epochs(cfg, epochs, epoch_length)
     return epochs
 
