@@ -2,13 +2,13 @@
 
 import argparse
 import math
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmpretrain.registry import DATASETS
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS, MODELS
 
 from ..datasets.labelled_split import held_out_beside
 from ..errors import InputError
@@ -25,6 +25,7 @@ from ..own_images import (
 )
 from ..run_config import read_config, replace_data_root
 from ..training import use_mixed_precision
+from .checks_machine import usable_cores
 from .configs import recipe_file
 
 # In the written config: the options it was made with, which --resume compares.
@@ -116,7 +117,16 @@ def plan_run(args: argparse.Namespace) -> Plan:
     drop_variables(cfg)
     cfg.work_dir, cfg.experiment_name = str(args.out.absolute()), args.out.absolute().name
     cfg[STARTED_WITH] = given_options(args)
+    check_parts(cfg)
     return Plan(cfg, lines)
+
+
+def check_parts(cfg: Config) -> None:
+    """Builds what settings may not fit, so that a wrong one leaves no half-begun run behind."""
+    init_default_scope('mmpretrain')
+    DATASETS.build(cfg.train_dataloader.dataset | dict(lazy_init=True))
+    with torch.device('meta'):  # no memory, no time
+        MODELS.build(cfg.model)
 
 
 def given_options(args: argparse.Namespace) -> dict:
@@ -184,9 +194,8 @@ def set_rates(cfg: Config, args: argparse.Namespace, work: Workload) -> str:
 def set_workers(cfg: Config, processes: int) -> str:
     """Lets no more processes read images than there are cores; how many do."""
     loader = cfg.train_dataloader
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    usual = loader.get('num_workers', 0)
-    loader.num_workers = min(usual, max(1, (cores or 1) // processes))
+    cores, usual = usable_cores(), loader.get('num_workers', 0)
+    loader.num_workers = min(usual, max(1, cores // processes))
     if not usual:
         return 'none: the training reads its images itself'
     few = f'the recipe has {usual}, this machine {cores} cores'
@@ -197,11 +206,11 @@ def set_workers(cfg: Config, processes: int) -> str:
 def add_what_is_shown(cfg: Config, args: argparse.Namespace) -> None:
     """Adds the evaluation while training and other places to log to."""
     if args.eval_data:
-        from ..engine.online_evaluation_hook import add_online_evaluation
+        from ..online_evaluation import add_online_evaluation
 
         add_online_evaluation(cfg, str(args.eval_data.absolute()))
     if args.track:
-        from ..engine.trackers import add_trackers
+        from ..trackers import add_trackers
 
         add_trackers(cfg, args.track)
 

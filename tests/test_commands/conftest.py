@@ -1,0 +1,66 @@
+"""One run of a toy, started by ``conmim pretrain``, and labelled images."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conmim_mm.commands import main
+
+from ..test_tools.test_train import write_config
+from ..toy import write_noise_images
+
+EPOCHS, IMAGES, BATCH = 2, 9, 4
+
+
+@pytest.fixture(scope='session')
+def toy(tmp_path_factory) -> SimpleNamespace:
+    """Folder of images, toy config, and the run; not to be changed."""
+    folder = tmp_path_factory.mktemp('commands')
+    images = folder / 'photos' / 'sub'
+    images.mkdir(parents=True)
+    write_noise_images(images, IMAGES, side=40)
+    toy = SimpleNamespace(
+        photos=folder / 'photos', config=write_config(folder, images), out=folder / 'run')
+    toy.options = ['--data', str(toy.photos), '--config', str(toy.config), '--epochs', str(EPOCHS),
+                   '--batch-size', str(BATCH)]
+    main(['pretrain', *toy.options, '--out', str(toy.out)])
+    return toy
+
+
+@pytest.fixture
+def run_copy(toy, tmp_path) -> Path:
+    """The run, to be changed."""
+    return Path(shutil.copytree(toy.out, tmp_path / 'copy'))
+
+
+@pytest.fixture(scope='session')
+def labelled(tmp_path_factory) -> Path:
+    """Dark and bright images, in folders by class."""
+    folder = tmp_path_factory.mktemp('labelled')
+    rng = np.random.default_rng(0)
+    for name, low in (('bright', 160), ('dark', 0)):
+        (folder / name).mkdir()
+        for i in range(10):
+            pixels = rng.integers(low, low + 60, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f'{i}.png')
+    return folder
+
+
+@pytest.fixture
+def fails(capsys):
+    """Runs ``conmim`` with arguments that it must refuse; gives the one line that it says."""
+
+    def call(*argv: object) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in argv])
+        assert stop.value.code == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert lines[-1].startswith('error: ')
+        return lines[-1]
+
+    return call

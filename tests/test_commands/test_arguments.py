@@ -1,0 +1,79 @@
+import subprocess
+import sys
+
+import pytest
+
+from conmim_mm import cli
+from conmim_mm.commands.arguments import ARCHS, COMMANDS, EXPORT_FORMATS, WEIGHTS, parse_arguments
+from conmim_mm.commands.configs import RECIPES
+from conmim_mm.commands.export import FORMATS
+from conmim_mm.models.checkpoints import WHOSE_WEIGHTS
+
+from ..conftest import ROOT
+
+
+def test_choices_are_those_of_what_they_choose() -> None:
+    assert (*FORMATS, 'mmpretrain') == EXPORT_FORMATS
+    assert WHOSE_WEIGHTS == WEIGHTS
+    assert tuple(RECIPES) == ARCHS
+
+
+@pytest.mark.parametrize('argv, words', [
+    ('', 'the following arguments are required: COMMAND'),
+    ('pretrian', "unknown COMMAND 'pretrian'; did you mean pretrain?"),
+    ('nothing', "unknown COMMAND 'nothing'; choose from pretrain, knn"),
+    ('pretrain', 'pretrain needs --data DIR'),
+    ('pretrain --resume', 'pretrain needs --data DIR'),
+    ('pretrain --data x --epohcs 3', 'unrecognized arguments: --epohcs 3; did you mean --epochs?'),
+    ('pretrain --data x --epochs 0', '--epochs: must be at least 1, but is 0'),
+    ('pretrain --data x --epochs ten', "--epochs: must be a whole number, but is 'ten'"),
+    ('pretrain --data x --lr -1', "--lr"),
+    ('pretrain --data x --lr nan', "--lr: must be a number above 0, but is 'nan'"),
+    ('pretrain --data x --arch xl', "unknown --arch 'xl'; did you mean l?"),
+    ('pretrain --data x --arch huge', "unknown --arch 'huge'; choose from tiny, s, b, l"),
+    ('pretrain --data x --arch s --config y', 'not allowed with argument'),
+    ('pretrain --data x --resume --overwrite', 'not allowed with argument'),
+    ('pretrain --data x --allow-mismatch', '--allow-mismatch goes with --resume'),
+    ('knn c.pth', 'the following arguments are required: --data'),
+    ('embed c.pth --data x', 'the following arguments are required: --out'),
+    ('export c.pth out.pth --format tim', "unknown --format 'tim'; did you mean timm?"),
+    ('report', 'the following arguments are required: WORK_DIR'),
+])
+def test_wrong_arguments_get_one_line(capsys, argv: str, words: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse_arguments(argv.split())
+    assert stop.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith('error: ') and words in lines[0]
+    assert lines[0].endswith('--help)')
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_every_command_explains_itself(capsys, command: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse_arguments([command, '--help'])
+    assert not stop.value.code
+    assert f'usage: conmim {command}' in capsys.readouterr().out
+
+
+def test_help_comes_without_pytorch() -> None:
+    done = subprocess.run([sys.executable, '-X', 'importtime', '-m', 'conmim_mm', 'pretrain', '-h'],
+                          cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and 'usage: conmim pretrain' in done.stdout
+    imported = {line.rpartition('|')[2].strip() for line in done.stderr.splitlines()}
+    assert 'conmim_mm.commands.arguments' in imported
+    assert not {'torch', 'mmengine', 'numpy', 'conmim_mm.models'} & imported
+
+
+@pytest.mark.parametrize('argv0, orig_argv, expected', [
+    ('/env/bin/conmim', [], True),
+    (r'conmim.exe', [], True),
+    ('-m', ['python', '-m', 'conmim_mm', 'knn'], True),
+    ('/site-packages/conmim_mm/__main__.py', [], True),
+    ('tools/train.py', [], False),
+    ('-m', ['python', '-m', 'pytest', '-m', 'conmim_mm'], False),
+    ('-c', [], False), ('', [], False)])
+def test_only_the_command_line_registers_later(monkeypatch, argv0, orig_argv, expected) -> None:
+    monkeypatch.setattr(sys, 'argv', [argv0])
+    monkeypatch.setattr(sys, 'orig_argv', orig_argv)
+    assert cli.is_command_line() is expected

@@ -1,0 +1,204 @@
+"""conmim pretrain, in this process, on a toy."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from conmim_mm.commands import main, pretrain, pretrain_config
+from conmim_mm.commands.arguments import parse_arguments
+from conmim_mm.commands.configs import recipe_file
+from conmim_mm.run_comparison import run_differences
+from conmim_mm.run_config import read_config
+from conmim_mm.work_dir import last_checkpoint
+
+from ..conftest import load_tool
+from .conftest import BATCH, EPOCHS, IMAGES
+
+
+def checkpoint(out: Path) -> dict:
+    return torch.load(last_checkpoint(out), weights_only=False)
+
+
+def test_the_run(toy) -> None:
+    meta = checkpoint(toy.out)['meta']
+    assert (meta['epoch'], meta['iter']) == (EPOCHS, EPOCHS * (IMAGES // BATCH))
+    assert meta['run']['images'] == IMAGES and meta['run']['batch_size'] == BATCH
+
+
+def test_the_written_config_is_the_run(toy, monkeypatch, tmp_path) -> None:
+    """tools/train.py with it does the same, to the last bit; the runner leaves it as it is."""
+    text = (toy.out / 'config.py').read_text()
+    assert text.startswith('# Written by `conmim pretrain`.\n# images         9 in ')
+    args = parse_arguments(['pretrain', *toy.options, '--out', str(toy.out)])
+    assert read_config(str(toy.out / 'config.py')).to_dict() == (
+        pretrain_config.plan_run(args).cfg.to_dict())
+
+    monkeypatch.setattr(sys, 'argv', [
+        'train.py', str(toy.out / 'config.py'), '--work-dir', str(tmp_path / 'again')])
+    load_tool('train.py').main()
+    assert run_differences(toy.out, tmp_path / 'again') == []
+    assert (toy.out / 'config.py').read_text() == text
+
+
+def test_resumes_longer(toy, run_copy, capsys) -> None:
+    main(['pretrain', *toy.options, '--out', str(run_copy), '--resume'])
+    assert f'is finished (epoch {EPOCHS} of {EPOCHS}); a larger --epochs' in capsys.readouterr().out
+    assert checkpoint(run_copy)['meta']['epoch'] == EPOCHS
+
+    main(['pretrain', '--resume', '--out', str(run_copy), '--epochs', '3'])
+    assert '3 epochs in place of 2' in capsys.readouterr().out
+    assert checkpoint(run_copy)['meta']['epoch'] == 3
+    cfg = Config.fromfile(run_copy / 'config.py')
+    # the checkpoint that it went on from is not in it
+    assert (cfg.train_cfg.max_epochs, cfg.resume, cfg.load_from) == (3, False, None)
+
+
+def test_what_contradicts_the_run_is_refused(toy, run_copy, fails) -> None:
+    resume = ['pretrain', '--resume', '--out', run_copy]
+    line = fails(*resume, '--lr', '0.1')
+    assert 'was started with --lr left out, not 0.1: leave --lr out' in line
+    assert '--batch-size 4, not 8' in fails(*resume, '--batch-size', 8)
+    assert 'can only make it longer' in fails(*resume, '--epochs', 1)
+    assert 'there is no run in' in fails('pretrain', '--resume', '--out', toy.photos)
+    (run_copy / 'config.py').unlink()
+    assert 'has no config.py: go on with the command' in fails(*resume)
+
+
+def test_a_run_is_not_written_over(toy, run_copy, fails, monkeypatch, capsys, tmp_path) -> None:
+    start = ['pretrain', *toy.options, '--out', str(run_copy)]
+    line = fails(*start)
+    assert f'{run_copy} holds a run (epoch 2 of 2): add --resume to go on, --overwrite to' in line
+
+    started = []
+    monkeypatch.setattr(pretrain, 'start', lambda *args, **_: started.append(args))
+    main([*start, '--overwrite', '--cfg-options', 'randomness.seed=3'])
+    aside, = tmp_path.glob('copy.earlier-*')
+    assert f'the earlier run is in {aside} now' in capsys.readouterr().out
+    assert (aside / 'epoch_2.pth').is_file()
+    assert [path.name for path in run_copy.iterdir()] == ['config.py']
+    assert Config.fromfile(run_copy / 'config.py').randomness.seed == 3
+    assert started == [(run_copy, 1)]
+    # a run that has not saved anything yet is one too
+    assert 'holds a run (nothing saved yet)' in fails(*start)
+
+
+def test_what_is_no_run_stays(toy, tmp_path, fails) -> None:
+    (tmp_path / 'letters').mkdir()
+    (tmp_path / 'letters' / 'a.txt').touch()
+    for options in ([], ['--overwrite']):
+        line = fails('pretrain', *toy.options, '--out', tmp_path / 'letters', *options)
+        assert 'is not empty (a.txt) and holds no run' in line
+    assert 'is a file' in fails('pretrain', *toy.options, '--out', tmp_path / 'letters/a.txt')
+    assert 'lies inside --data' in fails('pretrain', *toy.options, '--out', toy.photos / 'run')
+    assert not (toy.photos / 'run').exists()
+
+
+@pytest.mark.parametrize('options, words', [
+    (['--data', '/no/such'], '--data: no such folder: /no/such'),
+    (['--eval-data', '/no/such'], '--eval-data: no such folder: /no/such'),
+    (['--config', '/no/such.py'], 'no such config: /no/such.py'),
+    (['--config', str(recipe_file('s').parents[1] / '_base_/default_runtime.py')],
+     'is no pre-training config'),
+    (['--cfg-options', 'seed'], '--cfg-options takes KEY=VALUE'),
+    (['--cfg-options', 'optim_wrapper.optimizer.lr=1'], 'give --lr in place of --cfg-options'),
+    (['--cfg-options', 'train_dataloader.dataset.pipeline.9.size=3'], 'do not fit the config'),
+    (['--img-size', '30'], 'not divisible by'),
+    (['--gpus', '10'], '9 images are fewer than 10 processes'),
+])
+def test_bad_input_gets_one_line(toy, fails, tmp_path, options, words) -> None:
+    base = toy.options if '--config' not in options else toy.options[:2]
+    assert words in fails('pretrain', *base, '--out', tmp_path / 'new', *options)
+    assert not (tmp_path / 'new').exists()
+
+
+def test_a_folder_without_images(toy, fails, tmp_path) -> None:
+    (tmp_path / 'empty').mkdir()
+    line = fails('pretrain', '--data', tmp_path / 'empty', '--out', tmp_path / 'new')
+    assert f'no images in {tmp_path / "empty"}' in line
+    assert not (tmp_path / 'new').exists()
+
+
+def test_default_folder_and_size(toy, monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pretrain, 'start', lambda *args, **_: None)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    main(['pretrain', '--data', str(toy.photos)])
+    cfg = Config.fromfile(tmp_path / 'runs/tiny-photos/config.py')
+    assert cfg.work_dir == str(tmp_path / 'runs/tiny-photos')
+    assert cfg.experiment_name == 'tiny-photos'
+    # nine images: one in a batch; as many steps as the recipe's 2400, in epochs of 9
+    assert cfg.train_dataloader.batch_size == 1 and cfg.train_cfg.max_epochs == 267
+    assert cfg.optim_wrapper.optimizer.lr == 1e-3
+    assert {'max_iters', 'batch_size', 'learning_rate', 'backbone'}.isdisjoint(cfg)
+
+
+def test_recipes_on_own_images(toy, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(pretrain_config, 'usable_cores', lambda: 6)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    args = parse_arguments(['pretrain', '--data', str(toy.photos), '--arch', 'b', '--epochs', '20',
+                            '--batch-size', '2', '--gpus', '2', '--img-size', '160',
+                            '--out', str(tmp_path / 'new')])
+    plan = pretrain_config.plan_run(args)
+    cfg, lines = plan.cfg, plan.lines
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1.5e-3 * 4 / 2048, rel=1e-3)
+    assert lines['learning rate'].startswith('0.0015 x 4/2048 = 2.9e-06, warm-up 2 epochs')
+    assert cfg.param_scheduler.warmup == 2 and cfg.train_cfg.max_epochs == 20
+    assert cfg.train_dataloader.num_workers == 3
+    assert lines['length'] == '20 epochs x 2 = 40 steps'
+    assert lines['batch'] == '2 images on each of 2 processes, 4 together'
+    assert lines['position table'].startswith('100 x')
+    dataset = cfg.train_dataloader.dataset
+    assert (dataset.data_root, dataset.data_prefix) == (str(toy.photos), '')
+    assert cfg.model.backbone.img_size == 160
+    assert 'every 2 epochs, the last 3 are kept' in plan.summary(Path('runs/x'))
+
+
+def test_held_out_images_are_left_out(toy, tmp_path) -> None:
+    for part in ('train', 'val'):
+        (tmp_path / 'data' / part).mkdir(parents=True)
+        for i in range(5 if part == 'train' else 2):
+            os.link(toy.photos / 'sub' / f'{i}.png', tmp_path / 'data' / part / f'{i}.png')
+    args = parse_arguments(['pretrain', '--data', str(tmp_path / 'data'), '--config',
+                            str(toy.config), '--out', str(tmp_path / 'new')])
+    plan = pretrain_config.plan_run(args)
+    assert plan.cfg.train_dataloader.dataset.data_prefix == 'train'
+    assert re.match(r'5 in .*/data/train \(val beside it is left out\)', plan.lines['images'])
+
+
+def test_several_processes_are_the_launchers(toy, tmp_path, monkeypatch) -> None:
+    """This process becomes dist_train.sh, so signals and exit status are its own."""
+    called = []
+    monkeypatch.setattr(os, 'execve', lambda *args: called.append(args))
+    main(['pretrain', *toy.options, '--gpus', '2', '--out', str(tmp_path / 'new')])
+    (_, (name, script, *arguments), environment), = called
+    assert name == 'bash' and script.endswith('tools/dist_train.sh') and Path(script).is_file()
+    assert arguments == [str(tmp_path / 'new/config.py'), '2', '--work-dir', str(tmp_path / 'new')]
+    assert environment['PYTHON'] == sys.executable
+
+
+def test_resumes_with_other_processes(run_copy, monkeypatch, capsys) -> None:
+    called = []
+    monkeypatch.setattr(os, 'execve', lambda *args: called.append(args))
+    main(['pretrain', '--resume', '--out', str(run_copy), '--epochs', '3', '--gpus', '2'])
+    assert called[0][1][3:] == ['2', '--work-dir', str(run_copy), '--resume', '--elastic']
+    assert '2 processes in place of 1' in capsys.readouterr().out
+
+
+def test_evaluation_and_trackers_go_into_the_config(toy, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, 'conmim_mm.online_evaluation', SimpleNamespace(
+        add_online_evaluation=lambda cfg, folder: cfg.custom_hooks.append(
+            dict(type='Online', data_root=folder))))
+    monkeypatch.setitem(sys.modules, 'conmim_mm.trackers', SimpleNamespace(
+        add_trackers=lambda cfg, names: cfg.vis_backends.extend(
+            [dict(type=name) for name in names])))
+    args = parse_arguments(['pretrain', *toy.options, '--eval-data', str(toy.photos), '--track',
+                            'wandb', 'mlflow', '--out', str(tmp_path / 'new')])
+    cfg = pretrain_config.plan_run(args).cfg
+    assert cfg.custom_hooks[-1] == dict(type='Online', data_root=str(toy.photos))
+    assert [backend['type'] for backend in cfg.vis_backends][-2:] == ['wandb', 'mlflow']
