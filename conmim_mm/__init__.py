@@ -10,9 +10,12 @@ import warnings
 from .cli import is_command_line
 from .errors import InputError
 from .lean_import import lean_import
+from .model_zoo import register_models
 from .version import __version__
 
-__all__ = ['InputError', '__version__', 'register_components']
+__all__ = [
+    'InputError', '__version__', 'register_components'
+]
 
 
 def register_components() -> None:
