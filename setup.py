@@ -13,7 +13,8 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 PACKAGE = 'conmim_mm'
 # What OpenMMLab's tools (mim, mmengine's hub) look for in `<package>/.mim`.
-MIM_FILES = ('tools', 'configs', 'model-index.yml', 'dataset-index.yml')
+MIM_FILES = ('tools', 'configs', 'model-index.yml', 'dataset-index.yml',
+             'docs/model_card_template.md')
 
 
 def get_version() -> str:
@@ -39,10 +40,12 @@ def link_mim_files(mim: Path) -> None:
         source = ROOT / name
         if not source.exists():
             continue
+        target = mim / name
+        target.parent.mkdir(exist_ok=True)
         try:
-            (mim / name).symlink_to(os.path.relpath(source, mim), source.is_dir())
+            target.symlink_to(os.path.relpath(source, target.parent), source.is_dir())
         except OSError:  # a system without links, such as Windows without developer mode
-            copy_mim_file(source, mim / name)
+            copy_mim_file(source, target)
 
 
 def copy_mim_files(mim: Path) -> None:
@@ -64,6 +67,7 @@ def clear_mim_files(mim: Path) -> None:
 
 def copy_mim_file(source: Path, target: Path) -> None:
     """Copy one file or folder."""
+    target.parent.mkdir(exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__', '*.py[cod]'))
     else:

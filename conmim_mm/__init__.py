@@ -10,12 +10,9 @@ import warnings
 from .cli import is_command_line
 from .errors import InputError
 from .lean_import import lean_import
-from .model_zoo import register_models
 from .version import __version__
 
-__all__ = [
-    'InputError', '__version__', 'register_components'
-]
+__all__ = ['InputError', '__version__', 'register_components']
 
 
 def register_components() -> None:
@@ -25,6 +22,8 @@ def register_components() -> None:
         warnings.filterwarnings(
             'ignore', message='Fail to import ``MultiScaleDeformableAttention``')
         from . import datasets, engine, models  # noqa: F401
+        from .model_zoo import register_models
+    register_models()
 
 
 # `conmim --help` and wrong arguments are answered at once, `conmim doctor` also where PyTorch or

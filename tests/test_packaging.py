@@ -20,6 +20,7 @@ REQUIREMENTS = sorted(
 )
 SOURCES = ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'LICENSE', 'README.md')
 TREES = ('conmim_mm', 'configs', 'tools', 'requirements')
+CARD = 'docs/model_card_template.md'  # tools/model_converters/publish_model.py fills it in
 
 
 def requirement_lines(name: str) -> list[tuple[Requirement, str]]:
@@ -50,7 +51,8 @@ def checkout(tmp_path: Path) -> Path:
     copy = tmp_path / 'checkout'
     copy.mkdir()
     ignore = shutil.ignore_patterns('__pycache__', '.mim')
-    for name in SOURCES + TREES + ('model-index.yml', 'dataset-index.yml'):
+    (copy / CARD).parent.mkdir()
+    for name in SOURCES + TREES + ('model-index.yml', 'dataset-index.yml', CARD):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, copy / name, ignore=ignore)
@@ -91,6 +93,7 @@ def test_wheel_carries_package_and_mim_files(checkout: Path, tmp_path: Path):
     for tree in ('configs', 'tools'):
         packed = {name for name in names if name.startswith(f'conmim_mm/.mim/{tree}/')}
         assert packed == {f'conmim_mm/.mim/{name}' for name in files_below(checkout / tree)}
+    assert {f'conmim_mm/.mim/{name}' for name in ('model-index.yml', CARD)} <= names
     modules = {name for name in files_below(checkout / 'conmim_mm') if name.endswith('.py')}
     modules = {name for name in modules if '/.mim/' not in name}
     assert modules <= names
@@ -110,7 +113,7 @@ def test_sdist_builds_the_same_wheel(checkout: Path, tmp_path: Path):
     wheel = zipfile.ZipFile(build(unpacked, 'build_wheel', tmp_path / 'wheel'))
     packed = {name.removeprefix('conmim_mm/.mim/') for name in wheel.namelist()}
 
-    assert files_below(checkout / 'configs') | files_below(checkout / 'tools') <= packed
+    assert files_below(checkout / 'configs') | files_below(checkout / 'tools') | {CARD} <= packed
 
 
 def test_editable_installation_links_the_configs(checkout: Path, tmp_path: Path):
@@ -120,7 +123,7 @@ def test_editable_installation_links_the_configs(checkout: Path, tmp_path: Path)
 
     build(checkout, 'build_editable', tmp_path / 'wheel')
 
-    for tree in ('configs', 'tools'):
+    for tree in ('configs', 'tools', 'model-index.yml', CARD):
         assert (mim / tree).resolve() == (checkout / tree).resolve()
         assert not (mim / tree).readlink().is_absolute()  # the links survive a move of the checkout
 

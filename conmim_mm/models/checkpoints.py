@@ -124,6 +124,18 @@ def backbone_state(checkpoint: dict[str, Any], weights: str = 'teacher') -> dict
                      f'{sorted({key.partition(".")[0] for key in state})[:5]}, not "backbone"')
 
 
+def backbone_of_model(checkpoint: dict[str, Any], weights: str = 'teacher'
+                      ) -> dict[str, torch.Tensor]:
+    """The same, as the backbone of a model, and in memory of its own: what a small file holds.
+
+    Args:
+        checkpoint: As for :func:`backbone_state`.
+        weights: As for :func:`backbone_state`.
+    """
+    return {f'{BACKBONE}{key}': value.contiguous().clone()
+            for key, value in backbone_state(checkpoint, weights).items()}
+
+
 def is_pretraining_checkpoint(checkpoint: dict[str, Any]) -> bool:
     """Whether it holds ConMIM's projector, as a whole pre-training checkpoint does."""
     return any(key.startswith('neck.layers.') for key in model_state(checkpoint))

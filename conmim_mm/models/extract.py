@@ -8,7 +8,7 @@ import torch
 
 from ..errors import InputError
 from ..version import __version__
-from .checkpoints import BACKBONE, backbone_state, is_pretraining_checkpoint, load_checkpoint_file
+from .checkpoints import backbone_of_model, is_pretraining_checkpoint, load_checkpoint_file
 
 
 def extract(source: Path, target: Path, weights: str = 'teacher') -> dict:
@@ -31,10 +31,8 @@ def extract(source: Path, target: Path, weights: str = 'teacher') -> dict:
         extracted=datetime.now(timezone.utc).isoformat(timespec='seconds'),
         pretraining={key: run[key] for key in ('epoch', 'iter', 'seed', 'experiment_name', 'time',
                                                'mmengine_version', 'cfg') if key in run})
-    state = {f'{BACKBONE}{key}': value.contiguous().clone()
-             for key, value in backbone_state(checkpoint, weights).items()}
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f'{target.name}.unfinished')
-    torch.save(dict(meta=meta, state_dict=state), unfinished)
+    torch.save(dict(meta=meta, state_dict=backbone_of_model(checkpoint, weights)), unfinished)
     unfinished.replace(target)
     return meta
