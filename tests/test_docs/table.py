@@ -1,0 +1,77 @@
+"""How each tool that a document names is known to work. Extend this when a document names more.
+
+A command without a mark has to be in ``RUN_HERE`` or in ``RUN_BY_TESTS``, or to be one of the
+words of the shell that ``checks.py`` knows.
+"""
+
+TOOLS = 'tests/test_tools/'
+
+# Tools that are run as the document has them, and what is added to make that cheap (of an option
+# that is given twice the last one counts).
+RUN_HERE = {
+    'tools/benchmarks/bench_data.py': '--images 2 --rounds 1 --workers 0',
+    'tools/benchmarks/check_views.py': '--images 2 --draws 1',
+    'tools/benchmarks/cost_model.py': '',
+    'tools/dataset_converters/make_scenes.py': '--images 12 --size 32',
+    'tools/dataset_converters/make_shards.py': '--workers 1',
+    'tools/model_converters/export_backbone.py': '',
+    'tools/model_converters/extract_backbone.py': '',
+    'tools/model_converters/publish_model.py': '',
+    'tools/visualization/learning_curve.py': '',
+}
+# Trainings that are run here, by config, with settings that make them two steps.
+TRAINED_HERE = {
+    'configs/conmim/vit-tiny_1xb8_images-224px.py':
+        'train_cfg.max_iters=2 param_scheduler.warmup=1 train_dataloader.batch_size=2 '
+        'train_dataloader.num_workers=0 train_dataloader.persistent_workers=False',
+}
+
+# What a reader puts own files for, and what stands for it here (folders of conftest's workspace).
+# Any other path of a document is made below the workspace, which is the working directory.
+PLACEHOLDERS = {
+    '/my/photos': 'photos', '/path/to/photos': 'photos', 'PHOTOS': 'photos', 'IMAGES': 'photos',
+    '~/photos': 'photos',
+    'data/imagenet/train': 'photos',
+    'CHECKPOINT': 'run/epoch_2.pth',
+    'work_dirs/photos': 'run', 'WORK_DIR': 'run',
+    'OUT': 'out.pth', 'OUT_DIR': 'published',
+}
+
+# Tools that a test runs for real; the longest key that a command begins with counts. The command's
+# own arguments are checked by the tool's parser all the same, and its config is read.
+RUN_BY_TESTS = {
+    'conmim doctor': 'tests/test_commands/test_doctor.py',
+    'conmim embed': 'tests/test_commands/test_embed.py',
+    'conmim export': 'tests/test_commands/test_export.py',
+    'conmim knn': 'tests/test_commands/test_knn.py',
+    'conmim linear': 'tests/test_commands/test_linear.py',
+    'conmim pretrain': 'tests/test_commands/test_pretrain.py',
+    'conmim report': 'tests/test_commands/test_report.py',
+    'tools/benchmarks/backbone_memory.py': 'tests/test_transfer/test_detection.py',
+    'tools/benchmarks/bench_step.py': f'{TOOLS}test_bench_step.py::test_two_processes_for_real',
+    'tools/benchmarks/knn.py': f'{TOOLS}test_knn.py::test_pretraining_checkpoint',
+    'tools/benchmarks/model_size.py':
+        'tests/test_model_index.py::test_the_tool_counts_the_same_operations',
+    'tools/benchmarks/token_spread.py': 'tests/test_evaluation/test_token_spread.py',
+    'tools/demo.py': f'{TOOLS}test_demo.py::test_scenes_then_repeat_then_other_settings',
+    'tools/demo_transfer.py': f'{TOOLS}test_demo_transfer.py::test_three_tasks_twice_then_repeated',
+    'tools/model_converters/conmim_to_mm.py':
+        f'{TOOLS}test_conmim_to_mm.py::test_pretraining_checkpoint_loads_strictly',
+    'tools/reliability/kill_and_resume.py':
+        f'{TOOLS}test_kill_and_resume.py::test_five_kills_lose_nothing',
+    'tools/test.py': f'{TOOLS}test_test.py::test_metrics_predictions_and_pictures',
+    'tools/train.py':
+        f'{TOOLS}test_train.py::test_trains_into_the_default_folder_and_resumes',
+    'tools/train.py configs/classification/':
+        f'{TOOLS}test_demo_transfer.py::test_three_tasks_twice_then_repeated',
+    'tools/train.py configs/detection/':
+        f'{TOOLS}test_demo_transfer.py::test_three_tasks_twice_then_repeated',
+    'tools/train.py configs/segmentation/':
+        f'{TOOLS}test_demo_transfer.py::test_three_tasks_twice_then_repeated',
+    'tools/visualization/attention.py': 'tests/test_tools/test_pictures.py',
+    'tools/visualization/browse_dataset.py': 'tests/test_tools/test_pictures.py',
+    'tools/visualization/feature_map.py': 'tests/test_tools/test_pictures.py',
+    'tools/visualization/filled_holes.py': 'tests/test_tools/test_pictures.py',
+    'tools/visualization/patch_similarity.py': 'tests/test_tools/test_pictures.py',
+    'tools/visualization/token_pca.py': 'tests/test_tools/test_pictures.py',
+}

@@ -1,0 +1,131 @@
+"""The documents' own tests see what is wrong, and say where."""
+
+from pathlib import Path
+
+import pytest
+
+from .markdown import Block, blocks_of
+from .shell import Command, commands_of
+from .test_commands import check, with_words_added
+from .test_python_blocks import check as check_python
+
+DOCUMENT = """
+Some text.
+
+<!-- needs: 8 GPUs -->
+```bash
+tools/dist_train.sh configs/conmim/vit-b_8xb256.py 8
+```
+
+- in a list:
+
+  ```python
+  a = 1
+  ```
+"""
+
+
+def block(text: str, needs: str | None = None, language: str = 'bash') -> Block:
+    return Block('a.md', 10, language, text, needs)
+
+
+def commands(text: str, needs: str | None = None) -> list[Command]:
+    return commands_of(block(text, needs))
+
+
+def test_blocks_with_their_marks(tmp_path: Path) -> None:
+    path = tmp_path / 'a.md'
+    path.write_text(DOCUMENT)
+    first, second = blocks_of(path)
+    assert (first.line, first.language, first.needs) == (6, 'bash', '8 GPUs')
+    assert second == Block('a.md', 12, 'python', 'a = 1', None)
+    path.write_text('<!-- needs: 8 GPUs -->\ntext\n```bash\nmake\n```\n')
+    with pytest.raises(ValueError, match='a.md:1: .* directly before a block'):
+        blocks_of(path)
+    path.write_text('```bash\nmake\n')
+    with pytest.raises(ValueError, match='a.md:1: this block is not closed'):
+        blocks_of(path)
+
+
+@pytest.mark.parametrize('text, expected', [
+    ('make demo   # a comment\n\n# another\nmake test',
+     [(10, ('make', 'demo'), {}), (13, ('make', 'test'), {})]),
+    ('cd x && A=1 B="2 3" make \\\n    demo | tail',
+     [(10, ('cd', 'x'), {}), (10, ('make', 'demo'), {'A': '1', 'B': '2 3'}), (10, ('tail', ), {})]),
+    ('C=configs/x.py\nrun ${C} "$C y"', [(11, ('run', 'configs/x.py', 'configs/x.py y'), {})]),
+    ('for n in 1 2; do\n  run $n --to $HOME\ndone',
+     [(11, ('run', '1', '--to', '$HOME'), {}), (11, ('run', '2', '--to', '$HOME'), {})]),
+    ('for n in 1 2; do run $n; done', [(10, ('run', '1'), {}), (10, ('run', '2'), {})]),
+    ('python -c "a\nb"\nmake', [(10, ('python', '-c', 'a\nb'), {}), (12, ('make', ), {})]),
+])
+def test_commands_of_a_block(text: str, expected: list) -> None:
+    found = [(int(one.place.partition(':')[2]), one.words, one.environment)
+             for one in commands(text)]
+    assert found == expected
+
+
+@pytest.mark.parametrize('text', ['python -c "a', 'for n in 1; do run', '(cd x)', 'make \\'])
+def test_what_is_no_shell_for_documents(text: str) -> None:
+    with pytest.raises(ValueError, match='a.md:10'):
+        commands(text)
+
+
+@pytest.mark.parametrize('text, needs, words', [
+    ('unheard-of tool', None, 'neither one of our tools'),
+    ('tools/dist_train.sh configs/conmim/vit-b_8xb256.py 8', None, 'put <!-- needs: 8 GPUs -->'),
+    ('tools/dist_train.sh configs/conmim/vit-b.py 8', '8 GPUs', 'no configs/conmim/vit-b.py'),
+    ('tools/dist_train.sh configs/conmim/vit-b_8xb256.py', '8 GPUs', 'at least 2 words'),
+    ('tools/dist_train.sh configs/conmim/vit-b_8xb256.py 8 --dataroot x', '8 GPUs',
+     'unrecognized arguments: --dataroot'),
+    ('tools/slurm_train.sh P J configs/conmim/vit-b_8xb256.py W --cfg-options train_cfg.epochs=1',
+     'Slurm', 'train_cfg.epochs'),
+    ('python tools/train.py configs/conmim/vit-b_8xb256.py --cfg-options model.neck.width=1', None,
+     'ConMIMProjector takes no width'),
+    ('python tools/train.py configs/conmim/vit-b_8xb256.py --cfg-options custom_hooks.9.a=1', None,
+     'nothing at 9'),
+    ('NODES=4 make demo', None, 'nothing reads the variable NODES'),
+    ('export NODES=4', None, 'nothing reads the variable NODES'),
+    ('make demos', None, 'no target demos'),
+    ('make demo FOLDER=x', None, 'does not use FOLDER'),
+    ('pip install -r requirements/none.txt', None, 'there is no requirements/none.txt'),
+    ('pip install -e .[none]', None, 'no extra none'),
+    ('python -m pytest tests/test_none.py', None, 'there is no tests/test_none.py'),
+    ('python tools/none.py', None, 'there is no tools/none.py'),
+    ('python tools/benchmarks/bench_startup.py', None, 'no test runs it'),
+    ('python tools/model_converters/extract_backbone.py nothing.pth out.pth', None,
+     'no such checkpoint'),
+])
+def test_what_is_wrong_is_said_with_its_place(text: str, needs: str | None, words: str,
+                                              workspace: Path, monkeypatch) -> None:
+    monkeypatch.chdir(workspace)
+    (command, ) = commands(text, needs)
+    with pytest.raises((AssertionError, ValueError), match=words) as raised:
+        check(command, workspace, monkeypatch)
+    if 'no such' not in words:
+        assert 'a.md:10' in str(raised.value)
+
+
+def test_settings_that_are_not_in_a_config_but_known(workspace: Path, monkeypatch) -> None:
+    (command, ) = commands('tools/dist_train.sh configs/conmim/vit-b_8xb256.py 8 --data-root /my '
+                           '--cfg-options model.backbone.with_cp=True', '8 GPUs')
+    check(command, workspace, monkeypatch)
+
+
+def test_options_are_added_beside_those_that_are_there() -> None:
+    assert with_words_added(['c.py', '--cfg-options', 'a=1', '--amp'], ['--cfg-options', 'b=2']
+                            ) == ['c.py', '--cfg-options', 'b=2', 'a=1', '--amp']
+    assert with_words_added(['c.py', '/my/photos'], ['--cfg-options', 'b=2']
+                            ) == ['c.py', 'photos', '--cfg-options', 'b=2']
+
+
+@pytest.mark.parametrize('text, needs, words', [
+    ('a = <b>', '8 GPUs', 'invalid syntax'),
+    ('import conmim_nn', '8 GPUs', 'no module conmim_nn'),
+    ('from conmim_mm.models import ConMIN', '8 GPUs', 'no ConMIN in conmim_mm.models'),
+    ('print(model)', None, "name 'model' is not defined"),
+    ("_base_ = 'vit-none.py'", None, 'vit-none.py'),
+])
+def test_what_is_wrong_in_python(text: str, needs: str | None, words: str,
+                                 workspace: Path) -> None:
+    with pytest.raises(AssertionError, match=f'a.md:10: .*{words}'):
+        check_python(block(text, needs, 'python'), workspace)
