@@ -5,11 +5,13 @@ words of the shell that ``checks.py`` knows.
 """
 
 TOOLS = 'tests/test_tools/'
+COMMANDS = 'tests/test_commands/'
+SCRIPTS = 'tests/test_visualization/test_scripts.py'
 
 # Tools that are run as the document has them, and what is added to make that cheap (of an option
 # that is given twice the last one counts).
 RUN_HERE = {
-    'tools/benchmarks/bench_data.py': '--images 2 --rounds 1 --workers 0',
+    'tools/benchmarks/bench_data.py': '--images 2 --rounds 1 --workers 0 --batch 2',
     'tools/benchmarks/check_views.py': '--images 2 --draws 1',
     'tools/benchmarks/cost_model.py': '',
     'tools/dataset_converters/make_scenes.py': '--images 12 --size 32',
@@ -19,6 +21,8 @@ RUN_HERE = {
     'tools/model_converters/publish_model.py': '',
     'tools/visualization/learning_curve.py': '',
 }
+# What they hold as constants and take less of here.
+SHORTER = {'tools/benchmarks/bench_data.py': {'LOADER_SECONDS': 0.1}}
 # Trainings that are run here, by config, with settings that make them two steps.
 TRAINED_HERE = {
     'configs/conmim/vit-tiny_1xb8_images-224px.py':
@@ -40,13 +44,13 @@ PLACEHOLDERS = {
 # Tools that a test runs for real; the longest key that a command begins with counts. The command's
 # own arguments are checked by the tool's parser all the same, and its config is read.
 RUN_BY_TESTS = {
-    'conmim doctor': 'tests/test_commands/test_doctor.py',
-    'conmim embed': 'tests/test_commands/test_embed.py',
-    'conmim export': 'tests/test_commands/test_export.py',
-    'conmim knn': 'tests/test_commands/test_knn.py',
-    'conmim linear': 'tests/test_commands/test_linear.py',
-    'conmim pretrain': 'tests/test_commands/test_pretrain.py',
-    'conmim report': 'tests/test_commands/test_report.py',
+    'conmim doctor': f'{COMMANDS}test_doctor.py',
+    'conmim embed': f'{COMMANDS}test_frozen_features.py::test_embed_npz',
+    'conmim export': f'{COMMANDS}test_export.py::test_other_libraries',
+    'conmim knn': f'{COMMANDS}test_frozen_features.py::test_accuracy',
+    'conmim linear': f'{COMMANDS}test_frozen_features.py::test_accuracy',
+    'conmim pretrain': f'{COMMANDS}test_pretrain.py::test_the_run',
+    'conmim report': f'{COMMANDS}test_export.py::test_report',
     'tools/benchmarks/backbone_memory.py': 'tests/test_transfer/test_detection.py',
     'tools/benchmarks/bench_step.py': f'{TOOLS}test_bench_step.py::test_two_processes_for_real',
     'tools/benchmarks/knn.py': f'{TOOLS}test_knn.py::test_pretraining_checkpoint',
@@ -68,10 +72,10 @@ RUN_BY_TESTS = {
         f'{TOOLS}test_demo_transfer.py::test_three_tasks_twice_then_repeated',
     'tools/train.py configs/segmentation/':
         f'{TOOLS}test_demo_transfer.py::test_three_tasks_twice_then_repeated',
-    'tools/visualization/attention.py': 'tests/test_tools/test_pictures.py',
-    'tools/visualization/browse_dataset.py': 'tests/test_tools/test_pictures.py',
-    'tools/visualization/feature_map.py': 'tests/test_tools/test_pictures.py',
-    'tools/visualization/filled_holes.py': 'tests/test_tools/test_pictures.py',
-    'tools/visualization/patch_similarity.py': 'tests/test_tools/test_pictures.py',
-    'tools/visualization/token_pca.py': 'tests/test_tools/test_pictures.py',
+    'tools/visualization/attention.py': SCRIPTS,
+    'tools/visualization/browse_dataset.py': SCRIPTS,
+    'tools/visualization/feature_map.py': SCRIPTS,
+    'tools/visualization/filled_holes.py': SCRIPTS,
+    'tools/visualization/patch_similarity.py': SCRIPTS,
+    'tools/visualization/token_pca.py': SCRIPTS,
 }

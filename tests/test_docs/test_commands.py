@@ -5,6 +5,7 @@ A command is run here, or by a test that ``table.py`` names, or stands in a bloc
 files, options, configs with their ``--cfg-options``.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -20,13 +21,14 @@ from .checks import (
     check_environment,
     check_node,
     check_tool,
+    loaded,
     main_of,
     shell_check,
     tool_and_words,
 )
 from .markdown import blocks_in
 from .shell import Command, commands_of
-from .table import PLACEHOLDERS, RUN_BY_TESTS, RUN_HERE, TRAINED_HERE
+from .table import PLACEHOLDERS, RUN_BY_TESTS, RUN_HERE, SHORTER, TRAINED_HERE
 
 # trainings, which take seconds: one of a config is enough, wherever its data and work dir are
 DONE = set()
@@ -109,12 +111,16 @@ def run(command: Command, tool: str, words: Sequence[str], monkeypatch) -> None:
         AssertionError: It ends with another status than 0.
     """
     monkeypatch.setattr(sys, 'argv', argv_of(tool, words))
+    for name, value in SHORTER.get(tool, {}).items():
+        monkeypatch.setattr(loaded(tool), name, value)
     threads = torch.get_num_threads(), cv2.getNumThreads()
+    gc.freeze()  # MMEngine looks for garbage whenever it makes a data set, which takes a second
     with mock.patch.dict(os.environ, command.environment):
         try:
             status = main_of(command, tool)()
         except SystemExit as error:
             status = error.code
+    gc.unfreeze()
     torch.set_num_threads(threads[0])  # the benchmarks take one
     cv2.setNumThreads(threads[1])
     assert not status, f'{command}: ends with {status}'
