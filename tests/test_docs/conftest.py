@@ -1,6 +1,4 @@
-"""What the commands of the documents work on: a folder with photos, a run and the checkout's files.
-
-"""
+"""What the commands of the documents work on: photos, a run and the checkout's own files."""
 
 from pathlib import Path
 
@@ -16,9 +14,7 @@ from ..toy import run_cfg
 
 @pytest.fixture(scope='session')
 def workspace(tmp_path_factory) -> Path:
-    """A working directory with ``photos``, ``run`` (a run of two steps) and links to the checkout.
-
-    """
+    """A working directory: ``photos``, ``run`` (of two steps) and links to the checkout."""
     folder = tmp_path_factory.mktemp('workspace')
     for name in ('configs', 'tools', 'docs'):
         (folder / name).symlink_to(ROOT / name)

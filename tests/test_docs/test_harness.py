@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from .markdown import Block, blocks_of
+from .markdown import Block, blocks_of, documents
 from .shell import Command, commands_of
 from .test_commands import check, with_words_added
 from .test_python_blocks import check as check_python
@@ -31,6 +31,12 @@ def block(text: str, needs: str | None = None, language: str = 'bash') -> Block:
 
 def commands(text: str, needs: str | None = None) -> list[Command]:
     return commands_of(block(text, needs))
+
+
+def test_no_block_hides_from_these_tests() -> None:
+    # commands stand in `bash`; `text` is for what is printed, `bibtex` for citations
+    languages = {block.language for path in documents() for block in blocks_of(path)}
+    assert languages <= {'bash', 'python', 'text', 'bibtex'}
 
 
 def test_blocks_with_their_marks(tmp_path: Path) -> None:
