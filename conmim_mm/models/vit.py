@@ -241,18 +241,24 @@ class ConMIMViT(BaseModule):
             x: Tokens of :meth:`embed`.
             grid: Height and width of their patch grid; L = height * width.
         """
-        everywhere = within_windows = None
         outputs = []
-        for i, block in enumerate(self.blocks):
+        for block, pattern in zip(self.blocks, self.attention_patterns(grid), strict=True):
+            x = self._run_block(block, x, pattern)
+            outputs.append(x)
+        return outputs
+
+    def attention_patterns(self, grid: tuple[int, int]) -> list[Pattern]:
+        """Who attends to whom, block by block, on a patch grid of this height and width."""
+        everywhere = within_windows = None
+        patterns = []
+        for i in range(self.num_layers):
             if i in self.window_blocks:
                 within_windows = within_windows or WindowAttention(
                     grid, self.rel_pos_bias, self.window_size)
             else:
                 everywhere = everywhere or global_pattern(grid, self.rel_pos_bias)
-            pattern = within_windows if i in self.window_blocks else everywhere
-            x = self._run_block(block, x, pattern)
-            outputs.append(x)
-        return outputs
+            patterns.append(within_windows if i in self.window_blocks else everywhere)
+        return patterns
 
     def _run_block(self, block: Block, x: torch.Tensor, pattern: Pattern) -> torch.Tensor:
         if self.with_cp and torch.is_grad_enabled():

@@ -43,12 +43,16 @@ class Attention(nn.Module):
         Returns:
             ``(B, 1 + L, C)``.
         """
-        B, N, C = x.shape
+        x = pattern(*self.project(x), self.rel_pos_bias)
+        return self.proj(x.transpose(1, 2).flatten(2))
+
+    def project(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values of ``(B, 1 + L, C)``, each ``(B, heads, 1 + L, d)``."""
+        B, N, _ = x.shape
         qkv_bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
         qkv = F.linear(x, self.qkv.weight, qkv_bias)
-        q, k, v = qkv.view(B, N, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)  # (B, heads, N, d)
-        x = pattern(q, k, v, self.rel_pos_bias)
-        return self.proj(x.transpose(1, 2).reshape(B, N, C))
+        q, k, v = qkv.view(B, N, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        return q, k, v
 
 
 class MLP(nn.Module):

@@ -1,0 +1,152 @@
+"""A sheet of equal panels with headings, drawn without a display."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from ..models.data_preprocessor import ConMIMDataPreprocessor
+
+# of Okabe and Ito's colours, which the colour-blind can tell apart
+BLUE, ORANGE, VERMILION = '#0072B2', '#E69F00', '#D55E00'
+COLOUR_MAP = 'cividis'  # even steps of lightness, also for the colour-blind and in print
+DPI = 110
+PANEL, GAP, MARGIN, HEADING, LINE, BAR = 1.55, 0.1, 0.08, 0.2, 0.13, 0.85  # inches
+FONT = 7.5
+
+
+class Panel:
+    """An image on a sheet, and what is drawn on it in coordinates of a grid of patches.
+
+    Args:
+        axes: The sheet's, which count inches from the top left.
+        box: Left, top, width and height of the image on it.
+        grid: Rows and columns of patches.
+    """
+
+    def __init__(self, axes: Axes, box: tuple[float, float, float, float],
+                 grid: tuple[int, int]) -> None:
+        self.axes = axes
+        self.left, self.top, self.width, self.height = box
+        self.grid = grid
+        self.cell = self.width / grid[1], self.height / grid[0]
+
+    def patch_under(self, x: float, y: float) -> tuple[int, int] | None:
+        """Row and column of the patch at a place on the sheet; None outside of the panel."""
+        column, row = (x - self.left) // self.cell[0], (y - self.top) // self.cell[1]
+        inside = 0 <= row < self.grid[0] and 0 <= column < self.grid[1]
+        return (int(row), int(column)) if inside else None
+
+    def frame(self, patch: int, colour: str = 'white', width: float = 1.5,
+              around: str | None = 'black') -> None:
+        """Frames a patch, counted row by row; a line around the line shows it on any colour."""
+        x, y = self._corner(patch)
+        for line, extra in ((around, 1.5), (colour, 0.)):
+            if line is not None:
+                self.axes.add_patch(Rectangle((x, y), *self.cell, fill=False, edgecolor=line,
+                                              linewidth=width + extra))
+
+    def cross(self, patch: int, colour: str = VERMILION) -> None:
+        """Puts a cross on a patch."""
+        for line, size, width in (('black', 8, 3.4), (colour, 7, 1.8)):
+            self.axes.plot(*self._middle(patch), 'x', color=line, markersize=size,
+                           markeredgewidth=width)
+
+    def letter(self, patch: int, letter: str, colour: str = ORANGE) -> None:
+        """Names a patch."""
+        self.frame(patch, colour, width=1.3)
+        self.axes.text(*self._middle(patch), letter, fontsize=FONT, weight='bold', ha='center',
+                       va='center', bbox=dict(boxstyle='round,pad=0.12', facecolor=colour,
+                                              edgecolor='none'))
+
+    def count_pixels(self, height: int, width: int) -> None:
+        """Writes pixel numbers along the edges, to say where a patch lies."""
+        for share in (0.25, 0.5, 0.75):
+            for x, y, text in ((share, 0.02, round(share * width)),
+                               (0.02, share, round(share * height))):
+                self.axes.text(
+                    self.left + x * self.width, self.top + y * self.height, str(text),
+                    fontsize=FONT - 2, va='top' if y < 0.1 else 'center',
+                    ha='left' if x < 0.1 else 'center', color='white',
+                    bbox=dict(boxstyle='square,pad=0.1', facecolor='black', edgecolor='none'))
+
+    def _corner(self, patch: int) -> tuple[float, float]:
+        row, column = divmod(int(patch), self.grid[1])
+        return self.left + column * self.cell[0], self.top + row * self.cell[1]
+
+    def _middle(self, patch: int) -> tuple[float, float]:
+        x, y = self._corner(patch)
+        return x + self.cell[0] / 2, y + self.cell[1] / 2
+
+
+class Sheet:
+    """A figure of ``rows`` by ``columns`` panels, with room for a heading above each.
+
+    All panels lie in one pair of axes, as matplotlib takes some 20 ms for each pair.
+
+    Args:
+        rows: Panels below each other.
+        columns: Panels beside each other.
+        grid: Rows and columns of patches.
+        aspect: Height of a panel over its width.
+        lines: Lines of a heading.
+        bar: Inches kept free on the right, for a colour bar.
+    """
+
+    def __init__(self, rows: int, columns: int, grid: tuple[int, int], aspect: float = 1.,
+                 lines: int = 1, bar: float = 0.) -> None:
+        self.grid = grid
+        self.heading = HEADING + LINE * (lines - 1)
+        self.panel_size = PANEL, PANEL * aspect
+        self.width = 2 * MARGIN + columns * (PANEL + GAP) - GAP + bar
+        self.height = 2 * MARGIN + rows * (self.panel_size[1] + self.heading)
+        self.figure = Figure(figsize=(self.width, self.height), dpi=DPI)
+        FigureCanvasAgg(self.figure)
+        self.axes = self.figure.add_axes((0, 0, 1, 1))
+        self.axes.set_axis_off()
+        self.axes.set(xlim=(0, self.width), ylim=(self.height, 0), autoscale_on=False)
+
+    def panel(self, row: int, column: int, pixels: np.ndarray | torch.Tensor, heading: str = '',
+              norm: Normalize | None = None) -> Panel:
+        """Shows an image ``(h, w, 3)``, or a map ``(h, w)`` by its norm."""
+        width, height = self.panel_size
+        left = MARGIN + column * (PANEL + GAP)
+        top = MARGIN + row * (height + self.heading) + self.heading
+        self.axes.imshow(pixels, extent=(left, left + width, top + height, top), aspect='auto',
+                         interpolation='nearest', cmap=COLOUR_MAP, norm=norm)
+        self.axes.text(left + width / 2, top - 0.035, heading, fontsize=FONT, ha='center',
+                       va='bottom', linespacing=1.05)
+        return Panel(self.axes, (left, top, width, height), self.grid)
+
+    def colour_bar(self, norm: Normalize, label: str, ticks: Sequence[float] | None = None) -> None:
+        """Puts a colour bar of :data:`COLOUR_MAP` on the right, with ticks at round numbers."""
+        top = MARGIN + self.heading
+        height = min(self.height - top - MARGIN, 2 * PANEL)
+        axes = self.figure.add_axes((
+            (self.width - BAR + GAP) / self.width, 1 - (top + height) / self.height,
+            0.1 / self.width, height / self.height))
+        bar = self.figure.colorbar(ScalarMappable(norm, COLOUR_MAP), cax=axes, ticks=ticks,
+                                   format='%g')
+        bar.ax.minorticks_off()
+        bar.ax.tick_params(labelsize=FONT - 1, length=2, pad=1.5)
+        bar.set_label(label, fontsize=FONT, labelpad=2)
+
+    def pixels(self) -> np.ndarray:
+        """The whole sheet, ``(H, W, 3)`` uint8."""
+        self.figure.canvas.draw()
+        return np.asarray(self.figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def to_pixels(images: torch.Tensor, preprocessor: ConMIMDataPreprocessor) -> np.ndarray:
+    """``(B, 3, H, W)`` normalised images as ``(B, H, W, 3)`` uint8 RGB."""
+    images = images.detach().float()
+    if preprocessor.normalises:
+        images = images * preprocessor.std + preprocessor.mean
+    images = images.round().clamp(0, 255).to(torch.uint8)
+    return images.permute(0, 2, 3, 1).cpu().numpy()
