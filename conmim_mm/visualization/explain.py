@@ -51,7 +51,7 @@ def picture_similarity(model: ConMIM, inputs: dict[str, torch.Tensor], found: Lo
         'patch_similarity', 'Which patch belongs in the hole?',
         'For some hidden patches (A, B, ...), how alike the student\'s guess is to each patch of '
         'the teacher. White frame: the right patch; cross: the one that the student takes for it. '
-        f'{_score(found)} Learning shows as cross and frame falling together.',
+        f'{describe_score(found)} Learning shows as cross and frame falling together.',
         draw_similarities(*pixels, found, grid))
 
 
@@ -60,8 +60,8 @@ def picture_filled_holes(model: ConMIM, inputs: dict[str, torch.Tensor], found: 
     return Picture(
         'filled_holes', 'Holes filled by look-up',
         'Each hole holds the patch of the same image that the student takes for the hidden one: '
-        f'ConMIM recognises and paints nothing. Blue frames are right. {_score(found)} A wrong '
-        'patch of the same kind (sky for sky) is a near miss.',
+        f'ConMIM recognises and paints nothing. Blue frames are right. {describe_score(found)} '
+        'A wrong patch of the same kind (sky for sky) is a near miss.',
         draw_filled_holes(to_pixels(inputs['student_view'], model.data_preprocessor), found,
                           model.backbone.grid_of(inputs['student_view'])))
 
@@ -98,7 +98,8 @@ def picture_token_colours(model: ConMIM, inputs: dict[str, torch.Tensor]) -> Pic
                            model.backbone.grid_of(images)))
 
 
-def _score(found: LookUp) -> str:
+def describe_score(found: LookUp) -> str:
+    """How many of the holes are found, beside chance, in words."""
     hits, holes = int(found.hits.sum()), int(found.mask.sum())
     return (f'Right for {hits} of {holes} holes ({hits / holes:.1%}; by chance '
             f'{1 / found.similarity.shape[-1]:.1%}).')

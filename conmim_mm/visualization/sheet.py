@@ -36,6 +36,13 @@ class Panel:
         self.left, self.top, self.width, self.height = box
         self.grid = grid
         self.cell = self.width / grid[1], self.height / grid[0]
+        self._heading = axes.text(
+            self.left + self.width / 2, self.top - 0.035, '', fontsize=FONT, ha='center',
+            va='bottom', linespacing=1.05)
+
+    def heading(self, text: str) -> None:
+        """Writes or replaces the heading."""
+        self._heading.set_text(text)
 
     def patch_under(self, x: float, y: float) -> tuple[int, int] | None:
         """Row and column of the patch at a place on the sheet; None outside of the panel."""
@@ -102,6 +109,7 @@ class Sheet:
     def __init__(self, rows: int, columns: int, grid: tuple[int, int], aspect: float = 1.,
                  lines: int = 1, bar: float = 0.) -> None:
         self.grid = grid
+        self.panels: list[list[Panel]] = [[] for _ in range(rows)]
         self.heading = HEADING + LINE * (lines - 1)
         self.panel_size = PANEL, PANEL * aspect
         self.width = 2 * MARGIN + columns * (PANEL + GAP) - GAP + bar
@@ -120,9 +128,10 @@ class Sheet:
         top = MARGIN + row * (height + self.heading) + self.heading
         self.axes.imshow(pixels, extent=(left, left + width, top + height, top), aspect='auto',
                          interpolation='nearest', cmap=COLOUR_MAP, norm=norm)
-        self.axes.text(left + width / 2, top - 0.035, heading, fontsize=FONT, ha='center',
-                       va='bottom', linespacing=1.05)
-        return Panel(self.axes, (left, top, width, height), self.grid)
+        panel = Panel(self.axes, (left, top, width, height), self.grid)
+        panel.heading(heading)
+        self.panels[row].append(panel)
+        return panel
 
     def colour_bar(self, norm: Normalize, label: str, ticks: Sequence[float] | None = None) -> None:
         """Puts a colour bar of :data:`COLOUR_MAP` on the right, with ticks at round numbers."""

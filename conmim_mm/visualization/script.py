@@ -1,0 +1,89 @@
+"""What the scripts in tools/visualization share."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.device import get_device
+from PIL import Image
+
+from ..errors import InputError
+from ..models.checkpoints import WHOSE_WEIGHTS
+from ..models.conmim import ConMIM
+from ..models.vit import ConMIMViT
+from ..run_config import add_trust_argument
+from .load_model import load_pretraining
+from .views import views_of_image
+
+
+def add_picture_arguments(parser: argparse.ArgumentParser, images: str = 'IMAGE') -> None:
+    """Adds the checkpoint, the images and the options that all of these scripts have.
+
+    Args:
+        parser: Of the script.
+        images: What the images are called in the help.
+    """
+    parser.add_argument('checkpoint', help='pre-training checkpoint')
+    parser.add_argument('images', nargs='+', metavar=images,
+                        help='image files; of each the largest central square (or the '
+                        'proportions of the views) is taken')
+    parser.add_argument('--seed', type=int, default=0,
+                        help='of mask and perturbation, which are drawn (default: 0)')
+    add_model_arguments(parser)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds where the picture goes and where the config comes from."""
+    parser.add_argument('--out', type=Path, required=True, metavar='FILE.png',
+                        help='picture to write')
+    parser.add_argument('--config', help='pre-training config, which is run; default: the copy in '
+                        'the checkpoint, which is only read')
+    add_trust_argument(parser)
+
+
+def add_weights_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the choice between student and teacher."""
+    parser.add_argument('--weights', choices=WHOSE_WEIGHTS, default='teacher',
+                        help='whose (default: teacher)')
+
+
+def load_with_views(args: argparse.Namespace) -> tuple[ConMIM, dict[str, torch.Tensor]]:
+    """The model, and the views of all images, on this machine's device.
+
+    Args:
+        args: With the options of :func:`add_picture_arguments`.
+
+    Raises:
+        InputError: The checkpoint, its config or an image cannot be used.
+    """
+    check_picture_file(args.out)
+    model, cfg = load_pretraining(args.checkpoint, args.config)
+    model = model.to(get_device())
+    views = [views_of_image(model, cfg, path, args.seed, index)
+             for index, path in enumerate(args.images)]
+    return model, {key: torch.cat([view[key] for view in views]) for key in views[0]}
+
+
+def backbone_of(model: ConMIM, weights: str) -> ConMIMViT:
+    """The student's or the teacher's backbone."""
+    return model.teacher.backbone if weights == 'teacher' else model.backbone
+
+
+def check_picture_file(path: Path) -> None:
+    """Fails early where a picture could not be written.
+
+    Raises:
+        InputError: A folder, or not the name of a picture.
+    """
+    if path.is_dir():
+        raise InputError(f'{path} is a folder; give the picture a name, such as '
+                         f'{path / "picture.png"}')
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise InputError(f'{path} is not the name of a picture; take one that ends with .png')
+
+
+def save_picture(pixels: np.ndarray, path: Path) -> None:
+    """Writes ``(H, W, 3)`` uint8 to a file, with the folders it needs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)

@@ -1,0 +1,27 @@
+"""Fills the holes of the student's image with the patches that it takes for the hidden ones."""
+
+import argparse
+
+from conmim_mm.cli import run_tool
+from conmim_mm.visualization.explain import describe_score
+from conmim_mm.visualization.script import add_picture_arguments, load_with_views, save_picture
+from conmim_mm.visualization.sheet import to_pixels
+from conmim_mm.visualization.sheets import draw_filled_holes
+from conmim_mm.visualization.similarity import look_up
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_picture_arguments(parser)
+    args = parser.parse_args()
+
+    model, views = load_with_views(args)
+    found = look_up(model, views)
+    save_picture(
+        draw_filled_holes(to_pixels(views['student_view'], model.data_preprocessor), found,
+                          model.backbone.grid_of(views['student_view'])), args.out)
+    print(f'wrote {args.out}. {describe_score(found)}')
+
+
+if __name__ == '__main__':
+    run_tool(main)

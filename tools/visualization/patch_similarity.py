@@ -1,0 +1,34 @@
+"""Draws which of the teacher's patches the student takes for hidden ones: what ConMIM trains."""
+
+import argparse
+
+from conmim_mm.cli import run_tool
+from conmim_mm.errors import InputError
+from conmim_mm.visualization.explain import describe_score
+from conmim_mm.visualization.script import add_picture_arguments, load_with_views, save_picture
+from conmim_mm.visualization.sheet import to_pixels
+from conmim_mm.visualization.sheets import MAX_HOLES, draw_similarities
+from conmim_mm.visualization.similarity import look_up
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_picture_arguments(parser)
+    parser.add_argument('--holes', type=int, default=4,
+                        help='how many hidden patches of each image to show (default: 4)')
+    args = parser.parse_args()
+
+    if not 1 <= args.holes <= MAX_HOLES:
+        raise InputError(f'--holes must lie between 1 and {MAX_HOLES}, but is {args.holes}')
+    model, views = load_with_views(args)
+    found = look_up(model, views)
+    pixels = [to_pixels(views[key], model.data_preprocessor)
+              for key in ('student_view', 'teacher_view')]
+    grid = model.backbone.grid_of(views['student_view'])
+    save_picture(draw_similarities(*pixels, found, grid, args.holes), args.out)
+    print(f'wrote {args.out}. {describe_score(found)}\nWhite frame: the right patch; cross: the '
+          'one that the student takes for it.')
+
+
+if __name__ == '__main__':
+    run_tool(main)
