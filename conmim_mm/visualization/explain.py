@@ -13,7 +13,7 @@ from .sheets import (
     draw_token_colours,
     sheet_of_attention,
 )
-from .similarity import LookUp, look_up
+from .similarity import LookUp, describe_score, look_up
 from .token_pca import patch_tokens, token_colours
 
 
@@ -96,10 +96,3 @@ def picture_token_colours(model: ConMIM, inputs: dict[str, torch.Tensor]) -> Pic
         'edge are positions only.',
         draw_token_colours(to_pixels(images, model.data_preprocessor), colours,
                            model.backbone.grid_of(images)))
-
-
-def describe_score(found: LookUp) -> str:
-    """How many of the holes are found, beside chance, in words."""
-    hits, holes = int(found.hits.sum()), int(found.mask.sum())
-    return (f'Right for {hits} of {holes} holes ({hits / holes:.1%}; by chance '
-            f'{1 / found.similarity.shape[-1]:.1%}).')

@@ -104,21 +104,25 @@ class Sheet:
         aspect: Height of a panel over its width.
         lines: Lines of a heading.
         bar: Inches kept free on the right, for a colour bar.
+        note: A line below the panels.
     """
 
     def __init__(self, rows: int, columns: int, grid: tuple[int, int], aspect: float = 1.,
-                 lines: int = 1, bar: float = 0.) -> None:
+                 lines: int = 1, bar: float = 0., note: str = '') -> None:
         self.grid = grid
         self.panels: list[list[Panel]] = [[] for _ in range(rows)]
         self.heading = HEADING + LINE * (lines - 1)
         self.panel_size = PANEL, PANEL * aspect
         self.width = 2 * MARGIN + columns * (PANEL + GAP) - GAP + bar
         self.height = 2 * MARGIN + rows * (self.panel_size[1] + self.heading)
+        self.bottom = self.height - MARGIN
+        self.height += HEADING * bool(note)
         self.figure = Figure(figsize=(self.width, self.height), dpi=DPI)
         FigureCanvasAgg(self.figure)
         self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set_axis_off()
         self.axes.set(xlim=(0, self.width), ylim=(self.height, 0), autoscale_on=False)
+        self.axes.text(MARGIN, self.bottom + 0.04, note, fontsize=FONT, va='top')
 
     def panel(self, row: int, column: int, pixels: np.ndarray | torch.Tensor, heading: str = '',
               norm: Normalize | None = None) -> Panel:
@@ -136,7 +140,7 @@ class Sheet:
     def colour_bar(self, norm: Normalize, label: str, ticks: Sequence[float] | None = None) -> None:
         """Puts a colour bar of :data:`COLOUR_MAP` on the right, with ticks at round numbers."""
         top = MARGIN + self.heading
-        height = min(self.height - top - MARGIN, 2 * PANEL)
+        height = min(self.bottom - top, 2 * PANEL)
         axes = self.figure.add_axes((
             (self.width - BAR + GAP) / self.width, 1 - (top + height) / self.height,
             0.1 / self.width, height / self.height))

@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm, Normalize
 
 from .holes import cut_holes, fill_holes
 from .sheet import BAR, BLUE, Sheet
-from .similarity import LookUp, spread_holes
+from .similarity import LookUp, describe_score, spread_holes
 
 Grid = tuple[int, int]
 MAX_HOLES = len(ascii_uppercase)
@@ -78,7 +78,8 @@ def draw_similarities(images: Sequence[np.ndarray], teacher_images: Sequence[np.
                        for similarity, holes in zip(found.similarity, chosen, strict=True)])
     norm = Normalize(float(shown.min()), float(shown.max()))
     columns = 2 + max(map(len, chosen))
-    sheet = Sheet(len(images), columns, grid, height / width, lines=2, bar=BAR)
+    sheet = Sheet(len(images), columns, grid, height / width, lines=2, bar=BAR, note=(
+        f'{describe_score(found)} White frame: the right patch; cross: the one taken for it.'))
     for row, holes in enumerate(chosen):
         mask = found.mask[row].numpy()
         views = (sheet.panel(row, 0, cut_holes(images[row], mask, grid), 'student sees'),
@@ -108,7 +109,7 @@ def draw_filled_holes(images: Sequence[np.ndarray], found: LookUp, grid: Grid) -
         ``(H, W, 3)`` uint8.
     """
     height, width = images[0].shape[:2]
-    sheet = Sheet(len(images), 4, grid, height / width)
+    sheet = Sheet(len(images), 4, grid, height / width, note=describe_score(found))
     masks, matches, hits = (
         tensor.cpu().numpy() for tensor in (found.mask, found.matches, found.hits))
     for row, image in enumerate(images):

@@ -71,3 +71,10 @@ def spread_holes(mask: torch.Tensor, count: int) -> list[int]:
     hidden = mask.nonzero().flatten().tolist()
     count = min(count, len(hidden))
     return [hidden[(2 * i + 1) * len(hidden) // (2 * count)] for i in range(count)]
+
+
+def describe_score(found: LookUp) -> str:
+    """How many of the holes are found, beside chance, in words."""
+    hits, holes = int(found.hits.sum()), int(found.mask.sum())
+    return (f'Right for {hits} of {holes} holes ({hits / holes:.1%}; by chance '
+            f'{1 / found.similarity.shape[-1]:.1%}).')

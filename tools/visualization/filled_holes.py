@@ -3,11 +3,10 @@
 import argparse
 
 from conmim_mm.cli import run_tool
-from conmim_mm.visualization.explain import describe_score
 from conmim_mm.visualization.script import add_picture_arguments, load_with_views, save_picture
 from conmim_mm.visualization.sheet import to_pixels
 from conmim_mm.visualization.sheets import draw_filled_holes
-from conmim_mm.visualization.similarity import look_up
+from conmim_mm.visualization.similarity import describe_score, look_up
 
 
 def main() -> None:

@@ -4,11 +4,10 @@ import argparse
 
 from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
-from conmim_mm.visualization.explain import describe_score
 from conmim_mm.visualization.script import add_picture_arguments, load_with_views, save_picture
 from conmim_mm.visualization.sheet import to_pixels
 from conmim_mm.visualization.sheets import MAX_HOLES, draw_similarities
-from conmim_mm.visualization.similarity import look_up
+from conmim_mm.visualization.similarity import describe_score, look_up
 
 
 def main() -> None:
@@ -26,8 +25,7 @@ def main() -> None:
               for key in ('student_view', 'teacher_view')]
     grid = model.backbone.grid_of(views['student_view'])
     save_picture(draw_similarities(*pixels, found, grid, args.holes), args.out)
-    print(f'wrote {args.out}. {describe_score(found)}\nWhite frame: the right patch; cross: the '
-          'one that the student takes for it.')
+    print(f'wrote {args.out}. {describe_score(found)}')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,117 @@
+"""A map of a folder's images: near ones have like features (t-SNE)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from PIL import Image
+
+from ..errors import InputError
+
+# Okabe and Ito's colours but yellow, and black; with seven markers that share no period with them,
+# fifty-six classes are told apart.
+COLOURS = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#000000', '#808080')
+MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
+MAX_LEGEND = 30
+MIN_IMAGES = 5
+USUAL_PERPLEXITY = 30.
+
+
+class Style(NamedTuple):
+    """How the points of a class look."""
+
+    colour: str
+    marker: str
+
+
+def map_features(features: torch.Tensor, seed: int = 0) -> np.ndarray:
+    """Places on a plane, near each other for features of like direction.
+
+    Args:
+        features: ``(N, C)``.
+        seed: Of the start.
+
+    Returns:
+        ``(N, 2)`` float32; distances within a cluster mean more than those between clusters.
+
+    Raises:
+        InputError: Fewer than five images, or scikit-learn is missing.
+    """
+    try:
+        from sklearn.manifold import TSNE  # a second to import, and nothing else needs it
+    except ImportError:
+        raise InputError('t-SNE needs scikit-learn: pip install scikit-learn') from None
+    if len(features) < MIN_IMAGES:
+        raise InputError(f'a map needs at least {MIN_IMAGES} images, but there are {len(features)}')
+    unit = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+    perplexity = min(USUAL_PERPLEXITY, (len(unit) - 1) / 3)
+    return TSNE(perplexity=perplexity, init='pca', random_state=seed, n_jobs=1).fit_transform(unit)
+
+
+def style_of(label: int) -> Style:
+    """Colour and marker of a class."""
+    return Style(COLOURS[label % len(COLOURS)], MARKERS[label % len(MARKERS)])
+
+
+def spaced_out(points: np.ndarray, count: int, distance: float) -> list[int]:
+    """Up to ``count`` points that keep a distance from each other, first come first served.
+
+    Args:
+        points: ``(N, 2)``.
+        count: At most so many.
+        distance: In either direction, as thumbnails are squares.
+    """
+    chosen: list[int] = []
+    for index, point in enumerate(points):
+        if len(chosen) == count:
+            break
+        if not chosen or np.abs(points[chosen] - point).max(axis=1).min() >= distance:
+            chosen.append(index)
+    return chosen
+
+
+def draw_feature_map(points: np.ndarray, title: str, labels: Sequence[int] = (),
+                     classes: Sequence[str] = (),
+                     thumbnails: dict[int, np.ndarray] | None = None) -> np.ndarray:
+    """Points coloured by class.
+
+    Args:
+        points: ``(N, 2)`` of :func:`map_features`.
+        title: Heading.
+        labels: N numbers of classes; none for points of one look.
+        classes: Names, for the legend, which is left out for more than thirty.
+        thumbnails: Small pictures ``(h, w, 3)`` uint8 in the place of the points of these indices.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
+    """
+    figure = Figure(figsize=(8.4 if classes else 6.6, 6.4), dpi=120, layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    labels = np.asarray(labels if len(labels) else np.zeros(len(points)), dtype=int)
+    for label in np.unique(labels):
+        style, own = style_of(int(label)), points[labels == label]
+        axes.scatter(own[:, 0], own[:, 1], s=22, color=style.colour, marker=style.marker,
+                     alpha=0.8, linewidths=0.3, edgecolors='white',
+                     label=classes[label] if classes else None)
+    for index, picture in (thumbnails or {}).items():
+        axes.add_artist(AnnotationBbox(
+            OffsetImage(picture, zoom=0.5), points[index], pad=0.12,
+            bboxprops=dict(edgecolor=style_of(int(labels[index])).colour, linewidth=1.4)))
+    axes.set(xticks=[], yticks=[], xlabel='t-SNE, first axis', ylabel='t-SNE, second axis')
+    axes.set_title(title, fontsize=10)
+    if 0 < len(classes) <= MAX_LEGEND:
+        figure.legend(loc='outside right upper', fontsize=8, frameon=False)
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def small(image: Image.Image, side: int = 56) -> np.ndarray:
+    """The central square of an image, ``(side, side, 3)`` uint8."""
+    edge = min(image.size)
+    left, top = (image.width - edge) // 2, (image.height - edge) // 2
+    return np.asarray(image.resize((side, side), box=(left, top, left + edge, top + edge)))
