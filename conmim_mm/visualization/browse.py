@@ -126,9 +126,8 @@ def draw_samples(samples: list[FedSample], patch_size: int) -> np.ndarray:
     height, width = samples[0].student_view.shape[:2]
     grid = height // patch_size, width // patch_size
     sheet = Sheet(len(samples), 4, grid, height / width, note=(
-        'Both views are the same crop of the image; the teacher\'s is perturbed. '
-        f'Grey patches are hidden from the student: {int(samples[0].mask.sum())} of '
-        f'{samples[0].mask.size} here.'))
+        'Both views are one crop, the teacher\'s perturbed. Grey: hidden from the student '
+        f'({int(samples[0].mask.sum())} of {samples[0].mask.size} patches in the first row).'))
     for row, sample in enumerate(samples):
         if sample.original is not None:
             name = os.path.basename(sample.path)

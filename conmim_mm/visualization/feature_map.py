@@ -58,7 +58,7 @@ def style_of(label: int) -> Style:
 
 
 def spaced_out(points: np.ndarray, count: int, distance: float) -> list[int]:
-    """Up to ``count`` points that keep a distance from each other, first come first served.
+    """Up to ``count`` points that keep a distance from each other, tried in random order.
 
     Args:
         points: ``(N, 2)``.
@@ -66,10 +66,12 @@ def spaced_out(points: np.ndarray, count: int, distance: float) -> list[int]:
         distance: In either direction, as thumbnails are squares.
     """
     chosen: list[int] = []
-    for index, point in enumerate(points):
+    # the images of a class lie together, and the first class alone would fill the map
+    for index in np.random.default_rng(0).permutation(len(points)).tolist():
         if len(chosen) == count:
             break
-        if not chosen or np.abs(points[chosen] - point).max(axis=1).min() >= distance:
+        gaps = np.abs(points[chosen] - points[index]).max(axis=1)
+        if (gaps >= distance).all():
             chosen.append(index)
     return chosen
 

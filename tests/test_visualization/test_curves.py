@@ -6,7 +6,7 @@ from PIL import Image
 
 from conmim_mm.visualization import draw_learning_curve, read_scalars
 
-from .conftest import load_tool
+from ..conftest import load_tool
 
 
 def write_log(work_dir, name: str, steps: range, loss: float) -> None:

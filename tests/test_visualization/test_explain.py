@@ -1,0 +1,70 @@
+"""What the training report shows while a run goes on."""
+
+import numpy as np
+import pytest
+import torch
+
+from conmim_mm.visualization.explain import explain_samples
+from conmim_mm.visualization.inspection import inspection
+from conmim_mm.visualization.sheet import to_pixels
+from conmim_mm.visualization.similarity import look_up
+
+from ..toy import random_inputs
+
+
+def test_nothing_of_the_model_changes(model) -> None:
+    model.backbone.blocks[0].eval()  # as a frozen one
+    inputs = random_inputs(6)
+    weights = {key: value.clone() for key, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    rng, numpy_rng = torch.get_rng_state(), np.random.get_state()[1].copy()
+    pictures = explain_samples(model, inputs, max_images=2)
+
+    assert torch.equal(torch.get_rng_state(), rng)
+    assert (np.random.get_state()[1] == numpy_rng).all()
+    assert [module.training for module in model.modules()] == modes
+    assert weights.keys() == model.state_dict().keys()
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, weights[key]), key
+    assert all(param.grad is None for param in model.parameters())
+    assert torch.is_grad_enabled()
+    assert {picture.name for picture in pictures} == {
+        'patch_similarity', 'filled_holes', 'attention', 'token_pca'}
+    for picture in pictures:
+        assert picture.image.dtype == np.uint8 and picture.image.shape[2] == 3
+        assert picture.title and 'by chance 6.2%' in picture.caption or picture.name in (
+            'attention', 'token_pca')
+
+
+def test_an_image_looks_the_same_whatever_is_beside_it(model) -> None:
+    inputs = random_inputs(6)
+    alone = look_up(model, {key: value[:1] for key, value in inputs.items()})
+    torch.testing.assert_close(alone.similarity, look_up(model, inputs).similarity[:1])
+
+
+def test_modes_come_back_after_an_error(model) -> None:
+    with pytest.raises(RuntimeError), inspection(model):
+        assert not model.training and not torch.is_grad_enabled()
+        raise RuntimeError
+    assert all(module.training for module in model.modules()) and torch.is_grad_enabled()
+
+
+def test_compiled_parts_run_as_they_are(model) -> None:
+    if not hasattr(torch.compiler, 'set_stance'):
+        pytest.skip('from PyTorch 2.6')
+    compiled = []
+
+    def backend(graph, _):
+        compiled.append(graph)
+        return graph.forward
+
+    model.backbone.blocks[0].compile(backend=backend)
+    look_up(model, random_inputs(1))
+    assert not compiled
+
+
+def test_pixels_come_back(model) -> None:
+    pixels = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    normalised = model.data_preprocessor.normalise(pixels.float())
+    assert (to_pixels(normalised, model.data_preprocessor) == pixels.permute(0, 2, 3, 1).numpy()
+            ).all()

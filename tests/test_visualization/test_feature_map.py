@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import torch
+
+from conmim_mm.datasets.labelled_split import LabelledSplit
+from conmim_mm.errors import InputError
+from conmim_mm.evaluation import extract_features, labelled_datasets
+from conmim_mm.visualization.feature_map import (
+    COLOURS,
+    MARKERS,
+    draw_feature_map,
+    map_features,
+    spaced_out,
+    style_of,
+)
+from conmim_mm.visualization.folder_features import folder_features, labelled_source
+from conmim_mm.visualization.load_model import load_pretraining
+
+from ..toy import write_noise_images
+
+
+def test_clusters_stay_together_and_a_seed_repeats() -> None:
+    torch.manual_seed(0)
+    centres = torch.eye(8)[:3].repeat_interleave(20, dim=0)
+    points = map_features(centres + 0.05 * torch.randn(60, 8))
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    assert (distances.argmin(axis=1) // 20 == np.arange(60) // 20).all()
+    torch.manual_seed(0)
+    assert (map_features(centres + 0.05 * torch.randn(60, 8)) == points).all()
+
+
+def test_too_few() -> None:
+    with pytest.raises(InputError, match='at least 5 images, but there are 4'):
+        map_features(torch.randn(4, 8))
+
+
+def test_classes_look_different() -> None:
+    number = len(COLOURS) * len(MARKERS)
+    assert len({style_of(label) for label in range(number)}) == number
+
+
+def test_thumbnails_do_not_overlap() -> None:
+    points = np.random.default_rng(0).random((200, 2))
+    chosen = points[spaced_out(points, 10, 0.2)]
+    gaps = np.abs(chosen[:, None] - chosen[None]).max(axis=-1)
+    assert len(chosen) == 10 and (gaps[~np.eye(10, dtype=bool)] >= 0.2).all()
+
+
+def test_every_class_has_its_colour_on_the_map() -> None:
+    points = np.array([[0., 0.], [1., 0.], [0., 1.]])
+    picture = draw_feature_map(points, 'title', [0, 1, 2], ['a', 'b', 'c'])
+    # of the legend's markers at least the middle is opaque; alpha 0.8 on white
+    for colour in ((0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00), (0x00, 0x9E, 0x73)):
+        blended = np.round(0.8 * np.array(colour) + 0.2 * 255)
+        assert (np.abs(picture - blended).max(axis=-1) <= 2).any()
+
+
+def test_features_and_labels_of_a_folder(checkpoint, images) -> None:
+    model, _ = load_pretraining(checkpoint)
+    backbone = model.teacher.backbone
+    found = folder_features(backbone, model.data_preprocessor, str(images), 100, num_workers=0)
+    assert found.classes == ('cat', 'dog') and found.labels == [0] * 6 + [1] * 6
+    whole = dict(data_root=str(images))
+    dataset, _ = labelled_datasets(LabelledSplit(found.classes, whole, whole), 32)
+    expected, _ = extract_features(backbone, dataset, model.data_preprocessor, num_workers=0)
+    torch.testing.assert_close(found.features, expected)
+
+    few = folder_features(backbone, model.data_preprocessor, str(images / 'dog'), 3, num_workers=0)
+    assert few.labels == [] and few.classes == ()
+    assert [path[-5] for path in few.paths] == ['0', '2', '5']
+    torch.testing.assert_close(few.features, expected[[6, 8, 11]])
+
+
+def test_the_held_out_part_of_a_split_is_taken(tmp_path) -> None:
+    for part in ('train', 'val'):
+        for name in ('a', 'b'):
+            (tmp_path / part / name).mkdir(parents=True)
+            write_noise_images(tmp_path / part / name, 1, 8)
+    assert labelled_source(str(tmp_path)) == (
+        dict(data_root=str(tmp_path), data_prefix='val'), ('a', 'b'))
+    for part in ('train', 'val'):  # parts, not classes
+        for name in ('a', 'b'):
+            (tmp_path / part / name / '0.png').rename(tmp_path / part / f'{name}.png')
+            (tmp_path / part / name).rmdir()
+    assert labelled_source(str(tmp_path)) == (dict(data_root=str(tmp_path)), ())

@@ -1,0 +1,64 @@
+import pytest
+import torch
+from mmengine.config import Config
+
+from conmim_mm.errors import InputError
+from conmim_mm.visualization.load_model import load_pretraining, read_plain_config
+from conmim_mm.visualization.views import views_of_image
+
+from ..conftest import CONFIGS
+from ..toy import model_cfg
+
+
+@pytest.mark.parametrize('path', sorted((CONFIGS / 'conmim').glob('*.py')), ids=lambda p: p.stem)
+def test_what_mmengine_writes_is_read_without_running_it(path) -> None:
+    cfg = Config.fromfile(path)
+    values = read_plain_config(cfg.pretty_text)
+    assert values == cfg.to_dict()
+
+
+@pytest.mark.parametrize(('text', 'reason'), [
+    ('import os', 'line 1 assigns no value'),
+    ("model = dict(type='ConMIM')\nx = open('f', 'w')", 'line 2 calls open'),
+    ("x = dict(a=[__import__('os').system('true')])", 'line 1 calls __import__'),
+    ('x = [y for y in ()]', 'line 1 computes'),
+    ('x = dict(**y)', 'line 1 unpacks a dict'),
+])
+def test_a_config_that_is_code_is_refused(text, reason, tmp_path) -> None:
+    with pytest.raises(ValueError, match=reason):
+        read_plain_config(text)
+    state = {'neck.layers.0.weight': torch.zeros(1)}
+    torch.save(dict(meta=dict(cfg=text), state_dict=state), tmp_path / 'c.pth')
+    with pytest.raises(InputError, match=f'{reason}.*--config'):
+        load_pretraining(tmp_path / 'c.pth')
+
+
+def test_the_weights_are_the_checkpoints(checkpoint) -> None:
+    model, cfg = load_pretraining(checkpoint)
+    saved = torch.load(checkpoint)['state_dict']
+    assert all(torch.equal(value, saved[key]) for key, value in model.state_dict().items())
+    assert not model.training and cfg.model.backbone.patch_size == 8
+
+
+def test_a_config_may_be_given(checkpoint, tmp_path) -> None:
+    torch.save(dict(state_dict=torch.load(checkpoint)['state_dict']), tmp_path / 'bare.pth')
+    with pytest.raises(InputError, match='carries no config; .* --config'):
+        load_pretraining(tmp_path / 'bare.pth')
+    config = tmp_path / 'config.py'
+    config.write_text(f'model = {model_cfg()}')
+    model, _ = load_pretraining(tmp_path / 'bare.pth', str(config))
+    assert model.backbone.patch_size == 8
+    config.write_text(f'model = {model_cfg(patch_size=16)}')
+    with pytest.raises(InputError, match='does not fit the model'):
+        load_pretraining(tmp_path / 'bare.pth', str(config))
+
+
+def test_the_largest_square_in_the_middle_is_seen(checkpoint, images) -> None:
+    model, cfg = load_pretraining(checkpoint)
+    path = str(images / 'dog' / '1.png')
+    first, same, other = (views_of_image(model, cfg, path, seed, index)
+                          for seed, index in ((0, 0), (0, 0), (0, 1)))
+    assert first['student_view'].shape == (1, 3, 32, 32) and first['mask'].sum() == 8
+    assert all(torch.equal(first[key], same[key]) for key in first)
+    assert torch.equal(first['student_view'], other['student_view'])  # neither crop nor flip
+    assert not torch.equal(first['mask'], other['mask'])

@@ -1,0 +1,112 @@
+"""tools/visualization, as typed."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from ..conftest import CONFIGS, load_tool
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path):
+    """Calls a script in this process; gives back the picture."""
+
+    def call_script(name: str, *args: object, out: Path = tmp_path / 'new' / 'picture.png'
+                    ) -> Image.Image:
+        tool = load_tool(f'visualization/{name}.py')
+        monkeypatch.setattr(
+            sys, 'argv', [f'{name}.py', *map(str, args), '--out', str(out)])
+        tool.run_tool(tool.main)
+        return Image.open(out)
+
+    return call_script
+
+
+@pytest.fixture
+def refused(call, capsys):
+    """Calls a script that must end with one line and status 2; gives back the line."""
+
+    def call_refused(*args: object, **kwargs) -> str:
+        with pytest.raises(SystemExit) as stop:
+            call(*args, **kwargs)
+        assert stop.value.code == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith('error: ')
+        return error
+
+    return call_refused
+
+
+def test_attention(call, checkpoint, images, capsys) -> None:
+    rows = call('attention', checkpoint, images / 'cat' / '0.png', '--head', 1)
+    more = call('attention', checkpoint, images / 'cat' / '0.png', '--head', 1, '--block', 0,
+                '--weights', 'student', '--patch', 0, 31, '--patch', 9, 9)
+    assert more.width == rows.width and more.height > 2 * rows.height
+    assert 'the image is 32 pixels wide and 32 high' in capsys.readouterr().out
+
+
+def test_look_up(call, checkpoint, images, capsys) -> None:
+    paths = [images / 'cat' / f'{number}.png' for number in range(2)]
+    few = call('patch_similarity', checkpoint, *paths, '--holes', 1)
+    line = capsys.readouterr().out
+    assert call('patch_similarity', checkpoint, *paths, '--holes', 3).width > few.width
+    call('filled_holes', checkpoint, *paths)
+    assert 'of 16 holes' in line and line.split('. ')[1] in capsys.readouterr().out
+
+
+def test_token_pca(call, checkpoint, images) -> None:
+    one = call('token_pca', checkpoint, images / 'dog' / '1.png')
+    assert call('token_pca', checkpoint, *sorted((images / 'dog').iterdir())[:3]).width > one.width
+
+
+def test_feature_map(call, checkpoint, images, capsys) -> None:
+    call('feature_map', checkpoint, images, '--num-workers', 0, '--thumbnails', 2)
+    assert '12 images, 2 classes' in capsys.readouterr().out
+    call('feature_map', checkpoint, images / 'dog', '--num-workers', 0)
+    assert '6 images, no class folders' in capsys.readouterr().out
+
+
+def test_browse_dataset(call, images, capsys) -> None:
+    config = CONFIGS / 'conmim' / 'vit-tiny_1xb8_images-224px.py'
+    call('browse_dataset', config, '--data-root', images, '--images', 2)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_wrong_arguments_get_one_line(refused, checkpoint, images, tmp_path) -> None:
+    image, classifier = images / 'dog' / '1.png', tmp_path / 'classifier.pth'
+    torch.save(dict(state_dict={'backbone.norm.weight': torch.zeros(2)}), classifier)
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'text.png').write_text('no image')
+    scenes = CONFIGS / 'classification' / 'vit-tiny_1xb32_scenes-64px.py'
+    for words, args in (
+            ('no such checkpoint', ('attention', tmp_path / 'none.pth', image)),
+            ('is no checkpoint', ('token_pca', image, image)),
+            ('no pre-training checkpoint', ('patch_similarity', classifier, image)),
+            ('none.png', ('filled_holes', checkpoint, tmp_path / 'none.png')),
+            ('text.png', ('filled_holes', checkpoint, tmp_path / 'text.png')),
+            ('no such config', ('token_pca', checkpoint, image, '--config', tmp_path / 'c.py')),
+            ('no config of a ConMIM model', ('token_pca', checkpoint, image, '--config', scenes)),
+            ('x=32 y=0 lies outside', ('attention', checkpoint, image, '--patch', 32, 0)),
+            ('block has 2', ('attention', checkpoint, image, '--block', 2)),
+            ('no head 7', ('attention', checkpoint, image, '--head', 7)),
+            ('one image at a time', ('attention', checkpoint, image, image)),
+            ('--holes must lie between', ('patch_similarity', checkpoint, image, '--holes', 0)),
+            ('no images in', ('feature_map', checkpoint, tmp_path / 'empty')),
+            ('no such folder', ('feature_map', checkpoint, tmp_path / 'none')),
+            ('--images must be at least 5', ('feature_map', checkpoint, images, '--images', 2)),
+            ('not a pre-training config', ('browse_dataset', scenes)),
+            ('--images must be at least 1', ('browse_dataset', scenes, '--images', 0)),
+            ('no such folder', ('browse_dataset', CONFIGS / 'conmim' / 'vit-b_8xb256.py'))):
+        assert words in refused(*args)
+    assert 'is a folder' in refused('token_pca', checkpoint, image, out=tmp_path)
+    assert 'ends with .png' in refused('token_pca', checkpoint, image, out=tmp_path / 'x.xyz')
+
+
+def test_a_window_needs_a_display(refused, checkpoint, images, monkeypatch) -> None:
+    monkeypatch.delenv('DISPLAY', raising=False)
+    monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
+    assert 'needs a display' in refused(
+        'attention', checkpoint, images / 'dog' / '1.png', '--head', 0, '--interactive')
