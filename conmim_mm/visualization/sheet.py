@@ -130,8 +130,9 @@ class Sheet:
         width, height = self.panel_size
         left = MARGIN + column * (PANEL + GAP)
         top = MARGIN + row * (height + self.heading) + self.heading
-        self.axes.imshow(np.asarray(pixels), extent=(left, left + width, top + height, top), aspect='auto',
-                         interpolation='nearest', cmap=COLOUR_MAP, norm=norm)
+        self.axes.imshow(
+            np.asarray(pixels), extent=(left, left + width, top + height, top), aspect='auto',
+            interpolation='nearest', cmap=COLOUR_MAP, norm=norm)
         panel = Panel(self.axes, (left, top, width, height), self.grid)
         panel.heading(heading)
         self.axes.add_patch(Rectangle((left, top), width, height, fill=False, linewidth=0.5))
