@@ -1,7 +1,9 @@
 """Pictures that explain what a model in training has learnt, from a batch it is fed."""
 
 import torch
+from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
+from ..errors import InputError
 from ..models.conmim import ConMIM
 from .attention import CLASS_TOKEN, attention_maps, attention_weights
 from .picture import Picture
@@ -24,14 +26,20 @@ def explain_samples(model: ConMIM, inputs: dict[str, torch.Tensor],
     The look-up is the student's with the teacher; attention and colours are the teacher's, whose
     weights are the result of the training. Neither the model's mode nor its weights, its batch
     norms' statistics or any random numbers are touched; it may be called by one of several
-    processes. Not for a model under FSDP, whose weights no process has whole.
+    processes.
 
     Args:
         model: Outside of any wrapper.
         inputs: What the data preprocessor returns, on the model's device: ``student_view`` and
             ``teacher_view`` ``(B, 3, H, W)``, normalised, and ``mask`` ``(B, L)`` bool.
         max_images: The first so many are shown.
+
+    Raises:
+        InputError: The model is under FSDP, where one process alone would wait for the others.
     """
+    if any(isinstance(module, FSDP) for module in model.modules()):
+        raise InputError('pictures cannot be made of a model under FSDP, whose weights no process '
+                         'has whole; make them from a checkpoint with tools/visualization')
     inputs = {key: value[:max_images] for key, value in inputs.items()}
     found = look_up(model, inputs)
     return [

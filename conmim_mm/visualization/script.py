@@ -86,4 +86,4 @@ def check_picture_file(path: Path) -> None:
 def save_picture(pixels: np.ndarray, path: Path) -> None:
     """Writes ``(H, W, 3)`` uint8 to a file, with the folders it needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+    Image.fromarray(pixels).save(path, optimize=True)
