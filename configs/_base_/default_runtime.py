@@ -13,7 +13,9 @@ default_hooks = dict(
     # at a terminal one line in place of the log's; None switches it off
     live=dict(type='mmpretrain.LiveViewHook'),
     # warns once if more than this share of the time goes into waiting for data
-    loader=dict(type='mmpretrain.LoaderWatchHook', max_share=0.2))
+    loader=dict(type='mmpretrain.LoaderWatchHook', max_share=0.2),
+    # report.html in the work dir, for a browser
+    report=dict(type='mmpretrain.ReportHook'))
 
 # MMEngine averages losses over the window, but shows the last value of anything else.
 log_processor = dict(

@@ -10,6 +10,7 @@ from .live_view_hook import LiveViewHook
 from .loader_watch_hook import LoaderWatchHook
 from .online_evaluation_hook import OnlineEvaluationHook
 from .optim_constructor import LayerDecayOptimWrapperConstructor, MergedOptimWrapperConstructor
+from .report_hook import ReportHook
 from .resumable_loops import ResumableEpochLoop, ResumableIterLoop
 from .skipped_images_hook import SkippedImagesHook
 from .start_checks_hook import StartChecksHook
@@ -25,9 +26,10 @@ __all__ = [
     'AtomicCheckpointHook', 'BadNumbersHook', 'CompileHook', 'ConMIMAmpOptimWrapper',
     'ConMIMFSDPStrategy', 'GuardedOptimWrapper', 'LayerDecayOptimWrapperConstructor',
     'LearningMonitorHook', 'LiveViewHook', 'LoaderWatchHook', 'MergedOptimWrapperConstructor',
-    'NonFiniteError', 'OnlineEvaluationHook', 'ResumableEpochLoop', 'ResumableIterLoop',
-    'SkippedImagesHook', 'StartChecksHook', 'StepLogHook', 'StepTimerHook', 'StopOnSignalHook',
-    'TeacherUpdateHook', 'TrainLogProcessor', 'WandbRunBackend', 'WarmupCosineLR'
+    'NonFiniteError', 'OnlineEvaluationHook', 'ReportHook', 'ResumableEpochLoop',
+    'ResumableIterLoop', 'SkippedImagesHook', 'StartChecksHook', 'StepLogHook', 'StepTimerHook',
+    'StopOnSignalHook', 'TeacherUpdateHook', 'TrainLogProcessor', 'WandbRunBackend',
+    'WarmupCosineLR'
 ]
 
 register_loaders()

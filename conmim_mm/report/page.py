@@ -1,0 +1,165 @@
+"""The page about a run."""
+
+import base64
+import hashlib
+import time
+from collections.abc import Iterator
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..engine.skipped_images_hook import FILE_NAME as SKIPPED
+from ..errors import InputError
+from ..work_dir import LOG_FILES
+from .charts import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH
+from .curves import further_curves, learning_curves, tiles
+from .embed import embed
+from .files import FACTS, FOLDER, PAGE, PICTURES, SAMPLES, read_json, write_text
+from .progress import read_progress
+from .run_log import finite, read_run_log
+from .saved_config import newest_config, plain_settings
+from .verdict import judge
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+HERE = Path(__file__).parent
+SHOWN_SKIPPED = 10
+
+
+def build_report(work_dir: Path) -> Path:
+    """Writes ``report.html`` into a run's folder, from what lies there and nothing else.
+
+    One file that needs no other and no network. It may be called at any time, while the run goes on
+    or long after.
+
+    Args:
+        work_dir: Folder of the run.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: No such folder, it holds no run, or the page cannot be written.
+    """
+    work_dir = Path(work_dir)
+    if not work_dir.is_dir():
+        raise InputError(f'no such folder: {work_dir}')
+    config = newest_config(work_dir)
+    if not (any(work_dir.glob(LOG_FILES)) or (work_dir / FOLDER / FACTS).is_file()):
+        raise InputError(f'{work_dir} is no work dir of a run: it has neither a log ({LOG_FILES}) '
+                         f'nor {FOLDER}/{FACTS}; give the folder that --work-dir named')
+    try:
+        write_text(work_dir / PAGE, _render(work_dir, config))
+    except OSError as error:
+        raise InputError(f'cannot write {work_dir / PAGE}: {error.strerror or error}') from error
+    return work_dir / PAGE
+
+
+def _render(work_dir: Path, config: Path | None) -> str:
+    log = read_run_log(work_dir)
+    facts = _facts(work_dir)
+    config_text = config.read_text(encoding='utf-8', errors='replace') if config else ''
+    samples = list(_samples(work_dir))
+    num_patches = _num_patches(samples, config_text)
+    images_per_step = facts['images_per_step'] or None
+    return _template().render(
+        name=work_dir.resolve().name, written=time.time(), work_dir=str(work_dir.resolve()),
+        progress=read_progress(work_dir, log), verdict=judge(log, num_patches),
+        tiles=tiles(log, images_per_step), learning=learning_curves(log, num_patches),
+        further=further_curves(log, images_per_step), warnings=log.warnings,
+        pictures=list(_pictures(work_dir)), samples=samples, skipped=_skipped(work_dir),
+        facts=facts, config_name=config.name if config else '', config=config_text)
+
+
+@cache
+def _template() -> 'Template':
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    script = (HERE / 'page.js').read_text(encoding='utf-8')
+    environment = Environment(  # everything from the run's folder is foreign text
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=FileSystemLoader(HERE))
+    environment.filters['moment'] = _moment
+    environment.globals.update(
+        size=dict(width=WIDTH, height=HEIGHT, left=LEFT, right=RIGHT, bottom=BOTTOM),
+        style=(HERE / 'page.css').read_text(encoding='utf-8'), script=script,
+        # of all scripts that may be in the page only this one runs
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode())
+    return environment.get_template('page.html')
+
+
+def _moment(seconds: object) -> str:
+    """A time as the page shows it, on the clock of the machine that writes it."""
+    if not finite(seconds):
+        return 'at an unknown time'
+    return time.strftime('%Y-%m-%d %H:%M:%S %Z', time.localtime(seconds))
+
+
+def _facts(work_dir: Path) -> dict:
+    """What the run noted of itself; empty where that is missing, or not what it should be."""
+    noted = read_json(work_dir, FACTS, {})
+    facts = {name: noted[name] if isinstance(noted.get(name), dict) else {}
+             for name in ('versions', 'code', 'machine', 'data', 'model')}
+    starts = noted.get('starts')
+    return facts | dict(
+        command=str(noted.get('command', '')), folder=str(noted.get('folder', '')),
+        images_per_step=noted['images_per_step'] if finite(noted.get('images_per_step')) else 0,
+        starts=[dict(time=start.get('time'), iteration=start.get('iteration'))
+                for start in (starts if isinstance(starts, list) else [])
+                if isinstance(start, dict)])
+
+
+def _num_patches(samples: list[dict], config_text: str) -> int | None:
+    """Patches L of an image, by the masks the model was fed, otherwise by the config."""
+    for sample in samples:
+        if isinstance(sample['num_patches'], int) and sample['num_patches'] > 1:
+            return sample['num_patches']
+    model = plain_settings(config_text).get('model')
+    if not isinstance(model, dict) or model.get('type') not in ('ConMIM', 'mmpretrain.ConMIM'):
+        return None
+    backbone = model.get('backbone')
+    sizes = (backbone.get('img_size'), backbone.get('patch_size')) if isinstance(
+        backbone, dict) else (None, None)
+    img_size = sizes[0] if isinstance(sizes[0], list) else [sizes[0]] * 2
+    patch_size = sizes[1]
+    if not all(isinstance(size, int) and size > 0 for size in (*img_size, patch_size)):
+        return None
+    num_patches = (img_size[0] // patch_size) * (img_size[-1] // patch_size)
+    return num_patches if num_patches > 1 else None
+
+
+def _samples(work_dir: Path) -> Iterator[dict]:
+    for entry in _listed(work_dir, SAMPLES):
+        files = entry.get('files')
+        if not isinstance(files, dict):
+            continue
+        views = {view: embed(work_dir / FOLDER / Path(str(name)).name)
+                 for view, name in files.items()}
+        if None not in views.values() and {'student', 'teacher', 'masked'} <= views.keys():
+            yield dict(path=entry.get('path') or '', views=views, hidden=entry.get('hidden'),
+                       num_patches=entry.get('num_patches'))
+
+
+def _pictures(work_dir: Path) -> Iterator[dict]:
+    for entry in _listed(work_dir, PICTURES):
+        picture = embed(work_dir / FOLDER / Path(str(entry.get('file'))).name)
+        if picture is not None:
+            yield dict(picture=picture, title=entry.get('title', ''),
+                       caption=entry.get('caption', ''), step=entry.get('step'))
+
+
+def _listed(work_dir: Path, name: str) -> list[dict]:
+    return [entry for entry in read_json(work_dir, name, []) if isinstance(entry, dict)]
+
+
+def _skipped(work_dir: Path) -> dict:
+    """The images that could not be read: how many, and the first of them."""
+    try:
+        with (work_dir / SKIPPED).open(encoding='utf-8', errors='replace') as lines:
+            first = [line.rstrip('\n').split('\t') for line in islice(lines, SHOWN_SKIPPED)]
+            number = len(first) + sum(1 for _ in lines)
+    except OSError:
+        return dict(number=0, first=[])
+    return dict(number=number, first=[(parts[0], parts[-1]) for parts in first])

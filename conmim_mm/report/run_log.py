@@ -1,0 +1,76 @@
+"""What a run has logged, as the report needs it."""
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ..engine.learning_monitor_hook import CHANCE, COLLAPSE, SHORTCUT
+from ..work_dir import log_entries
+
+TEXT_LOGS = '*/*.log'
+MAX_WARNINGS = 50
+_WARNING = re.compile(r'^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d - \S+ - (?:WARNING|ERROR) - (.+)$')
+_NOISE = re.compile(r'deprecated', re.IGNORECASE)  # of the packages below, and nothing to be done
+
+
+class RunLog(NamedTuple):
+    """The log of a run over all its starts.
+
+    Attributes:
+        training: Numbers of the training steps that were logged, by step; after a resume the newest
+            wins for steps logged twice.
+        evaluations: Numbers of evaluations, by their step (or epoch, as the run logs them).
+        warnings: Each warning once, in the order of their first time.
+    """
+
+    training: list[dict]
+    evaluations: list[dict]
+    warnings: list[str]
+
+    @property
+    def judgements(self) -> list[str]:
+        """Those of the warnings with which ``LearningMonitorHook`` judges the learning."""
+        return [text for text in self.warnings if _JUDGEMENT.fullmatch(text)]
+
+
+def read_run_log(work_dir: Path) -> RunLog:
+    """Reads all logs of a run; what is missing is empty.
+
+    Args:
+        work_dir: Folder of the run.
+    """
+    training, evaluations = {}, {}
+    for entry in log_entries(work_dir):
+        if not isinstance(entry, dict) or not isinstance(entry.get('step'), int):
+            continue
+        if 'loss' in entry:
+            training[entry['step']] = entry
+        else:
+            evaluations.setdefault(entry['step'], {}).update(entry)
+    return RunLog([training[step] for step in sorted(training)],
+                  [evaluations[step] for step in sorted(evaluations)],
+                  list(dict.fromkeys(_warnings(work_dir)))[:MAX_WARNINGS])
+
+
+def _warnings(work_dir: Path) -> Iterator[str]:
+    for path in sorted(work_dir.glob(TEXT_LOGS)):
+        with path.open(encoding='utf-8', errors='replace') as lines:
+            for line in lines:
+                if (match := _WARNING.match(line)) and not _NOISE.search(match[1]):
+                    yield match[1]
+
+
+def finite(value: object) -> bool:
+    """Whether something logged is a number that can be drawn."""
+    return (isinstance(value, int | float) and not isinstance(value, bool)
+            and math.isfinite(value))
+
+
+def _pattern(message: str) -> str:
+    """A regular expression for a message with its fields filled in."""
+    return '.*?'.join(map(re.escape, re.split(r'\{[^}]*\}', message)))
+
+
+_JUDGEMENT = re.compile('|'.join(map(_pattern, (SHORTCUT, CHANCE, COLLAPSE))))

@@ -1,0 +1,121 @@
+"""What the model is fed: both views of a few images, and what the mask leaves of them."""
+
+import copy
+import math
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dataset import default_collate
+from mmengine.model import BaseDataPreprocessor
+from PIL import Image
+from torch.utils.data import Dataset
+
+from ..datasets import sample_rng
+from ..datasets.sample_rng import SampleIndex
+from .files import FOLDER, SAMPLES, write_json
+
+HIDDEN_GREY, HIDDEN_SHARE = 128, 0.85  # of a hidden patch there stays a trace
+VIEWS = ('student', 'teacher', 'masked')
+
+
+@contextmanager
+def keeping_generators() -> Iterator[None]:
+    """After it, every generator of this process that training may use is as it was before."""
+    # data sets under foreign samplers draw from one generator for each process
+    own = copy.deepcopy(sample_rng._process_rngs)
+    python, numpy = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+            sample_rng._process_rngs.clear()
+            sample_rng._process_rngs.update(own)
+
+
+@torch.no_grad()
+def sample_inputs(dataset: Dataset, preprocessor: BaseDataPreprocessor, count: int,
+                  seed: int) -> tuple[dict[str, torch.Tensor], list[str]] | None:
+    """The first images of a data set as the model gets them.
+
+    Args:
+        dataset: With its pipeline. Images that cannot be read are replaced, as in training.
+        preprocessor: The model's.
+        count: How many images at most.
+        seed: Of the run.
+
+    Returns:
+        ``student_view`` and ``teacher_view``, ``(B, 3, H, W)`` normalised, and ``mask``, ``(B, L)``
+        bool, on the preprocessor's device; and the images' paths. None for a data set of another
+        task.
+    """
+    with keeping_generators():
+        samples = []
+        for index in range(min(count, len(dataset))):
+            sample = dataset[SampleIndex(index, seed)]
+            if not _is_pair(sample):
+                return None
+            samples.append(sample)
+        inputs = preprocessor(default_collate(samples))['inputs']
+    paths = [str(sample['data_samples'].get('img_path') or '') for sample in samples]
+    return inputs, paths
+
+
+def _is_pair(sample: object) -> bool:
+    inputs = sample.get('inputs') if isinstance(sample, dict) else None
+    return isinstance(inputs, dict) and {'student_view', 'mask'} <= inputs.keys()
+
+
+def write_samples(work_dir: Path, inputs: dict[str, torch.Tensor], paths: list[str],
+                  preprocessor: BaseDataPreprocessor) -> None:
+    """Writes the views as pictures into the report folder, and their list.
+
+    Args:
+        work_dir: Folder of the run.
+        inputs: Of :func:`sample_inputs`.
+        paths: Of :func:`sample_inputs`.
+        preprocessor: That made ``inputs``.
+    """
+    folder = work_dir / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    students, teachers = (_levels(inputs[f'{view}_view'], preprocessor)
+                          for view in ('student', 'teacher'))
+    entries = []
+    for number, (student, teacher, mask, path) in enumerate(
+            zip(students, teachers, inputs['mask'].cpu().numpy(), paths, strict=True)):
+        files = {}
+        for view, picture in zip(VIEWS, (student, teacher, hide(student, mask)), strict=True):
+            files[view] = f'sample_{number}_{view}.png'
+            Image.fromarray(picture).save(folder / files[view])
+        entries.append(dict(path=path, files=files, hidden=float(mask.mean()),
+                            num_patches=mask.size))
+    write_json(work_dir, SAMPLES, entries)
+
+
+def _levels(images: torch.Tensor, preprocessor: BaseDataPreprocessor) -> np.ndarray:
+    """Normalised images as ``(B, H, W, 3)`` uint8."""
+    if getattr(preprocessor, 'normalises', False):
+        images = images * preprocessor.std + preprocessor.mean
+    return images.round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def hide(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """An image with its masked patches greyed out.
+
+    Args:
+        image: ``(H, W, 3)`` uint8.
+        mask: ``(L,)`` bool, True = masked, of square patches row by row.
+    """
+    height, width = image.shape[:2]
+    side = round(math.sqrt(height * width / mask.size))
+    grid = mask.reshape(height // side, width // side)
+    hidden = grid.repeat(side, axis=0).repeat(side, axis=1)
+    shown = image.astype(np.float32)
+    shown[hidden] += HIDDEN_SHARE * (HIDDEN_GREY - shown[hidden])
+    return shown.round().astype(np.uint8)
