@@ -5,8 +5,10 @@ image's index. It then does not depend on the number of workers or processes, di
 whether workers persist or not, and continues after a resume without replaying anything.
 """
 
+import copy
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count, islice
 
 import numpy as np
@@ -128,3 +130,14 @@ def _process_rng() -> np.random.Generator:
         _process_rngs.clear()
         _process_rngs[key] = np.random.default_rng([seed % 2**64, rank])
     return _process_rngs[key]
+
+
+@contextmanager
+def keeping_process_rng() -> Iterator[None]:
+    """After it, the generator of this process is as if no sample had been made inside."""
+    kept = copy.deepcopy(_process_rngs)
+    try:
+        yield
+    finally:
+        _process_rngs.clear()
+        _process_rngs.update(kept)

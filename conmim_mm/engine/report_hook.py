@@ -59,9 +59,13 @@ class ReportHook(Hook):
         self._warned = False
 
     def before_train(self, runner: Runner) -> None:
-        if is_main_process():
-            self._safely(runner, self._start)
-            self._started = time.monotonic()
+        if not is_main_process():
+            return
+        self._safely(runner, self._note_start)
+        self._safely(runner, self._take_samples)
+        self._safely(runner, self._update, 'running', runner.iter)
+        self._started = time.monotonic()
+        self.pictures.wait()
 
     def before_train_iter(self,
                           runner: Runner,
@@ -91,35 +95,32 @@ class ReportHook(Hook):
                      runner.iter + stopped, '' if stopped else _one_line(error))
         self._started = None
 
-    def _start(self, runner: Runner) -> None:
+    def _note_start(self, runner: Runner) -> None:
         from ..report.facts import gather_facts
         from ..report.progress import note_start
+
+        note_start(Path(runner.work_dir), gather_facts(runner), runner.iter)
+
+    def _take_samples(self, runner: Runner) -> None:
         from ..report.samples import sample_inputs, write_samples
 
-        work_dir = Path(runner.work_dir)
-        with self.page.measured(), self.pictures.measured():
-            note_start(work_dir, gather_facts(runner), runner.iter)
-            preprocessor = unwrap_model(runner.model).data_preprocessor
-            found = sample_inputs(
-                runner.train_dataloader.dataset, preprocessor, NUM_SAMPLES, runner.seed)
-            if found is not None:
-                self._inputs, paths = found
-                write_samples(work_dir, self._inputs, paths, preprocessor)
-            self._write_page(runner, 'running', runner.iter)
+        preprocessor = unwrap_model(runner.model).data_preprocessor
+        found = sample_inputs(
+            runner.train_dataloader.dataset, preprocessor, NUM_SAMPLES, runner.seed)
+        if found is not None:
+            self._inputs, paths = found
+            write_samples(Path(runner.work_dir), self._inputs, paths, preprocessor)
 
     def _update(self, runner: Runner, state: str, iteration: int, error: str = '') -> None:
-        with self.page.measured():
-            self._write_page(runner, state, iteration, error)
-
-    def _write_page(self, runner: Runner, state: str, iteration: int, error: str = '') -> None:
         from ..report import build_report
         from ..report.progress import note_progress
 
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         work_dir = Path(runner.work_dir)
-        note_progress(work_dir, state, iteration, runner.max_iters,
-                      runner.max_epochs if by_epoch else None, error)
-        build_report(work_dir)
+        with self.page.measured():
+            note_progress(work_dir, state, iteration, runner.max_iters,
+                          runner.max_epochs if by_epoch else None, error)
+            build_report(work_dir)
 
     def _explain(self, runner: Runner) -> None:
         if self._inputs is None or needs_other_processes(runner.model, runner.world_size):
@@ -140,8 +141,8 @@ class ReportHook(Hook):
             if not self._warned:
                 self._warned = True
                 runner.logger.warning(
-                    f'{action.__name__.strip("_")} of the report failed ({_one_line(error)}); the '
-                    'run goes on without')
+                    f'the report of this run lacks something ({action.__name__.strip("_")}: '
+                    f'{_one_line(error)}); training goes on')
 
 
 class Pace:
@@ -154,6 +155,10 @@ class Pace:
     def __init__(self, interval: float) -> None:
         self.interval = interval
         self._next = 0.
+
+    def wait(self) -> None:
+        """Starts an interval."""
+        self._next = time.monotonic() + self.interval
 
     def is_due(self) -> bool:
         """Whether it may be done now."""

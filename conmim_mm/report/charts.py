@@ -15,7 +15,7 @@ from .run_log import finite
 WIDTH, HEIGHT = 360, 210  # units of the drawing; a unit is about a pixel
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 34
 MAX_POINTS = 600  # of a line; of more, neighbours are put together
-MAX_MARKS = 40  # points of a line that get a dot each
+MAX_MARKED = 20  # points of lines that get a dot each
 
 
 class Line(NamedTuple):
@@ -77,20 +77,19 @@ class Chart:
                  from_zero: bool = False, x_label: str = 'step') -> None:
         self.x_label = x_label
         values = [y for line in lines for y in line.y if finite(y)]
-        steps = [x for line in lines for x in line.x]
-        self._x = _range(min(steps), max(steps))
+        self._x = _range(0., max(x for line in lines for x in line.x))
         low = min([*values, *(level.y for level in levels)])
         high = max([*values, *(level.y for level in levels)])
-        margin = 0.06 * (high - low)
+        margin = (0.14 if levels else 0.06) * (high - low)  # a level's label stands above it
         self._y = (_range(min(0., low), high + margin) if from_zero
                    else _range(low - margin, high + margin))
         thinned = [_thin(line) for line in lines]
+        self._marked = max(map(len, thinned)) <= MAX_MARKED
         self.thinned = max(math.ceil(len(line.x) / MAX_POINTS) for line in lines)
         self.strokes = [self._stroke(number, line, bins)
                         for number, (line, bins) in enumerate(zip(lines, thinned, strict=True))]
         self.marks = [dict(label=level.label, y=self._down(level.y),
-                           label_y=self._down(level.y) + self._label_side(level.y))
-                      for level in levels]
+                           label_y=self._down(level.y) - 5) for level in levels]
         self.x_ticks = self._ticks(self._x, 4, self._across)
         self.y_ticks = self._ticks(self._y, 4, self._down)
         self.readout = json.dumps([
@@ -107,10 +106,6 @@ class Chart:
         low, high = self._y
         return round(TOP + (high - y) / (high - low) * (HEIGHT - TOP - BOTTOM), 1)
 
-    def _label_side(self, y: float) -> int:
-        """Above a level, or below it where the top of the chart is near."""
-        return 13 if self._down(y) < TOP + 14 else -5
-
     def _ticks(self, limits: tuple[float, float], count: int, place) -> list[tuple[float, str]]:
         found = ticks(*limits, count)
         step = found[1] - found[0] if len(found) > 1 else max(abs(found[0]), 1e-9)
@@ -124,8 +119,8 @@ class Chart:
                        + [(point.x, point.low) for point in reversed(part)]) + 'Z'
             for part in segments if any(point.high > point.low for point in part))
         points = [point for part in segments for point in part]
-        marks = ([(self._across(point.x), self._down(point.mean)) for point in points]
-                 if len(points) <= MAX_MARKS else [])
+        marks = [(self._across(point.x), self._down(point.mean))
+                 for point in points if self._marked]
         return Stroke(line.label, number, short(points[-1].mean) if points else '–', path, band,
                       marks)
 

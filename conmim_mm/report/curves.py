@@ -45,7 +45,7 @@ _TRAINING = (
     _Spec('Momentum', "The teacher's share in its update; towards 1 it stands still.",
           dict(momentum='momentum')),
     _Spec('Waiting for data', 'Share of the time in which the model waits for the loader, in '
-          'percent; above about 10 % the loader holds the training back.',
+          'percent; above about 10% the loader holds the training back.',
           dict(data_wait='waiting for data, %'), True, 100.),
     _Spec('Variety of the features', "Effective rank of the teacher's patch features; near 1 "
           'means collapse.', dict(feature_rank='effective rank'), True),
@@ -67,15 +67,14 @@ def learning_curves(log: RunLog, num_patches: int | None) -> list[Curve]:
     chance = num_patches is not None
     curves = [_curve(
         _Spec('Loss', 'Cross-entropy of finding the hidden patch among all of its image. '
-              'The dashed line is guessing.' if chance else 'Training loss.', dict(loss='loss'),
-              True),
+              'The dashed line is guessing.' if chance else 'Training loss.', dict(loss='loss')),
         log.training,
         [Level(f'guessing: ln {num_patches} = {math.log(num_patches):.2f}', math.log(num_patches))]
         if chance else [])]
     if chance or _logged(log.training, 'hit_rate'):
         curves.append(_curve(
             _Spec('Hidden patches found', 'Share of the hidden patches, in percent, whose own '
-                  'place the student ranks first. Close to 100 % on real images would be a '
+                  'place the student ranks first. Close to 100% on real images would be a '
                   'shortcut by position.', dict(hit_rate='found, %'), True, 100.),
             log.training,
             [Level(f'guessing: 1/{num_patches} = {percent(1 / num_patches)}', 100 / num_patches)]

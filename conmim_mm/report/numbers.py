@@ -25,7 +25,7 @@ def tick_label(value: float, step: float) -> str:
     """A number of :func:`ticks`, as short as its neighbours at a distance ``step`` allow."""
     if abs(value) < step / 1e6:
         return '0'
-    if step < 1e-4:
+    if step < 9e-4:
         mantissa, exponent = f'{value:.3e}'.split('e')
         return f'{float(mantissa):g}e{int(exponent)}'
     for size, letter in ((1e6, 'M'), (1e3, 'k')):

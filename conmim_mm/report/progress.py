@@ -61,8 +61,8 @@ def read_progress(work_dir: Path, log: RunLog) -> Progress:
     iteration, max_iters = noted.get('iteration'), noted.get('max_iters')
     if not (finite(iteration) and finite(max_iters) and max_iters > 0):
         steps = log.training[-1]['step'] if log.training else 0
-        return Progress('unknown', f'{steps} steps are logged',
-                        None, 'How many there should be this run has not noted.')
+        return Progress('unknown', f'{steps:,} steps logged', None,
+                        'of how many, this run has not noted')
     step_time = _step_time(log)
     state, headline = noted.get('state'), ''
     if state == RUNNING:

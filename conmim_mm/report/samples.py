@@ -1,6 +1,5 @@
 """What the model is fed: both views of a few images, and what the mask leaves of them."""
 
-import copy
 import math
 import random
 from collections.abc import Iterator
@@ -14,8 +13,7 @@ from mmengine.model import BaseDataPreprocessor
 from PIL import Image
 from torch.utils.data import Dataset
 
-from ..datasets import sample_rng
-from ..datasets.sample_rng import SampleIndex
+from ..datasets.sample_rng import SampleIndex, keeping_process_rng
 from .files import FOLDER, SAMPLES, write_json
 
 HIDDEN_GREY, HIDDEN_SHARE = 128, 0.85  # of a hidden patch there stays a trace
@@ -25,18 +23,14 @@ VIEWS = ('student', 'teacher', 'masked')
 @contextmanager
 def keeping_generators() -> Iterator[None]:
     """After it, every generator of this process that training may use is as it was before."""
-    # data sets under foreign samplers draw from one generator for each process
-    own = copy.deepcopy(sample_rng._process_rngs)
     python, numpy = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), keeping_process_rng():
         try:
             yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
-            sample_rng._process_rngs.clear()
-            sample_rng._process_rngs.update(own)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from .numbers import percent, short
 from .run_log import RunLog, finite
 
 FOUND_FACTOR = 1.5  # of guessing: LearningMonitorHook's limit between chance and learning
+WELL_FACTOR = 4.  # of guessing: less is a beginning
 KNN_NOISE = 1.  # percent: less is no difference
 
 
@@ -51,6 +52,9 @@ def judge(log: RunLog, num_patches: int | None) -> Verdict:
     if knn == 'falls':
         return Verdict('unsure', 'It finds hidden patches, but the features get no better.',
                        reasons)
+    if last['hit_rate'] < WELL_FACTOR / num_patches:
+        return Verdict('good', 'It begins to: it finds hidden patches a little more often than by '
+                       'guessing.', reasons)
     if knn == 'rises':
         return Verdict('good', 'Yes: it finds hidden patches, and the features get better.',
                        reasons)
