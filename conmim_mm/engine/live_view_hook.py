@@ -70,7 +70,7 @@ class LiveViewHook(Hook):
     def after_train(self, runner: Runner) -> None:
         self._close()
 
-    def after_abort(self, runner: Runner, error: BaseException) -> None:
+    def train_failed(self, runner: Runner) -> None:
         """Called by this project's loops when an exception, Ctrl-C or a signal ends them."""
         if self._live is not None:
             self._live.transient = True  # it may be behind what the last lines say

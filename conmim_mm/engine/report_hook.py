@@ -1,5 +1,6 @@
 """Keeps a page about a run up to date."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -85,14 +86,15 @@ class ReportHook(Hook):
         self._safely(runner, self._update, 'finished', runner.iter)
         self._started = None
 
-    def after_abort(self, runner: Runner, error: BaseException) -> None:
-        """Says on the page what has ended the run; the loops of this project call it."""
+    def train_failed(self, runner: Runner) -> None:
+        """Called by this project's loops while they handle what ends them, a signal too."""
         if self._started is None:
             return
-        stopped = isinstance(error, StoppedBySignal)
-        # a step that a signal has ended is done
-        self._safely(runner, self._update, 'stopped' if stopped else 'failed',
-                     runner.iter + stopped, '' if stopped else _one_line(error))
+        error = sys.exc_info()[1]
+        if isinstance(error, StoppedBySignal):  # after a step, which is done
+            self._safely(runner, self._update, 'stopped', runner.iter + 1)
+        else:
+            self._safely(runner, self._update, 'failed', runner.iter, _one_line(error))
         self._started = None
 
     def _note_start(self, runner: Runner) -> None:
@@ -200,4 +202,4 @@ def uncompiled() -> AbstractContextManager:
 
 
 def _one_line(error: BaseException) -> str:
-    return f'{type(error).__name__}: {" ".join(str(error).split())}'
+    return ' '.join(f'{type(error).__name__}: {error}'.split()).rstrip(':')

@@ -37,7 +37,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
                 f'an epoch has {length} iterations here: resume with the data, the batch size and '
                 'the number of processes it was trained with')
         self.runner.call_hook('before_train')
-        with announcing_abort(self.runner), ending_workers(self.dataloader):
+        with telling_hooks(self.runner), ending_workers(self.dataloader):
             if self.first_batch == 0 and self._epoch > 0:
                 self._validate_if_due()
             while self._epoch < self._max_epochs and not self.stop_training:
@@ -82,7 +82,7 @@ class ResumableIterLoop(IterBasedTrainLoop):
         """Trains, from wherever the runner stands."""
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
-        with announcing_abort(self.runner), ending_workers(self.dataloader):
+        with telling_hooks(self.runner), ending_workers(self.dataloader):
             if self._iter > 0:
                 self._validate_if_due()
             keep_generators(self.dataloader, self.runner.seed)
@@ -124,15 +124,12 @@ def ending_workers(loader: DataLoader) -> Iterator[None]:
 
 
 @contextmanager
-def announcing_abort(runner: Runner) -> Iterator[None]:
-    """Calls the hooks' ``after_abort(runner, error)`` where an exception, or a signal, ends it.
-
-    MMEngine calls no hook then.
-    """
+def telling_hooks(runner: Runner) -> Iterator[None]:
+    """Calls ``train_failed`` of the hooks that have it when training ends in any exception."""
     try:
         yield
-    except BaseException as error:
-        runner.call_hook('after_abort', error=error)
+    except BaseException:  # Ctrl-C and the end on a signal, too
+        runner.call_hook('train_failed')
         raise
 
 

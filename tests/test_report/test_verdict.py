@@ -1,0 +1,46 @@
+import math
+
+import pytest
+
+from conmim_mm.engine.learning_monitor_hook import COLLAPSE
+from conmim_mm.report.run_log import RunLog
+from conmim_mm.report.verdict import judge
+
+
+def log_of(loss: float, hit_rate: float, knn: tuple = (), warnings: tuple = ()) -> RunLog:
+    return RunLog(
+        [dict(step=10, loss=5., hit_rate=0.), dict(step=100, loss=loss, hit_rate=hit_rate)],
+        [{'step': 10 * number, 'val/knn_top1': value} for number, value in enumerate(knn)],
+        list(warnings))
+
+
+@pytest.mark.parametrize('log, level, words', [
+    (RunLog([], [], []), 'none', 'Too early'),
+    (log_of(4.2, 0.016), 'unsure', 'still guesses'),
+    (log_of(4.2, 0.5), 'unsure', 'still guesses'),  # a loss above chance
+    (log_of(4.0, 0.03), 'good', 'begins'),
+    (log_of(2.0, 0.5), 'good', 'Yes: it finds hidden patches more often'),
+    (log_of(2.0, 0.5, (20., 30.)), 'good', 'features get better'),
+    (log_of(2.0, 0.5, (20., 20.5)), 'good', 'more often than by guessing'),
+    (log_of(2.0, 0.5, (30., 40., 25.)), 'unsure', 'no better'),
+    (log_of(math.nan, 0.5), 'bad', 'not finite'),
+    (log_of(2.0, 0.5, warnings=(COLLAPSE.format(similarity=0.999),)), 'bad', 'warns'),
+    (log_of(2.0, 0.5, warnings=('another warning',)), 'good', 'Yes'),
+])
+def test_answers(log, level, words) -> None:
+    verdict = judge(log, 64)
+    assert verdict.level == level and words in verdict.headline
+
+
+def test_reasons_have_numbers() -> None:
+    assert judge(log_of(2.0, 0.5, (20., 31., 30.)), 64).reasons == [
+        'The loss is 2 at step 100; guessing among 64 patches gives ln 64 = 4.16.',
+        'It finds 50% of the hidden patches; guessing finds 1.6%.',
+        'k-NN on frozen features is right in 30.0 % at step 20; first 20.0 % (step 0), best 31.0 % '
+        '(step 10).']
+
+
+def test_other_tasks_are_not_judged() -> None:
+    verdict = judge(RunLog([dict(step=1, loss=3.), dict(step=9, loss=1.5)], [], []), None)
+    assert verdict.level == 'none'
+    assert verdict.reasons == ['The loss is 1.5 at step 9; it was 3 at step 1.']
