@@ -131,6 +131,7 @@ def data_facts(loader: DataLoader) -> Facts:
     dataset = loader.dataset
     folder = getattr(dataset, 'folder', None) or getattr(dataset, 'data_root', None)
     shards = getattr(dataset, 'shards', None)
+    world_size = get_world_size()
     facts = {'data set': type(dataset).__name__}
     if folder:
         facts['folder'] = os.path.abspath(folder)
@@ -138,8 +139,9 @@ def data_facts(loader: DataLoader) -> Facts:
         facts['shards'] = f'{len(shards)}, the first {os.path.abspath(shards[0])}'
     return facts | {
         'images': f'{len(dataset):,}',
-        'batch': f'{loader.batch_size} images on each of {get_world_size()} processes',
-        'workers': f'{loader.num_workers} for each process',
+        'batch': f'{loader.batch_size} images' + (
+            f' on each of {world_size} processes' if world_size > 1 else ''),
+        'workers': f'{loader.num_workers}' + (' for each process' if world_size > 1 else ''),
         'order': type(loader.sampler).__name__,
     }
 

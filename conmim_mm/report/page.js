@@ -39,7 +39,7 @@ const age = document.getElementById('age');
 const tellAge = () => {
   const minutes = Math.floor((Date.now() / 1000 - age.dataset.written) / 60);
   if (minutes < 1) return;
-  const text = minutes < 120 ? `${minutes} minutes` : `${Math.floor(minutes / 60)} hours`;
+  const text = minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} hours`;
   age.textContent = `, ${text} ago`;
   if (age.dataset.state === 'running' && minutes >= 60) {
     age.textContent += ' (a running training writes it more often: reload, or look whether it still runs)';

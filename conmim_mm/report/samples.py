@@ -16,7 +16,8 @@ from torch.utils.data import Dataset
 from ..datasets.sample_rng import SampleIndex, keeping_process_rng
 from .files import FOLDER, SAMPLES, write_json
 
-HIDDEN_GREY, HIDDEN_SHARE = 128, 0.85  # of a hidden patch there stays a trace
+HIDDEN_GREYS, HIDDEN_SHARE = (150, 90), 0.85  # stripes, below which there stays a trace
+STRIPE, PERIOD = 2, 8  # pixels
 VIEWS = ('student', 'teacher', 'masked')
 
 
@@ -36,7 +37,7 @@ def keeping_generators() -> Iterator[None]:
 @torch.no_grad()
 def sample_inputs(dataset: Dataset, preprocessor: BaseDataPreprocessor, count: int,
                   seed: int) -> tuple[dict[str, torch.Tensor], list[str]] | None:
-    """The first images of a data set as the model gets them.
+    """Some images of a data set, evenly spread over it, as the model gets them.
 
     Args:
         dataset: With its pipeline. Images that cannot be read are replaced, as in training.
@@ -51,8 +52,11 @@ def sample_inputs(dataset: Dataset, preprocessor: BaseDataPreprocessor, count: i
     """
     with keeping_generators():
         samples = []
-        for index in range(min(count, len(dataset))):
-            sample = dataset[SampleIndex(index, seed)]
+        number = min(count, len(dataset))
+        if number == 0:
+            return None
+        for index in range(number):
+            sample = dataset[SampleIndex(index * len(dataset) // number, seed)]
             if not _is_pair(sample):
                 return None
             samples.append(sample)
@@ -100,7 +104,7 @@ def _levels(images: torch.Tensor, preprocessor: BaseDataPreprocessor) -> np.ndar
 
 
 def hide(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """An image with its masked patches greyed out.
+    """An image with its masked patches striped grey.
 
     Args:
         image: ``(H, W, 3)`` uint8.
@@ -110,6 +114,8 @@ def hide(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     side = round(math.sqrt(height * width / mask.size))
     grid = mask.reshape(height // side, width // side)
     hidden = grid.repeat(side, axis=0).repeat(side, axis=1)
+    diagonal = np.add.outer(np.arange(height), np.arange(width)) % PERIOD
+    stripes = np.where(diagonal < STRIPE, HIDDEN_GREYS[1], HIDDEN_GREYS[0])[hidden, None]
     shown = image.astype(np.float32)
-    shown[hidden] += HIDDEN_SHARE * (HIDDEN_GREY - shown[hidden])
+    shown[hidden] += HIDDEN_SHARE * (stripes - shown[hidden])
     return shown.round().astype(np.uint8)

@@ -1,0 +1,48 @@
+import subprocess
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from conmim_mm.report.facts import code_state, data_facts, machine, versions
+
+
+def git(folder: Path, *args: str) -> None:
+    subprocess.run(['git', '-c', 'user.name=a', '-c', 'user.email=a@b', *args], cwd=folder,
+                   check=True, capture_output=True)
+
+
+def test_state_of_the_checkout(tmp_path) -> None:
+    package = tmp_path / 'package'
+    package.mkdir()
+    (package / '__init__.py').touch()
+    assert code_state(package) == dict(commit='not a git checkout')
+    git(tmp_path, 'init', '-b', 'trunk')
+    # as where a package is installed below somebody's own checkout
+    assert code_state(package) == dict(commit='not a git checkout')
+    git(tmp_path, 'add', '.')
+    git(tmp_path, 'commit', '-m', 'Begin')
+    state = code_state(package)
+    assert ', Begin (' in state['commit'] and len(state['commit'].split(',')[0]) == 40
+    assert (state['branch'], state['uncommitted changes']) == ('trunk', 'none')
+    (package / '__init__.py').write_text('a = 1')
+    assert code_state(package)['uncommitted changes'] == '1 changed files: package/__init__.py'
+
+
+def test_without_git(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert code_state(Path(__file__).parents[2] / 'conmim_mm') == dict(
+        commit='not a git checkout')
+
+
+def test_versions_and_machine() -> None:
+    assert versions()['torch'] == torch.__version__
+    assert 'not installed' not in versions().values()
+    assert machine()['processes'] == '1' and all(machine().values())
+
+
+def test_any_data_set() -> None:
+    loader = DataLoader(TensorDataset(torch.zeros(1200)), batch_size=8)
+    assert data_facts(loader) == {
+        'data set': 'TensorDataset', 'images': '1,200', 'batch': '8 images', 'workers': '0',
+        'order': 'SequentialSampler'}

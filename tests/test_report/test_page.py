@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from conmim_mm.errors import InputError
+from conmim_mm.report import build_report
+from conmim_mm.report.embed import MAX_SIDE, embed
+from conmim_mm.report.saved_config import newest_config, plain_settings
+
+from .runs import training_entry, write_log
+
+CONFIG = '''model = dict(type='ConMIM', backbone=dict(img_size=(64, 32), patch_size=8))
+'''
+
+
+def text_of(work_dir: Path) -> str:
+    return build_report(work_dir).read_text()
+
+
+def test_no_run(tmp_path) -> None:
+    with pytest.raises(InputError, match='no such folder'):
+        build_report(tmp_path / 'missing')
+    with pytest.raises(InputError, match='no work dir of a run'):
+        build_report(tmp_path)
+
+
+def test_a_run_that_has_only_its_log(tmp_path) -> None:
+    write_log(tmp_path, [training_entry(400)])
+    page = text_of(tmp_path)
+    for said in ('401' not in page, 'Versions, code and machine are not known' in page,
+                 'has saved no config' in page, 'Nothing has been evaluated' in page,
+                 'There are no sample views' in page, '400 steps logged' in page):
+        assert said
+    assert 'guessing' not in page  # among how many is not known
+
+
+def test_guessing_by_the_config(tmp_path) -> None:
+    write_log(tmp_path, [training_entry(400)])
+    (tmp_path / 'run.py').write_text(CONFIG)
+    assert 'guessing: ln 32 = 3.47' in text_of(tmp_path)
+
+
+def test_a_run_of_another_task(tmp_path) -> None:
+    write_log(tmp_path, [dict(step=step, loss=1., decode_loss=0.5) for step in (1, 2)]
+              + [{'step': 1, 'accuracy/top1': 50.}])
+    (tmp_path / 'run.py').write_text("model = dict(type='ImageClassifier')")
+    page = text_of(tmp_path)
+    for shown in ('accuracy/top1', 'decode_loss', 'Judge by the curves'):
+        assert shown in page
+
+
+@pytest.mark.parametrize('name', ['facts.json', 'samples.json', 'pictures.json'])
+@pytest.mark.parametrize('content', [
+    '{"versions": 3, "starts": [1, {}], "data": []}', '[{}, 3, {"file": "../run.py"}]',
+    '[{"files": {"student": null}}]', '[', ''])
+def test_damaged_files_leave_gaps_only(tmp_path, name, content) -> None:
+    write_log(tmp_path, [training_entry(1)])
+    (tmp_path / 'report').mkdir()
+    (tmp_path / 'report' / name).write_text(content)
+    assert 'Is it learning?' in text_of(tmp_path)
+
+
+def test_the_same_folder_gives_the_same_page(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr('conmim_mm.report.page.time.time', lambda: 0.)
+    write_log(tmp_path, [training_entry(step) for step in range(0, 40, 4)])
+    assert text_of(tmp_path) == text_of(tmp_path)
+    assert [path.name for path in tmp_path.glob('*.tmp')] == []
+
+
+def test_a_config_is_read_and_not_run(tmp_path) -> None:
+    assert plain_settings('''
+import os
+open('run', 'w')
+a = dict(b=[1, (2, -3.)], c={'d': None})
+e = open('run', 'w')
+f = dict(g=print)
+h = dict(**a)
+''') == dict(a=dict(b=[1, [2, -3.]], c=dict(d=None)))
+    assert plain_settings('no = config =') == {}
+
+
+def test_the_config_of_the_last_start(tmp_path) -> None:
+    import os
+    for number, name in enumerate(('run.py', '1/vis_data/config.py', '2/vis_data/config.py')):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (number, number))
+    assert newest_config(tmp_path) == tmp_path / '2' / 'vis_data' / 'config.py'
+
+
+def test_pictures_are_kept_small(tmp_path) -> None:
+    path = tmp_path / 'a.png'
+    Image.effect_noise((3000, 1500), 90).save(path)
+    found = embed(path)
+    assert (found.width, found.height) == (MAX_SIDE, MAX_SIDE // 2)
+    assert found.uri.startswith('data:image/jpeg;base64,')
+    Image.new('RGB', (64, 64)).save(path)
+    assert embed(path).uri.startswith('data:image/png;base64,')
+    path.write_bytes(path.read_bytes()[:-30])
+    assert embed(path) is None and embed(tmp_path / 'missing.png') is None
