@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT
+from ..conftest import ROOT
 
 PAGES = sorted([ROOT / 'README.md', *(ROOT / 'docs').rglob('*.md'),
                 *(ROOT / 'configs').glob('*/README.md')])

@@ -9,7 +9,7 @@ from mmengine.registry import Registry
 
 import conmim_mm  # noqa: F401
 
-from .conftest import ROOT
+from ..conftest import ROOT
 
 PAGE = 'docs/config_keys.md'
 # what a parameter without a default may say in its place
