@@ -1,13 +1,15 @@
 """docs/config_keys.md lists every key of every component of ours, with its default."""
 
+import importlib
 import inspect
+import pkgutil
 import re
 
 import mmengine.registry
 import mmpretrain.registry
 from mmengine.registry import Registry
 
-import conmim_mm  # noqa: F401
+import conmim_mm
 
 from ..conftest import ROOT
 
@@ -18,6 +20,9 @@ NO_DEFAULT = {'required', 'filled in'}
 
 def registered_classes() -> dict[str, type]:
     """The components of this project, by the name that a config gives them."""
+    for module in pkgutil.walk_packages(conmim_mm.__path__, 'conmim_mm.'):
+        if not module.name.endswith('__main__'):  # also those that are imported when they are used
+            importlib.import_module(module.name)
     registries = [value for module in (mmpretrain.registry, mmengine.registry)
                   for value in vars(module).values() if isinstance(value, Registry)]
     return {
