@@ -24,7 +24,8 @@ def extract_features(backbone: nn.Module,
     Args:
         backbone: A :class:`~conmim_mm.models.vit.ConMIMViT`. In eval mode for the time, and run as
             it is, not compiled anew for these batches.
-        dataset: Samples of ``inputs`` ``(3, H, W)`` and ``data_samples`` with a ``gt_label``.
+        dataset: Samples of ``inputs`` ``(3, H, W)`` and ``data_samples`` with a ``gt_label``, one
+            at least.
         preprocessor: Normalises a batch of images; must be on the backbone's device.
         batch_size: Images at once.
         num_workers: Processes that read images.
@@ -36,15 +37,18 @@ def extract_features(backbone: nn.Module,
     loader = DataLoader(
         dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=_collate,
         worker_init_fn=worker_init_fn, generator=torch.Generator())
-    features, labels = [], []
+    features, labels, done = None, torch.empty(len(dataset), dtype=torch.int64), 0
     with evaluating(backbone), torch.compiler.set_stance('force_eager'):
         for batch in loader:
             images = preprocessor(dict(inputs=batch['inputs']))['inputs']
             tokens = backbone.forward_tokens(images)
             pooled = backbone.fc_norm(tokens[:, backbone.num_extra_tokens:].mean(dim=1))
-            features.append(pooled.float().cpu())
-            labels.append(batch['labels'])
-    return torch.cat(features), torch.cat(labels)
+            if features is None:  # all at once: parts to be joined would take twice the memory
+                features = torch.empty(len(dataset), pooled.shape[1])
+            end = done + len(pooled)
+            features[done:end], labels[done:end] = pooled, batch['labels']
+            done = end
+    return features, labels
 
 
 @contextmanager
