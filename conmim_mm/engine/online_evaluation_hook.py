@@ -44,7 +44,7 @@ class OnlineEvaluationHook(Hook):
         k: Neighbours.
         max_images: At most so many images, both parts together, classes alike, the same every time.
             None: as many as about 0.5 % of the work between two evaluations pays for, from 500
-            (and 10 of each class) to 50,000.
+            (and 10 of each class) to 20,000.
         batch_size: Images at once in each process.
         num_workers: Processes that read them, for each process of the run. None: as many as read
             the training images.
