@@ -1,7 +1,7 @@
 """Frozen features of a labelled data set."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -38,7 +38,7 @@ def extract_features(backbone: nn.Module,
         dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=_collate,
         worker_init_fn=worker_init_fn, generator=torch.Generator())
     features, labels, done = None, torch.empty(len(dataset), dtype=torch.int64), 0
-    with evaluating(backbone), torch.compiler.set_stance('force_eager'):
+    with evaluating(backbone), running_as_it_is():
         for batch in loader:
             images = preprocessor(dict(inputs=batch['inputs']))['inputs']
             tokens = backbone.forward_tokens(images)
@@ -49,6 +49,13 @@ def extract_features(backbone: nn.Module,
             features[done:end], labels[done:end] = pooled, batch['labels']
             done = end
     return features, labels
+
+
+def running_as_it_is() -> AbstractContextManager:
+    """Inside, nothing is compiled; before PyTorch 2.6 compiled blocks are compiled once more."""
+    if hasattr(torch.compiler, 'set_stance'):
+        return torch.compiler.set_stance('force_eager')
+    return nullcontext()
 
 
 @contextmanager
