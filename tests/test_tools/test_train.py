@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,17 @@ def test_eval_data_reaches_the_config(monkeypatch, config, tmp_path) -> None:
     assert cfg.custom_hooks[-1] == dict(
         type='mmpretrain.OnlineEvaluationHook', data_root=str(tmp_path))
     assert cfg.default_hooks.checkpoint.save_best == 'val/knn_top1'
+
+
+def test_a_tracker_is_added_or_missed_before_the_start(monkeypatch, config, train, capfd) -> None:
+    specs = {name: ModuleSpec(name, None, origin='there') for name in ('tensorboard', 'wandb')}
+    monkeypatch.setattr('conmim_mm.trackers.importlib.util.find_spec', specs.get)
+    cfg = load_cfg(monkeypatch, config, '--track', 'tensorboard', 'wandb')
+    assert [backend.type for backend in cfg.visualizer.vis_backends] == [
+        'LocalVisBackend', 'TensorboardVisBackend', 'mmpretrain.WandbRunBackend']
+    with pytest.raises(SystemExit) as end:
+        train(config, '--track', 'tensorboard', 'mlflow')
+    assert end.value.code == 2 and 'pip install mlflow\n' in capfd.readouterr().err
 
 
 def test_amp_keeps_the_guard_and_its_settings(monkeypatch, config) -> None:
