@@ -24,6 +24,7 @@ from tqdm import tqdm
 from conmim_mm.cli import run_tool
 from conmim_mm.datasets.labelled_split import LabelledSplit, find_labelled_split
 from conmim_mm.datasets.scenes import SceneSettings, make_scenes
+from conmim_mm.engine.live_view_hook import terminal
 from conmim_mm.errors import InputError
 from conmim_mm.evaluation import (
     Accuracy,
@@ -39,19 +40,20 @@ from conmim_mm.visualization import draw_learning_curve, read_scalars
 CONFIG = Path(__file__).parents[1] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
 SCENES = SceneSettings(images=6000, size=64, seed=0, val=2000)
 AVERAGED_ENTRIES = 3  # of the log, at its end
-LOG_LEVEL = 'ERROR'  # the progress bar tells enough
+LOG_LEVEL = 'ERROR'  # the line of progress tells enough
+SECONDS_PER_LINE = 15.
 OUTPUTS = ('loss_curve.png', 'pretrain')
 
 
-class ProgressBar(Hook):
-    """One line that tells how far the run is."""
+class SlowProgress(Hook):
+    """A line now and then where there is no terminal, so that a log of it shows life."""
 
     priority = 'VERY_LOW'
 
     def before_train(self, runner: Runner) -> None:
-        slow_terminal = 0.5 if os.isatty(2) else 15.
         self.bar = tqdm(total=runner.max_iters, initial=runner.iter, desc='pre-training',
-                        unit='step', mininterval=slow_terminal, maxinterval=slow_terminal)
+                        unit='step', mininterval=SECONDS_PER_LINE, maxinterval=SECONDS_PER_LINE,
+                        disable=terminal() is not None)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if runner.iter % 10 == 0:
@@ -98,7 +100,7 @@ def build_random_model(cfg: Config) -> nn.Module:
 def pretrain(cfg: Config) -> nn.Module:
     """Trains, or goes on where an interrupted demo stopped."""
     runner = Runner.from_cfg(cfg)
-    runner.register_hook(ProgressBar())
+    runner.register_hook(SlowProgress())
     runner.train()
     return runner.model
 
