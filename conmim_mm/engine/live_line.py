@@ -10,6 +10,7 @@ from rich.text import Text
 
 MIN_BAR, MAX_BAR = 5, 30  # columns
 GAP = 2
+FREE = 3  # columns at the end, for the ^C of a terminal, and as some wrap in the last one
 # what goes last when a terminal is narrow comes first; the order on the line is that of _texts
 PRIORITY = ('step', 'percent', 'left', 'loss', 'speed', 'wait', 'epoch', 'lr', 'momentum',
             'memory')
@@ -46,8 +47,7 @@ class LiveLine:
     memory: float | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # the last column of a terminal stays free: some wrap as soon as it is written
-        texts, bar_width = self.fit(options.max_width - 1)
+        texts, bar_width = self.fit(options.max_width - FREE)
         names = [*texts]
         place = names.index('percent') + 1 if bar_width else len(names)
         parts = [' ' * GAP + texts[name] for name in names]
