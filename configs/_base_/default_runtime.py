@@ -19,7 +19,7 @@ default_hooks = dict(
 
 # MMEngine averages losses over the window, but shows the last value of anything else.
 log_processor = dict(
-    type='TrainLogProcessor',
+    type='mmpretrain.TrainLogProcessor',
     window_size=20,
     custom_cfg=[
         dict(data_src=name, method_name='mean', window_size=20)
