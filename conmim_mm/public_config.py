@@ -3,6 +3,8 @@
 import ast
 import re
 
+from yapf.yapflib.yapf_api import FormatCode  # as MMEngine lays its configs out
+
 from .errors import InputError
 
 REMOVED = 'REMOVED'
@@ -11,6 +13,7 @@ _PATH_KEYS = frozenset({'data_root', 'ann_file', 'checkpoint', 'out_dir', 'save_
 _ACCOUNT_KEYS = frozenset({'backend_args', 'init_kwargs'})
 # of one machine and one run; the rest says what was trained
 _DROPPED = frozenset({'work_dir', 'load_from', 'resume', 'launcher'})
+_STYLE = dict(based_on_style='pep8', column_limit=100)
 _MACHINE_PATH = re.compile(r'^(/|~|\\\\|\.\./|[A-Za-z]:[\\/])|^[a-z0-9+]+://')
 
 
@@ -42,7 +45,8 @@ def public_config(text: str) -> str:
                              f'{statement.lineno}')
     tree.body = [one for one in tree.body if one.targets[0].id not in _DROPPED]
     remover = _PathRemover(_data_roots(tree))
-    return ''.join(f'{ast.unparse(remover.visit(one))}\n' for one in tree.body)
+    plain = ''.join(f'{ast.unparse(remover.visit(one))}\n' for one in tree.body)
+    return FormatCode(plain, style_config=_STYLE)[0]
 
 
 def _is_plain(node: ast.expr) -> bool:

@@ -22,6 +22,7 @@ from .version import __version__
 ALL_WEIGHTS = 'all'
 HASH_LENGTH = 8  # what MMEngine and torch.hub look for behind the last hyphen of a name
 _TIMESTAMP = re.compile(r'_\d{8}_\d{6}$')
+_COMMIT = re.compile(r'[0-9a-f]{40}$')
 _KEPT = ('epoch', 'iter', 'seed', 'time', 'mmengine_version')
 
 
@@ -52,6 +53,8 @@ def publishable(checkpoint: dict[str, Any], weights: str) -> dict[str, Any]:
     run = run_record(checkpoint)
     meta = dict(conmim_mm_version=__version__, weights=weights, config=config_name(checkpoint))
     meta |= {key: plain_data(run[key]) for key in _KEPT if key in run}
+    if 'mmengine_version' in meta:  # MMEngine appends the commit of the folder it is started in
+        meta['mmengine_version'] = _COMMIT.sub('', meta['mmengine_version'])
     if run.get('dataset_meta'):  # class names, for the inferencers
         meta['dataset_meta'] = plain_data(run['dataset_meta'])
     if run.get('cfg'):

@@ -28,6 +28,7 @@ def test_removes_what_only_one_machine_knows() -> None:
                'acme'}))
     text = public_config(cfg.pretty_text)
     assert 'acme' not in text
+    assert max(map(len, text.splitlines())) <= 100
     public = Config.fromstring(text, '.py')
     dataset = public.train_dataloader.dataset
     assert not {'work_dir', 'load_from', 'launcher'} & set(public)

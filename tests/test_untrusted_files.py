@@ -238,6 +238,7 @@ def test_test_refuses(run, crafted, tmp_path) -> None:
     ['model_converters/conmim_to_mm.py', '{crafted}', 'out.pth'],
     ['model_converters/extract_backbone.py', '{crafted}', 'out.pth'],
     ['model_converters/export_backbone.py', '{crafted}', 'out.pth', '--format', 'timm'],
+    ['model_converters/publish_model.py', '{crafted}', 'out.pth'],
     ['benchmarks/knn.py', CLASSIFIER, '{crafted}'],
     ['benchmarks/token_spread.py', PRETRAINING, '{images}', '--checkpoint', '{crafted}'],
 ], ids=lambda command: Path(command[0]).stem)
@@ -260,6 +261,7 @@ def test_original_teacher_is_refused(run, tmp_path) -> None:
 
 
 @pytest.mark.parametrize('tool, more', [('extract_backbone.py', []), ('conmim_to_mm.py', []),
+                                        ('publish_model.py', ['--name', 'a', '--date', '20261125']),
                                         ('export_backbone.py', ['--format', 'timm'])])
 def test_the_flag_allows_it(run, tmp_path, tool: str, more: list[str]) -> None:
     crafted = write_crafted(tmp_path, 'archive-system')

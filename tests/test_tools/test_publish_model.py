@@ -1,6 +1,7 @@
 import hashlib
 import sys
 
+import mmengine
 import pytest
 import torch
 from mmengine.config import Config
@@ -32,6 +33,7 @@ def run(tmp_path_factory):
     checkpoint = torch.load(path, weights_only=False)
     checkpoint['state_dict'] = runner.model.state_dict()
     checkpoint['meta']['experiment_name'] = 'vit-toy_1xb4_20261125_010203'
+    checkpoint['meta']['mmengine_version'] = f'{mmengine.__version__}{"0a" * 20}'
     checkpoint['meta']['time'] = '20261125_010203'
     checkpoint['meta']['dataset_meta'] = dict(classes=('cat', 'dog'))
     torch.save(checkpoint, path)
@@ -71,6 +73,7 @@ def test_holds_weights_and_their_record_only(run, tmp_path) -> None:
     for key, value in published['state_dict'].items():
         assert type(value) is torch.Tensor
         assert value.equal(source['state_dict'][f'teacher.{key}'])
+    assert published['meta']['mmengine_version'] == mmengine.__version__
     # nothing says where it was trained
     card = target.with_suffix('.md').read_text()
     assert str(path.parents[1]) in source['meta']['cfg']
