@@ -64,15 +64,24 @@ def resumed_run(args: argparse.Namespace) -> Resumption | None:
               'it longer')
         return None
     print(f'going on with the run in {out}: {describe_position(out)}', flush=True)
+    return how_to_go_on(cfg, out, now.get('gpus'), args.allow_mismatch)
+
+
+def how_to_go_on(cfg: Config, out: Path, gpus: int | None, allow_mismatch: bool) -> Resumption:
+    """With how many processes: as many as at the last saving, if it is not said."""
+    planned = cfg[STARTED_WITH].get('gpus', 1), cfg.train_dataloader.batch_size
     saved = newest_complete_checkpoint(out)
-    meta = load_checkpoint_file(saved).get('meta', {}) if saved else {}
-    processes = meta.get(RUN_FACTS, {}).get('world_size', before.get('gpus', 1))
-    wanted = now.get('gpus', processes)
-    if args.allow_mismatch:
-        return Resumption(wanted, 'allow')
-    if wanted != processes:
-        print(f'{wanted} processes in place of {processes}, and as many images per step as before')
-    return Resumption(wanted, 'rescale' if wanted != processes else None)
+    facts = load_checkpoint_file(saved).get('meta', {}).get(RUN_FACTS, {}) if saved else {}
+    was = facts.get('world_size', planned[0]), facts.get('batch_size', planned[1])
+    processes = gpus or was[0]
+    if allow_mismatch:
+        return Resumption(processes, 'allow')
+    if processes != was[0]:
+        print(f'{processes} process{"es" * (processes > 1)} in place of {was[0]}, and as many '
+              'images per step as before', flush=True)
+    # the images of each process are not those of the config if it went on like that before
+    moved = (processes, planned[1]) != was and was[0] * was[1] == planned[0] * planned[1]
+    return Resumption(processes, 'rescale' if moved else None)
 
 
 def check_same_options(before: dict, now: dict, out: Path) -> None:
