@@ -103,6 +103,8 @@ def test_wheel_carries_package_and_mim_files(checkout: Path, tmp_path: Path):
     assert f'\nVersion: {version()}\n' in described
     assert 'Requires-Python: >=3.10' in described
     assert '\nRequires-Dist: onedl-mmengine' in described
+    commands = wheel.read(f'{info}/entry_points.txt').decode()
+    assert commands == '[console_scripts]\nconmim = conmim_mm.commands:main\n'
 
 
 def test_sdist_builds_the_same_wheel(checkout: Path, tmp_path: Path):

@@ -86,7 +86,11 @@ def read_labels(folder: Path, paths: list[str]) -> list[str]:
     split = find_labelled_split(str(folder))
     if split is None:
         return []
-    level = 1 if split.train.get('data_prefix') else 0  # below train/ and val/
-    parts = (Path(path).parts for path in paths)
-    return [part[level] if len(part) > level + 1 and part[level] in split.classes else ''
-            for part in parts]
+    above = {part.get('data_prefix', '') for part in (split.train, split.held_out)} - {''}
+    labels = []
+    for path in paths:
+        *folders, _ = Path(path).parts
+        if above:  # train/ and val/
+            folders = folders[1:] if folders and folders[0] in above else []
+        labels.append(folders[0] if folders and folders[0] in split.classes else '')
+    return labels

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from ..cli import COMMAND
+from ..cli import COMMAND, explain
 from ..errors import InputError
 from ..resume import set_mismatch
 from ..run_config import fit_to_machine, read_config
 from ..training import run_training
-from ..work_dir import last_checkpoint
+from ..work_dir import last_checkpoint, log_entries
 from .configs import shipped_file
 from .pretrain_config import plan_run
 from .resumed_run import resumed_run
@@ -46,7 +46,17 @@ def run(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     plan.write(args.out / CONFIG)
     print(plan.summary(args.out), flush=True)
-    start(args.out, args.gpus or 1)
+    try:
+        start(args.out, args.gpus or 1)
+    except Exception as error:
+        if explain(error) and not has_begun(args.out):
+            shutil.rmtree(args.out)  # made above, so that the corrected command finds no run there
+        raise
+
+
+def has_begun(out: Path) -> bool:
+    """Whether a run has logged or saved anything."""
+    return any(out.glob('*.pth')) or any(log_entries(out))
 
 
 def standard_arch() -> str:

@@ -100,6 +100,9 @@ def plan_run(args: argparse.Namespace) -> Plan:
         images, processes, recipe_batch, args.batch_size or (args.config and recipe_batch),
         torch.cuda.is_available())
     cfg.train_dataloader.batch_size = batch
+    there = torch.cuda.device_count()
+    if there > processes:
+        lines['GPUs'] = f'{processes} of {there} (--gpus {there} uses all)'
     work = Workload(images, processes, batch, epochs=1)
     work = replace(work, epochs=set_length(cfg, args, work.epoch_length))
     each = f' on each of {processes} processes, {work.total_batch} together'

@@ -9,6 +9,7 @@ import torch
 from mmpretrain.registry import MODELS
 
 from conmim_mm.commands import main
+from conmim_mm.commands.embed import read_labels
 from conmim_mm.commands.frozen_backbone import labelled_split
 from conmim_mm.evaluation import (
     extract_features,
@@ -100,6 +101,15 @@ def test_embed_parquet_leaves_out_what_cannot_be_read(toy, tmp_path, capsys) -> 
           '--workers', '0'])
     np.testing.assert_allclose(np.array(table['features'].to_pylist()),
                                np.load(tmp_path / 'f.npz')['features'], atol=1e-6)
+
+
+def test_labels_below_train_and_val(labelled, tmp_path) -> None:
+    for part in ('train', 'val'):
+        (tmp_path / part).mkdir()
+        for name in ('bright', 'dark'):
+            (tmp_path / part / name).symlink_to(labelled / name)
+    paths = ['train/dark/0.png', 'val/bright/sub/1.png', 'other/dark/2.png', 'train/3.png']
+    assert read_labels(tmp_path, paths) == ['dark', 'bright', '', '']
 
 
 def test_row_groups_are_written_as_they_fill(tmp_path, monkeypatch) -> None:

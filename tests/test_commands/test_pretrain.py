@@ -13,6 +13,7 @@ from mmengine.config import Config
 from conmim_mm.commands import main, pretrain, pretrain_config
 from conmim_mm.commands.arguments import parse_arguments
 from conmim_mm.commands.configs import recipe_file
+from conmim_mm.commands.resumed_run import how_to_go_on
 from conmim_mm.run_comparison import run_differences
 from conmim_mm.run_config import read_config
 from conmim_mm.work_dir import last_checkpoint
@@ -110,6 +111,7 @@ def test_what_is_no_run_stays(toy, tmp_path, fails) -> None:
     (['--cfg-options', 'train_dataloader.dataset.pipeline.9.size=3'], 'do not fit the config'),
     (['--img-size', '30'], 'not divisible by'),
     (['--gpus', '10'], '9 images are fewer than 10 processes'),
+    (['--cfg-options', 'custom_hooks.0.type=StartChekHook'], 'did you mean StartChecksHook'),
 ])
 def test_bad_input_gets_one_line(toy, fails, tmp_path, options, words) -> None:
     base = toy.options if '--config' not in options else toy.options[:2]
@@ -188,6 +190,21 @@ def test_resumes_with_other_processes(run_copy, monkeypatch, capsys) -> None:
     main(['pretrain', '--resume', '--out', str(run_copy), '--epochs', '3', '--gpus', '2'])
     assert called[0][1][3:] == ['2', '--work-dir', str(run_copy), '--resume', '--elastic']
     assert '2 processes in place of 1' in capsys.readouterr().out
+
+
+def test_other_processes_stay_other_processes(run_copy) -> None:
+    """The checkpoint is of one process with four images, as planned."""
+    cfg = read_config(str(run_copy / 'config.py'))
+    assert how_to_go_on(cfg, run_copy, None, False) == (1, None)
+    assert how_to_go_on(cfg, run_copy, 2, False) == (2, 'rescale')
+    assert how_to_go_on(cfg, run_copy, None, True) == (1, 'allow')
+    # planned for two with two images each, and moved to one since
+    cfg.started_with.gpus, cfg.train_dataloader.batch_size = 2, 2
+    assert how_to_go_on(cfg, run_copy, None, False) == (1, 'rescale')
+    assert how_to_go_on(cfg, run_copy, 2, False) == (2, 'rescale')
+    # another batch in the config is for StartChecksHook to refuse
+    cfg.train_dataloader.batch_size = 3
+    assert how_to_go_on(cfg, run_copy, None, False) == (1, None)
 
 
 def test_evaluation_and_trackers_go_into_the_config(toy, tmp_path, monkeypatch) -> None:
