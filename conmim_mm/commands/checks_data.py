@@ -1,5 +1,6 @@
 """Can a folder's images be read, and fast enough?"""
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,7 @@ from .checks_machine import usable_cores
 
 LOOKED_AT = 200
 MAX_VIEWS, SECONDS = 1000, 5.  # of measuring the pipeline
-# What one GPU takes, as a round number; see docs/performance.md about measuring your own.
-GPU_RATE = 1000
+GPU_RATE = 3140  # a ViT-B on an H100, by the cost model in docs/performance.md
 LARGE_PIXELS = 8e6
 FEW_IMAGES = 500
 
@@ -71,6 +71,7 @@ def check_readable(paths: list[str]) -> Iterator[Check]:
 def check_speed(paths: list[str]) -> Iterator[Check]:
     """Views per second of one core, and how many cores a GPU would keep busy."""
     import cv2
+    import torch
     from mmengine.config import Config
     from mmengine.dataset import Compose
     from mmengine.registry import init_default_scope
@@ -99,9 +100,10 @@ def check_speed(paths: list[str]) -> Iterator[Check]:
     if not done:
         return
     rate = done / max(time.process_time() - start, 1e-9)
-    needed, cores = -(-GPU_RATE // max(int(rate), 1)), usable_cores()
-    slow = needed > cores
-    yield Check(NOTE if slow else OK, 'data speed', f'{rate:.0f} images/s by one worker; a GPU '
-                f'that takes {GPU_RATE} a second needs {needed} workers, there are {cores} cores',
+    needed, cores = math.ceil(GPU_RATE / rate), usable_cores()
+    slow = torch.cuda.is_available() and needed > cores / torch.cuda.device_count()
+    yield Check(NOTE if slow else OK, 'data speed', f'{rate:.0f} images/s by one worker; a ViT-B '
+                f'on an H100 takes {GPU_RATE:,}, by the cost model in docs/performance.md, which '
+                f'is {needed} workers for each such GPU; there are {cores} cores',
                 'smaller copies of the images, tar shards or the perturbation on the GPU help: see '
                 'docs/performance.md' if slow else '')

@@ -166,6 +166,8 @@ def test_space(monkeypatch, tmp_path, shm, disk, statuses) -> None:
 def test_images(toy, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(checks_data, 'MAX_VIEWS', 12)
     monkeypatch.setattr(checks_data, 'GPU_RATE', 10**9)
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    monkeypatch.setattr('torch.cuda.device_count', lambda: 1)
     checks = {check.name: check for check in checks_data.check_data(toy.photos)}
     assert checks['images'].finding.startswith('9 in ')
     assert checks['readable'].finding == 'all of 9 looked at'
