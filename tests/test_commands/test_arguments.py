@@ -3,8 +3,15 @@ import sys
 
 import pytest
 
-from conmim_mm import cli
-from conmim_mm.commands.arguments import ARCHS, COMMANDS, EXPORT_FORMATS, WEIGHTS, parse_arguments
+from conmim_mm import cli, trackers
+from conmim_mm.commands.arguments import (
+    ARCHS,
+    COMMANDS,
+    EXPORT_FORMATS,
+    TRACKERS,
+    WEIGHTS,
+    parse_arguments,
+)
 from conmim_mm.commands.configs import RECIPES
 from conmim_mm.commands.export import FORMATS
 from conmim_mm.models.checkpoints import WHOSE_WEIGHTS
@@ -16,6 +23,7 @@ def test_choices_are_those_of_what_they_choose() -> None:
     assert (*FORMATS, 'mmpretrain') == EXPORT_FORMATS
     assert WHOSE_WEIGHTS == WEIGHTS
     assert tuple(RECIPES) == ARCHS
+    assert tuple(trackers.TRACKERS) == TRACKERS
 
 
 @pytest.mark.parametrize('argv, words', [
