@@ -115,10 +115,10 @@ def plan_run(args: argparse.Namespace) -> Plan:
         lines['position table'] = speed_up_table(cfg, work)
         lines['note'] = doubt_rate(cfg, work.steps)
     lines['workers'] = set_workers(cfg, processes)
+    cfg.work_dir, cfg.experiment_name = str(args.out.absolute()), args.out.absolute().name
     add_what_is_shown(cfg, args)
     set_other_options(cfg, args)
     drop_variables(cfg)
-    cfg.work_dir, cfg.experiment_name = str(args.out.absolute()), args.out.absolute().name
     cfg[STARTED_WITH] = given_options(args)
     check_parts(cfg)
     return Plan(cfg, lines)

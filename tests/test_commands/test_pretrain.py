@@ -4,7 +4,6 @@ import os
 import re
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -207,15 +206,10 @@ def test_other_processes_stay_other_processes(run_copy) -> None:
     assert how_to_go_on(cfg, run_copy, None, False) == (1, None)
 
 
-def test_evaluation_and_trackers_go_into_the_config(toy, tmp_path, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, 'conmim_mm.online_evaluation', SimpleNamespace(
-        add_online_evaluation=lambda cfg, folder: cfg.custom_hooks.append(
-            dict(type='Online', data_root=folder))))
-    monkeypatch.setitem(sys.modules, 'conmim_mm.trackers', SimpleNamespace(
-        add_trackers=lambda cfg, names: cfg.vis_backends.extend(
-            [dict(type=name) for name in names])))
-    args = parse_arguments(['pretrain', *toy.options, '--eval-data', str(toy.photos), '--track',
-                            'wandb', 'mlflow', '--out', str(tmp_path / 'new')])
+def test_evaluation_and_trackers_go_into_the_config(toy, labelled, tmp_path) -> None:
+    args = parse_arguments(['pretrain', *toy.options, '--eval-data', str(labelled), '--track',
+                            'tensorboard', '--out', str(tmp_path / 'new')])
     cfg = pretrain_config.plan_run(args).cfg
-    assert cfg.custom_hooks[-1] == dict(type='Online', data_root=str(toy.photos))
-    assert [backend['type'] for backend in cfg.vis_backends][-2:] == ['wandb', 'mlflow']
+    assert cfg.custom_hooks[-1]['type'].endswith('OnlineEvaluationHook')
+    assert cfg.custom_hooks[-1]['data_root'] == str(labelled)
+    assert cfg.visualizer.vis_backends[-1]['type'] == 'TensorboardVisBackend'
