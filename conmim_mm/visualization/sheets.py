@@ -88,7 +88,7 @@ def draw_similarities(images: Sequence[np.ndarray], teacher_images: Sequence[np.
             for panel in views:
                 panel.letter(hole, letter)
             match, values = int(found.matches[row, hole]), found.similarity[row, hole]
-            verdict = 'found' if match == hole else f'ranked {_ordinal(found.ranks[row, hole])}'
+            verdict = 'found' if match == hole else f'own ranks {_ordinal(found.ranks[row, hole])}'
             panel = sheet.panel(row, column, values.unflatten(0, grid), f'{letter}: {verdict}\n'
                                 f'own {values[hole]:.2f}, best {values[match]:.2f}', norm)
             panel.frame(hole)
