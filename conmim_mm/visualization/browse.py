@@ -18,7 +18,7 @@ from ..errors import InputError, UnreadableImageError
 from .holes import cut_holes
 from .sheet import Sheet
 
-LONGEST_NAME = 28
+LONGEST_NAME = 26
 
 
 class FedSample(NamedTuple):

@@ -17,20 +17,24 @@ from .load_model import load_pretraining
 from .views import views_of_image
 
 
-def add_picture_arguments(parser: argparse.ArgumentParser, images: str = 'IMAGE') -> None:
+def add_picture_arguments(parser: argparse.ArgumentParser, images: int | str = '+') -> None:
     """Adds the checkpoint, the images and the options that all of these scripts have.
 
     Args:
         parser: Of the script.
-        images: What the images are called in the help.
+        images: How many images it takes, as argparse's ``nargs``.
     """
     parser.add_argument('checkpoint', help='pre-training checkpoint')
-    parser.add_argument('images', nargs='+', metavar=images,
-                        help='image files; of each the largest central square (or the '
-                        'proportions of the views) is taken')
+    parser.add_argument('images', nargs=images, metavar='IMAGE', help='image file, of any format '
+                        'and size; the largest central part of the proportions that the model was '
+                        'trained on is taken')
+    add_model_arguments(parser)
+
+
+def add_seed_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the seed of what is drawn for the look-up."""
     parser.add_argument('--seed', type=int, default=0,
                         help='of mask and perturbation, which are drawn (default: 0)')
-    add_model_arguments(parser)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,11 +52,13 @@ def add_weights_argument(parser: argparse.ArgumentParser) -> None:
                         help='whose (default: teacher)')
 
 
-def load_with_views(args: argparse.Namespace) -> tuple[ConMIM, dict[str, torch.Tensor]]:
+def load_with_views(args: argparse.Namespace,
+                    seed: int = 0) -> tuple[ConMIM, dict[str, torch.Tensor]]:
     """The model, and the views of all images, on this machine's device.
 
     Args:
         args: With the options of :func:`add_picture_arguments`.
+        seed: Of mask and perturbation.
 
     Raises:
         InputError: The checkpoint, its config or an image cannot be used.
@@ -60,7 +66,7 @@ def load_with_views(args: argparse.Namespace) -> tuple[ConMIM, dict[str, torch.T
     check_picture_file(args.out)
     model, cfg = load_pretraining(args.checkpoint, args.config)
     model = model.to(get_device())
-    views = [views_of_image(model, cfg, path, args.seed, index)
+    views = [views_of_image(model, cfg, path, seed, index)
              for index, path in enumerate(args.images)]
     return model, {key: torch.cat([view[key] for view in views]) for key in views[0]}
 

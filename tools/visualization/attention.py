@@ -6,7 +6,6 @@ A value of 1 is an even share of all tokens.
 import argparse
 
 from conmim_mm.cli import run_tool
-from conmim_mm.errors import InputError
 from conmim_mm.visualization.attention import CLASS_TOKEN, attention_weights, patch_at
 from conmim_mm.visualization.attention_picture import open_window, sheet_of_image
 from conmim_mm.visualization.script import (
@@ -21,7 +20,7 @@ from conmim_mm.visualization.sheet import to_pixels
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    add_picture_arguments(parser)
+    add_picture_arguments(parser, images=1)
     add_weights_argument(parser)
     parser.add_argument('--patch', nargs=2, type=int, action='append', default=[],
                         metavar=('X', 'Y'), help='a pixel of the image as the model sees it, whose '
@@ -34,8 +33,6 @@ def main() -> None:
                         'clicked patches ask')
     args = parser.parse_args()
 
-    if len(args.images) > 1:
-        raise InputError('attention.py shows one image at a time')
     model, views = load_with_views(args)
     backbone, images = backbone_of(model, args.weights), views['student_view']
     grid, size = backbone.grid_of(images), tuple(images.shape[-2:])

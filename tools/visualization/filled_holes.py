@@ -3,7 +3,12 @@
 import argparse
 
 from conmim_mm.cli import run_tool
-from conmim_mm.visualization.script import add_picture_arguments, load_with_views, save_picture
+from conmim_mm.visualization.script import (
+    add_picture_arguments,
+    add_seed_argument,
+    load_with_views,
+    save_picture,
+)
 from conmim_mm.visualization.sheet import to_pixels
 from conmim_mm.visualization.sheets import draw_filled_holes
 from conmim_mm.visualization.similarity import describe_score, look_up
@@ -12,9 +17,10 @@ from conmim_mm.visualization.similarity import describe_score, look_up
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_picture_arguments(parser)
+    add_seed_argument(parser)
     args = parser.parse_args()
 
-    model, views = load_with_views(args)
+    model, views = load_with_views(args, args.seed)
     found = look_up(model, views)
     save_picture(
         draw_filled_holes(to_pixels(views['student_view'], model.data_preprocessor), found,

@@ -4,7 +4,12 @@ import argparse
 
 from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
-from conmim_mm.visualization.script import add_picture_arguments, load_with_views, save_picture
+from conmim_mm.visualization.script import (
+    add_picture_arguments,
+    add_seed_argument,
+    load_with_views,
+    save_picture,
+)
 from conmim_mm.visualization.sheet import to_pixels
 from conmim_mm.visualization.sheets import MAX_HOLES, draw_similarities
 from conmim_mm.visualization.similarity import describe_score, look_up
@@ -13,13 +18,14 @@ from conmim_mm.visualization.similarity import describe_score, look_up
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_picture_arguments(parser)
+    add_seed_argument(parser)
     parser.add_argument('--holes', type=int, default=4,
                         help='how many hidden patches of each image to show (default: 4)')
     args = parser.parse_args()
 
     if not 1 <= args.holes <= MAX_HOLES:
         raise InputError(f'--holes must lie between 1 and {MAX_HOLES}, but is {args.holes}')
-    model, views = load_with_views(args)
+    model, views = load_with_views(args, args.seed)
     found = look_up(model, views)
     pixels = [to_pixels(views[key], model.data_preprocessor)
               for key in ('student_view', 'teacher_view')]
