@@ -1,6 +1,5 @@
 """Brings a pre-training checkpoint back as a model, together with the config it is described by."""
 
-import ast
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from ..errors import InputError
 from ..models.checkpoints import is_pretraining_checkpoint, load_checkpoint_file, model_state
 from ..models.conmim import ConMIM
 from ..run_config import read_config
+from .plain_config import check_components, read_plain_config
 
 
 class Pretraining(NamedTuple):
@@ -28,7 +28,7 @@ def load_pretraining(checkpoint: str | Path, config: str | None = None) -> Pretr
     Args:
         checkpoint: The file.
         config: The config it was trained with. By default the copy in the checkpoint, which is read
-            as data and not run (:func:`read_plain_config`), unlike a config file.
+            as data and not run, unlike a config file (:mod:`.plain_config`).
 
     Raises:
         InputError: No such file, not a pre-training checkpoint, no config in it, or one that does
@@ -65,52 +65,9 @@ def config_inside(contents: dict[str, Any], checkpoint: str | Path) -> Config:
         raise InputError(f'{checkpoint} carries no config; give that of the pre-training with '
                          '--config')
     try:
-        return Config(read_plain_config(text))
-    except (ValueError, SyntaxError) as error:
-        raise InputError(f'the config in {checkpoint} is more than plain values ({error}) and is '
-                         'not run; give that of the pre-training with --config') from None
-
-
-def read_plain_config(text: str) -> dict[str, Any]:
-    """The values of a config as MMEngine writes it, without running any of it.
-
-    A checkpoint is data, perhaps a stranger's, and its config would be run as Python by MMEngine.
-    What MMEngine writes is assignments of literals and ``dict(...)`` only.
-
-    Args:
-        text: Of a config.
-
-    Raises:
-        ValueError: It holds anything else.
-        SyntaxError: It is no Python.
-    """
-    values = {}
-    for statement in ast.parse(text).body:
-        if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
-            raise ValueError(f'line {statement.lineno} assigns no value')
-        values[ast.unparse(statement.targets[0])] = _value_of(statement.value)
-    return values
-
-
-def _value_of(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call):
-        if not isinstance(node.func, ast.Name) or node.func.id != 'dict' or node.args:
-            raise ValueError(f'line {node.lineno} calls {ast.unparse(node.func)[:40]}')
-        return {_name_of(keyword): _value_of(keyword.value) for keyword in node.keywords}
-    if isinstance(node, ast.Dict):
-        return {_value_of(key): _value_of(value)
-                for key, value in zip(node.keys, node.values, strict=True) if key is not None}
-    if isinstance(node, ast.List):
-        return [_value_of(item) for item in node.elts]
-    if isinstance(node, ast.Tuple):
-        return tuple(_value_of(item) for item in node.elts)
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        raise ValueError(f'line {node.lineno} computes {ast.unparse(node)[:40]}') from None
-
-
-def _name_of(keyword: ast.keyword) -> str:
-    if keyword.arg is None:
-        raise ValueError(f'line {keyword.value.lineno} unpacks a dict')
-    return keyword.arg
+        values = read_plain_config(text)
+        check_components(values)
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        raise InputError(f'the config in {checkpoint} is not used, as it could run code '
+                         f'({error}); give that of the pre-training with --config') from None
+    return Config(values)

@@ -3,7 +3,8 @@ import torch
 from mmengine.config import Config
 
 from conmim_mm.errors import InputError
-from conmim_mm.visualization.load_model import load_pretraining, read_plain_config
+from conmim_mm.visualization.load_model import load_pretraining
+from conmim_mm.visualization.plain_config import check_components, read_plain_config
 from conmim_mm.visualization.views import views_of_image
 
 from ..conftest import CONFIGS
@@ -15,6 +16,7 @@ def test_what_mmengine_writes_is_read_without_running_it(path) -> None:
     cfg = Config.fromfile(path)
     values = read_plain_config(cfg.pretty_text)
     assert values == cfg.to_dict()
+    check_components(values)
 
 
 @pytest.mark.parametrize(('text', 'reason'), [
@@ -23,14 +25,29 @@ def test_what_mmengine_writes_is_read_without_running_it(path) -> None:
     ("x = dict(a=[__import__('os').system('true')])", 'line 1 calls __import__'),
     ('x = [y for y in ()]', 'line 1 computes'),
     ('x = dict(**y)', 'line 1 unpacks a dict'),
+    pytest.param('x = ' + '-' * 100_000 + '1', '', id='nested'),
 ])
 def test_a_config_that_is_code_is_refused(text, reason, tmp_path) -> None:
-    with pytest.raises(ValueError, match=reason):
-        read_plain_config(text)
     state = {'neck.layers.0.weight': torch.zeros(1)}
     torch.save(dict(meta=dict(cfg=text), state_dict=state), tmp_path / 'c.pth')
-    with pytest.raises(InputError, match=f'{reason}.*--config'):
+    with pytest.raises(InputError, match=f'could run code .{reason}.*--config'):
         load_pretraining(tmp_path / 'c.pth')
+
+
+@pytest.mark.parametrize('place', ['backbone', 'pipeline'])
+@pytest.mark.parametrize('name', ['os.system', 'subprocess.run', 'mmpretrain.HuggingFaceX',
+                                  'BEiTViT', 'builtins.exec'])
+def test_a_config_that_names_a_function_is_refused(name, place, checkpoint, tmp_path) -> None:
+    saved = torch.load(checkpoint)
+    values = read_plain_config(saved['meta']['cfg'])
+    part = (values['model']['backbone'] if place == 'backbone'
+            else values['train_dataloader']['dataset']['pipeline'][0])
+    part |= dict(type=name, command=f'touch {tmp_path / "run"}')
+    saved['meta']['cfg'] = Config(values).pretty_text
+    torch.save(saved, tmp_path / 'c.pth')
+    with pytest.raises(InputError, match=f'could run code .it names {name}.*--config'):
+        load_pretraining(tmp_path / 'c.pth')
+    assert not (tmp_path / 'run').exists()
 
 
 def test_the_weights_are_the_checkpoints(checkpoint) -> None:
