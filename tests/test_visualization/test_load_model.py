@@ -11,9 +11,9 @@ from ..conftest import CONFIGS
 from ..toy import model_cfg
 
 
-@pytest.mark.parametrize('path', sorted((CONFIGS / 'conmim').glob('*.py')), ids=lambda p: p.stem)
-def test_what_mmengine_writes_is_read_without_running_it(path) -> None:
-    cfg = Config.fromfile(path)
+@pytest.mark.parametrize('name', ['vit-tiny_1xb8_images-224px', 'vit-b_8xb256_shards'])
+def test_what_mmengine_writes_is_read_without_running_it(name) -> None:
+    cfg = Config.fromfile(CONFIGS / 'conmim' / f'{name}.py')
     values = read_plain_config(cfg.pretty_text)
     assert values == cfg.to_dict()
     check_components(values)
@@ -43,7 +43,7 @@ def test_a_config_that_names_a_function_is_refused(name, place, checkpoint, tmp_
     part = (values['model']['backbone'] if place == 'backbone'
             else values['train_dataloader']['dataset']['pipeline'][0])
     part |= dict(type=name, command=f'touch {tmp_path / "run"}')
-    saved['meta']['cfg'] = Config(values).pretty_text
+    saved['meta']['cfg'] = '\n'.join(f'{key} = {value!r}' for key, value in values.items())
     torch.save(saved, tmp_path / 'c.pth')
     with pytest.raises(InputError, match=f'could run code .it names {name}.*--config'):
         load_pretraining(tmp_path / 'c.pth')
