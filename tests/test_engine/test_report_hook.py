@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 import os
 import random
 import signal
@@ -69,26 +70,33 @@ def explained(monkeypatch) -> list:
     return calls
 
 
+@pytest.fixture
+def at_once(monkeypatch) -> dict:
+    """Settings of a hook that updates in every step, whatever that costs."""
+    monkeypatch.setattr(report_hook, 'SHARE', math.inf)
+    return dict(interval=0, picture_interval=0)
+
+
 def progress(work_dir: Path) -> dict:
     return json.loads((work_dir / 'report' / 'progress.json').read_text())
 
 
-def test_a_run_with_it_equals_one_without(images, tmp_path, explained) -> None:
+def test_a_run_with_it_equals_one_without(images, tmp_path, explained, at_once) -> None:
     """To the last bit, with drop path and with pages and pictures in every step."""
     model = dict(model=run_cfg(images, tmp_path)['model'])
     model['model']['backbone']['drop_path_rate'] = 0.3
     train(images, tmp_path / 'without', **model)
-    train(images, tmp_path / 'with', hook=dict(interval=0, picture_interval=0), **model)
-    assert len(explained) > 1
+    train(images, tmp_path / 'with', hook=at_once, **model)
+    assert len(explained) == STEPS + 1
     assert explained[0] == (True, dict(
         student_view=(4, 3, 32, 32), teacher_view=(4, 3, 32, 32), mask=(4, 16)))
     assert run_differences(tmp_path / 'with', tmp_path / 'without') == []
 
 
-def test_a_finished_run(images, tmp_path, explained) -> None:
+def test_a_finished_run(images, tmp_path, explained, at_once) -> None:
     states = []
     look = At(STEPS, lambda: states.append(progress(tmp_path / 'run')))
-    train(images, tmp_path / 'run', look, hook=dict(interval=0, picture_interval=0))
+    train(images, tmp_path / 'run', look, hook=at_once)
     assert (states[0]['state'], states[0]['max_iters']) == ('running', STEPS)
     end = progress(tmp_path / 'run')
     assert (end['state'], end['iteration'], end['max_epochs']) == ('finished', STEPS, 2)
