@@ -97,6 +97,7 @@ def test_wheel_carries_package_and_mim_files(checkout: Path, tmp_path: Path):
     modules = {name for name in files_below(checkout / 'conmim_mm') if name.endswith('.py')}
     modules = {name for name in modules if '/.mim/' not in name}
     assert modules <= names
+    assert {f'conmim_mm/report/page.{kind}' for kind in ('html', 'css', 'js')} <= names
     assert {name.split('/')[0] for name in names} == {'conmim_mm', info}
 
     described = wheel.read(f'{info}/METADATA').decode()

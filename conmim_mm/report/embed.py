@@ -1,6 +1,7 @@
 """Pictures as text inside of a page."""
 
 from base64 import b64encode
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,14 @@ class Embedded(NamedTuple):
 
 def embed(path: Path) -> Embedded | None:
     """A picture file for a page; None where it cannot be read."""
+    try:
+        return _embed(path, path.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=64)  # a run's pages show the same samples every time
+def _embed(path: Path, _changed: int) -> Embedded | None:
     try:
         content = path.read_bytes()
         with Image.open(BytesIO(content)) as image:
