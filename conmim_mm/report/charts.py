@@ -91,7 +91,7 @@ class Chart:
         self.marks = [dict(label=level.label, y=self._down(level.y),
                            label_y=self._down(level.y) - 5) for level in levels]
         self.x_ticks = self._ticks(self._x, 4, self._across)
-        self.y_ticks = self._ticks(self._y, 4, self._down)
+        self.y_ticks = self._ticks(self._y, 5, self._down)
         self.readout = json.dumps([
             dict(label=line.label, style=number,
                  points=[[point.x, self._across(point.x), short(point.mean),
@@ -121,8 +121,8 @@ class Chart:
         points = [point for part in segments for point in part]
         marks = [(self._across(point.x), self._down(point.mean))
                  for point in points if self._marked]
-        return Stroke(line.label, number, short(points[-1].mean) if points else '–', path, band,
-                      marks)
+        last = next((short(y) for y in reversed(line.y) if finite(y)), '–')
+        return Stroke(line.label, number, last, path, band, marks)
 
     def _path(self, points: list[tuple[float, float]]) -> str:
         return 'M' + 'L'.join(f'{self._across(x):g} {self._down(y):g}' for x, y in points)

@@ -50,6 +50,8 @@ _TRAINING = (
     _Spec('Variety of the features', "Effective rank of the teacher's patch features; near 1 "
           'means collapse.', dict(feature_rank='effective rank'), True),
     _Spec('Gradient norm', 'Before clipping.', dict(grad_norm='gradient norm'), True),
+    _Spec('GPU memory', 'The most that was in use so far, of the first process.',
+          dict(memory='GiB'), True, 1 / 1024),
 )
 _HANDLED = {'loss', 'hit_rate', 'images_per_second', 'time', 'data_time'}.union(
     *(spec.keys for spec in _TRAINING))
@@ -141,12 +143,7 @@ def _curve(spec: _Spec, entries: Sequence[dict], levels: Sequence[Level] = ()) -
                                for _, value in found]))
     if not lines:
         return Curve(spec.title, 'Nothing has been logged yet.', None)
-    chart = Chart(lines, levels, spec.from_zero)
-    caption = spec.caption
-    if chart.thinned > 1:
-        caption += (f' Each point is the mean of up to {chart.thinned} logged values; the band '
-                    'reaches from the least to the greatest of them.')
-    return Curve(spec.title, caption, chart)
+    return Curve(spec.title, spec.caption, Chart(lines, levels, spec.from_zero))
 
 
 def _logged(entries: Sequence[dict], key: str) -> bool:
@@ -161,7 +158,7 @@ def tiles(log: RunLog, images_per_step: int | None) -> list[tuple[str, str]]:
     found = [('loss', last['loss'], short), ('hidden patches found', last.get('hit_rate'), percent)]
     for key, label in _EVALUATED.items():
         values = [entry[key] for entry in log.evaluations if finite(entry.get(key))]
-        found.append((f'{label} top-1', values[-1] if values else None, lambda x: f'{x:.1f} %'))
+        found.append((f'{label} top-1', values[-1] if values else None, lambda x: f'{x:.1f}%'))
     speed = last.get('images_per_second')
     if speed is None and images_per_step and finite(last.get('time')) and last['time'] > 0:
         speed = images_per_step / last['time']

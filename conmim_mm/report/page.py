@@ -64,11 +64,12 @@ def _render(work_dir: Path, config: Path | None) -> str:
     samples = list(_samples(work_dir))
     num_patches = _num_patches(samples, config_text)
     images_per_step = facts['images_per_step'] or None
+    learning, further = learning_curves(log, num_patches), further_curves(log, images_per_step)
     return _template().render(
         name=work_dir.resolve().name, written=time.time(), work_dir=str(work_dir.resolve()),
         progress=read_progress(work_dir, log), verdict=judge(log, num_patches),
-        tiles=tiles(log, images_per_step), learning=learning_curves(log, num_patches),
-        further=further_curves(log, images_per_step), warnings=log.warnings,
+        tiles=tiles(log, images_per_step), curves=[*learning, *further], warnings=log.warnings,
+        thinned=max([1, *(curve.chart.thinned for curve in [*learning, *further] if curve.chart)]),
         pictures=list(_pictures(work_dir)), samples=samples, skipped=_skipped(work_dir),
         facts=facts, config_name=config.name if config else '', config=config_text)
 

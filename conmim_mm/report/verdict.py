@@ -82,10 +82,10 @@ def _judge_knn(log: RunLog) -> tuple[str | None, list[str]]:
         return None, []
     (first_step, first), (last_step, last) = found[0], found[-1]
     if len(found) == 1:
-        return None, [f'k-NN on frozen features is right in {first:.1f} % at step {first_step}.']
+        return None, [f'k-NN on frozen features is right in {first:.1f}% at step {first_step}.']
     best_step, best = max(found, key=lambda pair: pair[1])
-    sentence = (f'k-NN on frozen features is right in {last:.1f} % at step {last_step}; first '
-                f'{first:.1f} % (step {first_step}), best {best:.1f} % (step {best_step}).')
+    sentence = (f'k-NN on frozen features is right in {last:.1f}% at step {last_step}; first '
+                f'{first:.1f}% (step {first_step}), best {best:.1f}% (step {best_step}).')
     trend = ('rises' if last - first > KNN_NOISE else
              'falls' if first - last > KNN_NOISE else None)
     return trend, [sentence]

@@ -55,6 +55,7 @@ def test_many_values_are_put_together() -> None:
     assert chart.thinned == 2
     line, = points(chart.strokes[0].path)
     assert len(line) == MAX_POINTS and len({y for _, y in line}) == 1  # all means are a half
+    assert chart.strokes[0].last == '1'  # what was logged last, not a mean
     band, = points(chart.strokes[0].band.rstrip('Z'))
     assert len(band) == 2 * MAX_POINTS and len({y for _, y in band}) == 2
     readout, = json.loads(chart.readout)

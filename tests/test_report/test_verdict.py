@@ -36,7 +36,7 @@ def test_reasons_have_numbers() -> None:
     assert judge(log_of(2.0, 0.5, (20., 31., 30.)), 64).reasons == [
         'The loss is 2 at step 100; guessing among 64 patches gives ln 64 = 4.16.',
         'It finds 50% of the hidden patches; guessing finds 1.6%.',
-        'k-NN on frozen features is right in 30.0 % at step 20; first 20.0 % (step 0), best 31.0 % '
+        'k-NN on frozen features is right in 30.0% at step 20; first 20.0% (step 0), best 31.0% '
         '(step 10).']
 
 
