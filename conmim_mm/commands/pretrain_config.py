@@ -65,6 +65,7 @@ class Plan:
             checkpoints=f'{out}/{unit}_N.pth, every '
             + (f'{interval} {unit}s' if interval > 1 else unit)
             + (f', the last {kept} are kept' if kept > 0 else ''),
+            log=f'{out}/DATE/DATE.log',
             report=f'{out}/report.html',
             config=f'{out}/config.py; the same run again: python tools/train.py {out}/config.py '
             '--work-dir ANOTHER')
@@ -115,6 +116,7 @@ def plan_run(args: argparse.Namespace) -> Plan:
         lines['position table'] = speed_up_table(cfg, work)
         lines['note'] = doubt_rate(cfg, work.steps)
     lines['workers'] = set_workers(cfg, processes)
+    cfg.setdefault('runner_type', 'mmpretrain.BriefRunner')
     cfg.work_dir, cfg.experiment_name = str(args.out.absolute()), args.out.absolute().name
     add_what_is_shown(cfg, args)
     set_other_options(cfg, args)

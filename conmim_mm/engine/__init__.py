@@ -1,6 +1,7 @@
 from .amp_optim_wrapper import ConMIMAmpOptimWrapper
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .bad_numbers_hook import BadNumbersHook
+from .brief_runner import BriefRunner
 from .checkpoint_loaders import register_loaders
 from .compile_hook import CompileHook
 from .fsdp_strategy import ConMIMFSDPStrategy
@@ -23,7 +24,7 @@ from .wandb_run_backend import WandbRunBackend
 from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
-    'AtomicCheckpointHook', 'BadNumbersHook', 'CompileHook', 'ConMIMAmpOptimWrapper',
+    'AtomicCheckpointHook', 'BadNumbersHook', 'BriefRunner', 'CompileHook', 'ConMIMAmpOptimWrapper',
     'ConMIMFSDPStrategy', 'GuardedOptimWrapper', 'LayerDecayOptimWrapperConstructor',
     'LearningMonitorHook', 'LiveViewHook', 'LoaderWatchHook', 'MergedOptimWrapperConstructor',
     'NonFiniteError', 'OnlineEvaluationHook', 'ReportHook', 'ResumableEpochLoop',
