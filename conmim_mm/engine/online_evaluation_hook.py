@@ -17,6 +17,7 @@ from .evaluation_images import EvaluationImages, check_apart, labelled_split
 from .rank_state import random_state, set_random_state
 from .sharded import whole_state_dict
 from .shared_extraction import SharedExtraction
+from .step_timer_hook import StepTimerHook
 from .stop_signals import init_shielded
 from .unwrap import unwrap_model
 
@@ -231,5 +232,7 @@ def save_if_best(runner: Runner, values: dict[str, float]) -> None:
 def stop_clocks(runner: Runner, seconds: float) -> None:
     """Leaves a time that has just passed out of a step's time, and so of the time left."""
     for hook in runner.hooks:
-        if isinstance(hook, IterTimerHook) and hasattr(hook, 't'):
+        if isinstance(hook, StepTimerHook):
+            hook.leave_out(seconds)
+        elif isinstance(hook, IterTimerHook) and hasattr(hook, 't'):
             hook.t += seconds

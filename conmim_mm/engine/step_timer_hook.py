@@ -34,6 +34,12 @@ class StepTimerHook(IterTimerHook):
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
         self._steps = deque(maxlen=runner.log_processor.window_size)
+        self.t = self._waiting_since = time.time()
+
+    def leave_out(self, seconds: float) -> None:
+        """Counts a time that has just passed neither as part of a step nor as waiting for data."""
+        self.t += seconds
+        self._waiting_since += seconds
 
     def begin_waiting(self) -> None:
         """Notes that from now on only the loader keeps the step from beginning."""

@@ -78,3 +78,21 @@ def test_time_left_counts_from_a_resume_on(run) -> None:
 ])
 def test_batch_length(batch: object, expected: int) -> None:
     assert batch_length(batch) == expected
+
+
+def test_what_is_left_out_counts_nowhere(monkeypatch) -> None:
+    """An evaluation of seven seconds before the first step."""
+    now = [1000.]
+    monkeypatch.setattr(time, 'time', lambda: now[0])
+    hook = StepTimerHook()
+    runner = SimpleNamespace(message_hub=MessageHub.get_instance('left out'), iter=0, max_iters=2,
+                             log_processor=SimpleNamespace(window_size=3))
+    hook.before_train(runner)
+    now[0] += 8
+    hook.leave_out(7)
+    batch = dict(inputs=dict(student_view=torch.zeros(8, 3)))
+    hook.before_train_iter(runner, 0, batch)
+    now[0] += 3
+    hook.after_train_iter(runner, 0, batch)
+    scalars = runner.message_hub.log_scalars
+    assert scalars['train/data_time'].current() == 1 and scalars['train/time'].current() == 4
