@@ -77,15 +77,11 @@ def test_data_are_compared_below_their_root() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('of_rank_1, words', [
-    ("optim_wrapper['optimizer']['lr'] = 2e-3",
-     'different configs: on rank 1 optim_wrapper.optimizer.lr is 0.002, on rank 0 0.001'),
-    ("model['backbone']['arch']['feedforward_channels'] = 96",
-     'different configs: on rank 1 model.backbone.arch.feedforward_channels is 96, on rank 0 48'),
-], ids=['rate', 'width'])
-def test_other_config(train, of_rank_1: str, words: str) -> None:
-    assert all(words in line for line in train(
-        f"\nimport os\nif os.environ.get('RANK') == '1':\n    {of_rank_1}\n"))
+def test_other_config(train) -> None:
+    errors = train("\nimport os\nif os.environ.get('RANK') == '1':\n"
+                   "    model['backbone']['arch']['feedforward_channels'] = 96\n")
+    assert all('different configs: on rank 1 model.backbone.arch.feedforward_channels is 96, '
+               'on rank 0 48' in line for line in errors)
 
 
 # A node whose disk lacks a file: the config is the same there.

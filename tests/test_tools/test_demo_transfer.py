@@ -56,7 +56,8 @@ def compare(monkeypatch, tmp_path):
         short[name] = dataclasses.replace(task, config=str(path))
     monkeypatch.setattr(tool, 'TASKS', short)
 
-    def call(*args: object) -> None:
+    def call(*args: object, inits: tuple[str, ...] = tuple(transfer.INITS)) -> None:
+        monkeypatch.setattr(tool, 'INITS', {init: transfer.INITS[init] for init in inits})
         monkeypatch.setattr(sys, 'argv', ['demo_transfer.py', '--out', str(tmp_path / 'out'),
                                           '--demo', str(tmp_path / 'demo'), *map(str, args)])
         tool.run_tool(tool.main)
@@ -65,7 +66,8 @@ def compare(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_three_tasks_twice_then_repeated(compare, demo_folder, tmp_path, capsys) -> None:
+def test_three_tasks_twice_then_repeated(compare, demo_folder, tmp_path, capsys,
+                                         monkeypatch) -> None:
     out = tmp_path / 'out'
     compare()
     results = json.loads((out / 'results.json').read_text())['metrics']
@@ -86,6 +88,7 @@ def test_three_tasks_twice_then_repeated(compare, demo_folder, tmp_path, capsys)
 
     # an interrupted comparison does not repeat what it finished
     (out / 'results.json').unlink()
+    monkeypatch.setattr('conmim_mm.visualization.predictions.draw_predictions', lambda *_: None)
     trained = (out / 'segmentation' / 'conmim' / 'train.log').stat().st_mtime_ns
     compare()
     assert (out / 'segmentation' / 'conmim' / 'train.log').stat().st_mtime_ns == trained
@@ -101,7 +104,7 @@ def test_without_a_demo_one_line(compare, tmp_path, capsys) -> None:
 def test_failed_training_names_its_log(compare, demo_folder, tmp_path, capsys) -> None:
     (demo_folder / 'pretrain' / 'iter_9.pth').write_bytes(b'no checkpoint')
     with pytest.raises(SystemExit):
-        compare('--tasks', 'classification')
+        compare('--tasks', 'classification', inits=('conmim',))
     error = capsys.readouterr().err
     assert 'classification from ConMIM failed' in error and 'train.log' in error
     assert not (tmp_path / 'out' / 'results.json').exists()
@@ -112,7 +115,7 @@ def test_crafted_checkpoint_runs_nothing(compare, demo_folder, tmp_path, capsys)
     crafted = write_crafted(demo_folder / 'pretrain', 'archive-system')
     crafted.replace(demo_folder / 'pretrain' / 'iter_9.pth')
     with pytest.raises(SystemExit) as stop:
-        compare('--tasks', 'classification')
+        compare('--tasks', 'classification', inits=('conmim',))
     assert stop.value.code == 2
     error, = (line for line in capsys.readouterr().err.splitlines() if line.startswith('error:'))
     assert 'as plain weights: it asks for posix.system' in error
