@@ -22,6 +22,7 @@ from .stop_signals import init_shielded
 from .unwrap import unwrap_model
 
 KNN, LINEAR = 'val/knn_top1', 'val/linear_top1'
+HELD_OUT = 'val/held_out'  # how many images these are shares of, beside them in the log
 RECORD = 'online_evaluation'  # in the message hub, and so in checkpoints
 MAX_ON_DEVICE = 2**28  # numbers (1 GiB); more features come to the device chunk by chunk
 
@@ -128,15 +129,16 @@ class OnlineEvaluationHook(Hook):
             done=done, best=values[KNN] if best and counts else record.get('best', -1.)))
         for name, value in values.items():
             runner.message_hub.update_scalar(name, value)
-        runner.visualizer.add_scalars(
-            values, step=runner.iter, file_path=f'{runner.timestamp}.json')
+        images = len(self.images.dataset)
+        held_out = images - self.images.num_train
+        runner.visualizer.add_scalars(values | {HELD_OUT: held_out}, step=runner.iter,
+                                      file_path=f'{runner.timestamp}.json')
         if counts:
             save_if_best(runner, values)
         seconds = time.perf_counter() - started
-        images = len(self.images.dataset)
         runner.logger.info(
             f'val: knn_top1 {values[KNN]:.1f}{" (best)" if best and counts else ""}, '
-            f'linear_top1 {values[LINEAR]:.1f}, {images:,} images, '
+            f'linear_top1 {values[LINEAR]:.1f}, {images:,} images ({held_out:,} held out), '
             + self.cost.describe(seconds, done, self.plan, images))
         stop_clocks(runner, seconds)
 

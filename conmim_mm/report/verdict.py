@@ -8,7 +8,8 @@ from .run_log import RunLog, finite
 
 FOUND_FACTOR = 1.5  # of guessing: LearningMonitorHook's limit between chance and learning
 WELL_FACTOR = 4.  # of guessing: less is a beginning
-KNN_NOISE = 1.  # percent: less is no difference
+UNKNOWN_NOISE = 1.  # per cent: less is no difference, where the number of images is not known
+EVALUATED = {'val/knn_top1': 'k-NN', 'val/linear_top1': 'A linear probe'}
 
 
 class Verdict(NamedTuple):
@@ -35,8 +36,8 @@ def judge(log: RunLog, num_patches: int | None) -> Verdict:
     """
     if not log.training:
         return Verdict('none', 'Too early to say: nothing has been logged yet.', [])
-    knn, knn_reason = _judge_knn(log)
-    reasons = [*_loss_reasons(log, num_patches), *knn_reason]
+    features, feature_reasons = _judge_features(log)
+    reasons = [*_loss_reasons(log, num_patches), *feature_reasons]
     if log.judgements:
         return Verdict('bad', 'No, or nothing of use: the run itself warns.',
                        [*log.judgements, *reasons])
@@ -49,13 +50,13 @@ def judge(log: RunLog, num_patches: int | None) -> Verdict:
     if not finds:
         return Verdict('unsure', 'Not yet: it still guesses. In the warm-up that is usual.',
                        reasons)
-    if knn == 'falls':
-        return Verdict('unsure', 'It finds hidden patches, but the features get no better.',
+    if features == 'falls':
+        return Verdict('unsure', 'It finds hidden patches, but the features get worse.',
                        reasons)
     if last['hit_rate'] < WELL_FACTOR / num_patches:
         return Verdict('good', 'It begins to: it finds hidden patches a little more often than by '
                        'guessing.', reasons)
-    if knn == 'rises':
+    if features == 'rises':
         return Verdict('good', 'Yes: it finds hidden patches, and the features get better.',
                        reasons)
     return Verdict('good', 'Yes: it finds hidden patches more often than by guessing.', reasons)
@@ -74,21 +75,32 @@ def _loss_reasons(log: RunLog, num_patches: int | None) -> list[str]:
     return reasons
 
 
-def _judge_knn(log: RunLog) -> tuple[str | None, list[str]]:
-    """Whether k-NN accuracy rises or falls (None: neither, or unknown), and a sentence."""
-    found = [(entry['step'], entry['val/knn_top1']) for entry in log.evaluations
-             if finite(entry.get('val/knn_top1'))]
-    if not found:
-        return None, []
-    (first_step, first), (last_step, last) = found[0], found[-1]
-    if len(found) == 1:
-        return None, [f'k-NN on frozen features is right in {first:.1f}% at step {first_step}.']
-    best_step, best = max(found, key=lambda pair: pair[1])
-    sentence = (f'k-NN on frozen features is right in {last:.1f}% at step {last_step}; first '
-                f'{first:.1f}% (step {first_step}), best {best:.1f}% (step {best_step}).')
-    trend = ('rises' if last - first > KNN_NOISE else
-             'falls' if first - last > KNN_NOISE else None)
-    return trend, [sentence]
+def _judge_features(log: RunLog) -> tuple[str | None, list[str]]:
+    """Whether features get better (None: neither better nor worse, or unknown), in words too."""
+    trends, reasons = set(), []
+    for key, name in EVALUATED.items():
+        found = [entry for entry in log.evaluations if finite(entry.get(key))]
+        if found:
+            first, last = found[0], found[-1]
+            best = max(found, key=lambda entry: entry[key])
+            reasons.append(f'{name} on frozen features is right in {_at(last, key)}' + (
+                '.' if last is first else
+                f'; first {_at(first, key)}, best {_at(best, key)}.'))
+            change = last[key] - first[key]
+            if abs(change) > _noise(first, last, key):
+                trends.add('rises' if change > 0 else 'falls')
+    return ('rises' if 'rises' in trends else 'falls' if trends else None), reasons
+
+
+def _at(entry: dict, key: str) -> str:
+    return f'{entry[key]:.1f}% (step {entry["step"]})'
+
+
+def _noise(first: dict, last: dict, key: str) -> float:
+    """Two standard errors of the difference of two accuracies, in per cent."""
+    variances = [entry[key] * (100 - entry[key]) / entry['val/held_out']
+                 for entry in (first, last) if entry.get('val/held_out')]
+    return 2 * math.sqrt(sum(variances)) if len(variances) == 2 else UNKNOWN_NOISE
 
 
 def _number(value: object) -> str:
