@@ -193,7 +193,8 @@ def main() -> None:
     else:
         print(f'this demo has run already; delete {args.out} to run it anew')
     print(f'\n{summarise(results)}\n\ncurve: {args.out}/loss_curve.png\n'
-          f'numbers: {args.out}/results.json\ncheckpoint and log: {args.out}/pretrain')
+          f'numbers: {args.out}/results.json\nreport: {args.out}/pretrain/report.html\n'
+          f'checkpoint and log: {args.out}/pretrain')
 
 
 if __name__ == '__main__':
