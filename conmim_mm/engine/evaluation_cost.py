@@ -39,8 +39,9 @@ def plan_evaluation(runner: Runner, num_classes: int, interval: int | None = Non
                     max_images: int | None = None) -> EvaluationPlan:
     """Fills in what was not asked for, so that it costs less than 2 % of the training time.
 
-    Every 10 epochs, but twice in a run at least. Then as many images as 0.5 % of the work between
-    two evaluations pays for, from 500, and 10 of each class, up to 20,000.
+    Every 10 epochs, but twice in a run at least; less often where a folder is so small that 500
+    images cost too much. Then as many images as 0.5 % of the work between two evaluations pays for,
+    from 500, and 10 of each class, up to 20,000.
 
     Args:
         runner: A runner that trains.
@@ -53,13 +54,17 @@ def plan_evaluation(runner: Runner, num_classes: int, interval: int | None = Non
     batch = max(1, facts['world_size'] * facts['batch_size'])
     epoch_length = max(1, facts['epoch_length'] if by_epoch else -(-facts['images'] // batch))
     length = runner.max_epochs if by_epoch else runner.max_iters
-    if interval is None:
+    trained = batch * (epoch_length if by_epoch else 1)
+    own_interval = interval is None
+    if own_interval:
         interval = DEFAULT_EPOCHS * (1 if by_epoch else epoch_length)
         interval = min(interval, math.ceil(length / MIN_EVALUATIONS))
     if max_images is None:
-        trained = interval * batch * (epoch_length if by_epoch else 1)
-        max_images = min(MAX_IMAGES, max(round(IMAGES_PER_TRAINED * trained), MIN_IMAGES,
+        max_images = min(MAX_IMAGES, max(round(IMAGES_PER_TRAINED * interval * trained), MIN_IMAGES,
                                          MIN_IMAGES_OF_A_CLASS * num_classes))
+        if own_interval:  # the least that says anything, of a small folder, less often
+            interval = min(length, max(interval, math.ceil(
+                max_images / (2 * IMAGES_PER_TRAINED * trained))))
     return EvaluationPlan(interval, 'epochs' if by_epoch else 'iterations', max_images)
 
 

@@ -1,19 +1,23 @@
 """The labelled images that a run is judged on while it trains."""
 
+import logging
 import os
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
+from mmpretrain.structures import DataSample
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from ..datasets.labelled_split import LabelledSplit, find_labelled_split
-from ..errors import InputError
+from ..errors import InputError, UnreadableImageError
 from ..evaluation import balanced_indices, labelled_datasets
 from .rank_agreement import check_data_agrees
 
 HELD_OUT_SHARE = 3  # at most one image in so many is held out
 COMPARED_IMAGES = 10_000
+UNREADABLE = -1  # in the place of a label
 
 
 def labelled_split(data_root: str) -> LabelledSplit:
@@ -58,16 +62,37 @@ class EvaluationImages:
             check_data_agrees(part)
         num_held_out = min(len(held_out), max(1, max_images // HELD_OUT_SHARE))
         parts = [_subset(train, max_images - num_held_out), _subset(held_out, num_held_out)]
-        self.dataset = ConcatDataset(parts)
+        self.dataset = _Readable(ConcatDataset(parts), size)
         self.num_train = len(parts[0])
         print_log(f'online evaluation: {len(split.classes)} classes, {len(parts[0]):,} images to '
                   f'learn from, {len(parts[1]):,} held out', logger='current')
 
 
+class _Readable(Dataset):
+    """A data set with a black image, labelled ``UNREADABLE``, for each that cannot be read."""
+
+    def __init__(self, dataset: Dataset, size: int) -> None:
+        self.dataset = dataset
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict:
+        try:
+            return self.dataset[index]
+        except UnreadableImageError as error:
+            print_log(f'left out of the evaluation: {error}', logger='current',
+                      level=logging.WARNING)
+            return dict(inputs=torch.zeros(3, self.size, self.size, dtype=torch.uint8),
+                        data_samples=DataSample().set_gt_label(UNREADABLE))
+
+
 def check_apart(data_root: str, training_set: Dataset) -> None:
     """Refuses to judge a model by images that it was pre-trained on.
 
-    Of more than 10,000 training images as many, evenly spread, are looked at.
+    Of more than 10,000 training images as many, evenly spread, are looked at; all of them where the
+    labelled folder lies below what these have in common.
 
     Args:
         data_root: The folder of labelled images.
@@ -80,11 +105,23 @@ def check_apart(data_root: str, training_set: Dataset) -> None:
         return
     root = os.path.realpath(os.path.expanduser(data_root))
     indices = np.unique(np.linspace(0, len(training_set) - 1, COMPARED_IMAGES).astype(int))
-    paths = [training_set.get_data_info(int(index)).get('img_path', '') for index in indices]
-    for folder in sorted({os.path.dirname(path) for path in paths}):
-        if os.path.commonpath([root, os.path.realpath(folder)]) == root:
+    folders = _folders(training_set, indices)
+    if _is_below(root, os.path.commonpath(folders)):
+        folders = _folders(training_set, range(len(training_set)))
+    for folder in sorted(folders):
+        if _is_below(folder, root):
             raise InputError(f'{data_root} holds images of the pre-training set ({folder}): give '
                              'a labelled folder that is apart from it, such as val/ beside train/')
+
+
+def _folders(dataset: Dataset, indices: Iterable[int]) -> set[str]:
+    folders = {os.path.dirname(dataset.get_data_info(int(index)).get('img_path', ''))
+               for index in indices}
+    return {os.path.realpath(folder) for folder in folders}
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
 
 
 def _subset(dataset: Dataset, count: int) -> Subset:

@@ -1,21 +1,19 @@
 """Tells while a run trains what its features are good for."""
 
-import functools
 import time
 
 import torch
 from mmengine.hooks import CheckpointHook, Hook, IterTimerHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from mmpretrain.registry import HOOKS, MODELS
-from torch import nn
-from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
+from mmpretrain.registry import HOOKS
+from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..evaluation import evaluate_features, extract_features
+from .evaluated_model import RGBImages, frozen_backbone
 from .evaluation_cost import CostMeter, plan_evaluation
-from .evaluation_images import EvaluationImages, check_apart, labelled_split
+from .evaluation_images import UNREADABLE, EvaluationImages, check_apart, labelled_split
 from .rank_state import random_state, set_random_state
-from .sharded import whole_state_dict
 from .shared_extraction import SharedExtraction
 from .step_timer_hook import StepTimerHook
 from .stop_signals import init_shielded
@@ -71,6 +69,9 @@ class OnlineEvaluationHook(Hook):
                                 batch_size=batch_size).items():
             if value is not None and value < 1:
                 raise InputError(f'{name} of OnlineEvaluationHook must be at least 1, not {value}')
+        if max_images == 1:
+            raise InputError('max_images of OnlineEvaluationHook must be at least 2: one to learn '
+                             'from and one to hold out')
         if weights not in ('teacher', 'student'):
             raise InputError("weights of OnlineEvaluationHook must be 'teacher' or 'student', not "
                              f'{weights!r}')
@@ -131,8 +132,11 @@ class OnlineEvaluationHook(Hook):
             runner.message_hub.update_scalar(name, value)
         images = len(self.images.dataset)
         held_out = images - self.images.num_train
-        runner.visualizer.add_scalars(values | {HELD_OUT: held_out}, step=runner.iter,
-                                      file_path=f'{runner.timestamp}.json')
+        try:
+            runner.visualizer.add_scalars(values | {HELD_OUT: held_out}, step=runner.iter,
+                                          file_path=f'{runner.timestamp}.json')
+        except Exception as error:  # of a tracker
+            runner.logger.warning(f'cannot log the evaluation, training goes on: {error}')
         if counts:
             save_if_best(runner, values)
         seconds = time.perf_counter() - started
@@ -151,13 +155,17 @@ class OnlineEvaluationHook(Hook):
         random = random_state()
         try:
             device = next(runner.model.parameters()).device
-            extract = functools.partial(
-                extract_features, frozen_backbone(runner, self.weights),
-                preprocessor=RGBImages(unwrap_model(runner.model).data_preprocessor),
-                batch_size=self.batch_size,
-                num_workers=(runner.train_dataloader.num_workers if self.num_workers is None
-                             else self.num_workers),
-                worker_init_fn=init_shielded)
+            backbone = frozen_backbone(runner, self.weights)
+
+            def extract(dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor]:
+                return extract_features(
+                    backbone(), dataset,
+                    RGBImages(unwrap_model(runner.model).data_preprocessor),
+                    batch_size=self.batch_size,
+                    num_workers=(runner.train_dataloader.num_workers if self.num_workers is None
+                                 else self.num_workers),
+                    worker_init_fn=init_shielded)
+
             features = self.shared.extract(self.images.dataset, extract)
             result = None if features is None else self._judge(*features, device)
             result = self.shared.from_rank_0(result)
@@ -172,53 +180,19 @@ class OnlineEvaluationHook(Hook):
         """Percentages, or why there are none: other processes wait for either."""
         try:
             split = self.images.num_train
+            readable = labels != UNREADABLE
             fits = features.numel() <= MAX_ON_DEVICE
             train, held_out = (
-                (features[part].to(place), labels[part].to(place)) for part, place in (
+                (features[part][readable[part]].to(place), labels[part][readable[part]].to(place))
+                for part, place in (
                     (slice(split), device if fits else 'cpu'), (slice(split, None), device)))
+            for name, part in {'to learn from': train, 'held out': held_out}.items():
+                if not len(part[1]):
+                    return f'none of the images {name} can be read'
             accuracy = evaluate_features(train, held_out, self.k)
         except Exception as error:
             return f'{type(error).__name__}: {error}'
         return {KNN: 100 * accuracy['knn'].value, LINEAR: 100 * accuracy['linear'].value}
-
-
-class RGBImages(nn.Module):
-    """A data preprocessor that is given RGB images, also if those of the training set come as BGR.
-
-    Args:
-        preprocessor: The model's.
-    """
-
-    def __init__(self, preprocessor: nn.Module) -> None:
-        super().__init__()
-        self.preprocessor = preprocessor
-
-    def forward(self, data: dict) -> dict:
-        """As the model's preprocessor, for ``inputs`` ``(B, 3, H, W)``."""
-        if getattr(self.preprocessor, 'to_rgb', False):
-            data = data | dict(inputs=data['inputs'].flip(1))
-        return self.preprocessor(data)
-
-
-def frozen_backbone(runner: Runner, weights: str) -> nn.Module:
-    """The backbone to extract features with; to be called by all processes together.
-
-    Args:
-        runner: A runner with a ConMIM.
-        weights: ``'teacher'`` or ``'student'``.
-
-    Returns:
-        The model's own; under FSDP, where each process has pieces only, a whole copy.
-    """
-    model = unwrap_model(runner.model)
-    if not isinstance(runner.model, FSDP):
-        return (model.teacher if weights == 'teacher' else model).backbone
-    prefix = 'teacher.backbone.' if weights == 'teacher' else 'backbone.'
-    state = whole_state_dict(runner.model)
-    backbone = MODELS.build(runner.cfg.model['backbone'])
-    backbone.load_state_dict({key.removeprefix(prefix): value for key, value in state.items()
-                              if key.startswith(prefix)})
-    return backbone.to(next(runner.model.parameters()).device)
 
 
 def save_if_best(runner: Runner, values: dict[str, float]) -> None:

@@ -36,15 +36,15 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
                 f'the checkpoint stands at iteration {self._iter} in epoch {self._epoch + 1}, but '
                 f'an epoch has {length} iterations here: resume with the data, the batch size and '
                 'the number of processes it was trained with')
-        self.runner.call_hook('before_train')
         with telling_hooks(self.runner), ending_workers(self.dataloader):
+            self.runner.call_hook('before_train')
             if self.first_batch == 0 and self._epoch > 0:
                 self._validate_if_due()
             while self._epoch < self._max_epochs and not self.stop_training:
                 self.run_epoch()
                 self._decide_current_val_interval()
                 self._validate_if_due()
-        self.runner.call_hook('after_train')
+            self.runner.call_hook('after_train')
         return self.runner.model
 
     def run_epoch(self) -> None:
@@ -80,9 +80,9 @@ class ResumableIterLoop(IterBasedTrainLoop):
 
     def run(self) -> torch.nn.Module:
         """Trains, from wherever the runner stands."""
-        self.runner.call_hook('before_train')
-        self.runner.call_hook('before_train_epoch')
         with telling_hooks(self.runner), ending_workers(self.dataloader):
+            self.runner.call_hook('before_train')
+            self.runner.call_hook('before_train_epoch')
             if self._iter > 0:
                 self._validate_if_due()
             keep_generators(self.dataloader, self.runner.seed)
@@ -92,8 +92,8 @@ class ResumableIterLoop(IterBasedTrainLoop):
                 self.run_iter(next(batches))
                 self._decide_current_val_interval()
                 self._validate_if_due()
-        self.runner.call_hook('after_train_epoch')
-        self.runner.call_hook('after_train')
+            self.runner.call_hook('after_train_epoch')
+            self.runner.call_hook('after_train')
         return self.runner.model
 
     def _validate_if_due(self) -> None:

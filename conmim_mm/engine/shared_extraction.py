@@ -1,11 +1,14 @@
 """Features that all processes of a run extract together."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_rank, get_world_size
 from torch.utils.data import Dataset, Subset
+
+PATIENCE = timedelta(hours=6)  # the other processes wait while rank 0 fits the linear probe
 
 
 class SharedExtraction:
@@ -18,8 +21,7 @@ class SharedExtraction:
     def __init__(self) -> None:
         self.group = None
         if get_world_size() > 1:
-            self.group = (dist.group.WORLD if dist.get_backend() == 'gloo'
-                          else dist.new_group(backend='gloo'))
+            self.group = dist.new_group(backend='gloo', timeout=PATIENCE)
 
     def extract(self, dataset: Dataset,
                 extract: Callable[[Dataset], tuple[torch.Tensor, torch.Tensor]]
@@ -45,22 +47,21 @@ class SharedExtraction:
         failure, parts = '', None
         try:
             parts = extract(Subset(dataset, own))
+            wholes = [self._room_for(part) for part in parts]
         except Exception as error:
             failure = f'{type(error).__name__} in rank {get_rank()}: {error}'
         failures = [None] * get_world_size()
         dist.all_gather_object(failures, failure, self.group)
         if any(failures):
             raise RuntimeError(next(filter(None, failures)))
-        gathered = [self._gather(part) for part in parts]
-        return None if get_rank() else tuple(whole[:len(dataset)] for whole in gathered)
+        for part, whole in zip(parts, wholes, strict=True):
+            dist.gather(part, None if get_rank() else [*whole.split(len(part))], group=self.group)
+        return None if get_rank() else tuple(whole[:len(dataset)] for whole in wholes)
 
-    def _gather(self, part: torch.Tensor) -> torch.Tensor | None:
-        if get_rank():
-            dist.gather(part, group=self.group)
-            return None
-        whole = part.new_empty(get_world_size() * len(part), *part.shape[1:])
-        dist.gather(part, [*whole.split(len(part))], group=self.group)
-        return whole
+    @staticmethod
+    def _room_for(part: torch.Tensor) -> torch.Tensor | None:
+        return None if get_rank() else part.new_empty(
+            get_world_size() * len(part), *part.shape[1:])
 
     def from_rank_0(self, value: object) -> object:
         """What rank 0 has, in all processes."""

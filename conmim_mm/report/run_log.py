@@ -11,6 +11,8 @@ from ..work_dir import log_entries
 
 TEXT_LOGS = '*/*.log'
 MAX_WARNINGS = 50
+# LearningMonitorHook's limits, unless a config has others
+SHORTCUT_HIT_RATE, CHANCE_FACTOR, COLLAPSE_SIMILARITY = 0.9, 1.5, 0.99
 _WARNING = re.compile(r'^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d - \S+ - (?:WARNING|ERROR) - (.+)$')
 _NOISE = re.compile(r'deprecated', re.IGNORECASE)  # of the packages below, and nothing to be done
 
@@ -31,8 +33,12 @@ class RunLog(NamedTuple):
 
     @property
     def judgements(self) -> list[str]:
-        """Those of the warnings with which ``LearningMonitorHook`` judges the learning."""
-        return [text for text in self.warnings if _JUDGEMENT.fullmatch(text)]
+        """Those of the warnings with which ``LearningMonitorHook`` judges the learning.
+
+        It warns once of each, and takes nothing back: see :func:`still_holds`.
+        """
+        return [text for text in self.warnings if any(
+            pattern.fullmatch(text) for pattern in _JUDGEMENTS.values())]
 
 
 def read_run_log(work_dir: Path) -> RunLog:
@@ -54,6 +60,22 @@ def read_run_log(work_dir: Path) -> RunLog:
                   list(dict.fromkeys(_warnings(work_dir)))[:MAX_WARNINGS])
 
 
+def still_holds(judgement: str, last: dict, num_patches: int | None) -> bool:
+    """Whether a warning is true of the last step that was logged, too.
+
+    Args:
+        judgement: One of :attr:`RunLog.judgements`.
+        last: What was logged last.
+        num_patches: Patches L of an image; None where that is not known.
+    """
+    hit_rate, similarity = last.get('hit_rate'), last.get('teacher_similarity')
+    if _JUDGEMENTS[CHANCE].fullmatch(judgement):
+        return not (num_patches and finite(hit_rate)) or hit_rate < CHANCE_FACTOR / num_patches
+    if _JUDGEMENTS[SHORTCUT].fullmatch(judgement):
+        return not finite(hit_rate) or hit_rate > SHORTCUT_HIT_RATE
+    return not finite(similarity) or similarity > COLLAPSE_SIMILARITY
+
+
 def _warnings(work_dir: Path) -> Iterator[str]:
     for path in sorted(work_dir.glob(TEXT_LOGS)):
         with path.open(encoding='utf-8', errors='replace') as lines:
@@ -73,4 +95,4 @@ def _pattern(message: str) -> str:
     return '.*?'.join(map(re.escape, re.split(r'\{[^}]*\}', message)))
 
 
-_JUDGEMENT = re.compile('|'.join(map(_pattern, (SHORTCUT, CHANCE, COLLAPSE))))
+_JUDGEMENTS = {text: re.compile(_pattern(text)) for text in (SHORTCUT, CHANCE, COLLAPSE)}

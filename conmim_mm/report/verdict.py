@@ -4,9 +4,8 @@ import math
 from typing import NamedTuple
 
 from .numbers import percent, short
-from .run_log import RunLog, finite
+from .run_log import CHANCE_FACTOR, RunLog, finite, still_holds
 
-FOUND_FACTOR = 1.5  # of guessing: LearningMonitorHook's limit between chance and learning
 WELL_FACTOR = 4.  # of guessing: less is a beginning
 UNKNOWN_NOISE = 1.  # per cent: less is no difference, where the number of images is not known
 EVALUATED = {'val/knn_top1': 'k-NN', 'val/linear_top1': 'A linear probe'}
@@ -38,15 +37,17 @@ def judge(log: RunLog, num_patches: int | None) -> Verdict:
         return Verdict('none', 'Too early to say: nothing has been logged yet.', [])
     features, feature_reasons = _judge_features(log)
     reasons = [*_loss_reasons(log, num_patches), *feature_reasons]
-    if log.judgements:
-        return Verdict('bad', 'No, or nothing of use: the run itself warns.',
-                       [*log.judgements, *reasons])
     last = log.training[-1]
+    warnings = [text for text in log.judgements if still_holds(text, last, num_patches)]
+    if warnings:
+        return Verdict('bad', 'No, or nothing of use: the run itself warns.',
+                       [*warnings, *reasons])
     if not finite(last['loss']):
         return Verdict('bad', 'No: the loss is not finite.', reasons)
     if num_patches is None or not finite(last.get('hit_rate')):
         return Verdict('none', 'Judge by the curves:', reasons)
-    finds = last['hit_rate'] >= FOUND_FACTOR / num_patches and last['loss'] < math.log(num_patches)
+    finds = (last['hit_rate'] >= CHANCE_FACTOR / num_patches
+             and last['loss'] < math.log(num_patches))
     if not finds:
         return Verdict('unsure', 'Not yet: it still guesses. In the warm-up that is usual.',
                        reasons)

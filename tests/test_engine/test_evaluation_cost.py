@@ -40,6 +40,12 @@ def test_a_short_run_is_judged_half_way(plan) -> None:
     assert plan(1, 12, 4, loop=BY_EPOCH) == (1, 500)
 
 
+def test_a_small_folder_is_judged_less_often(plan) -> None:
+    # 500 images are 0.04 of 12,500 trained on: 130.2 epochs of 96
+    assert plan(300, 100, 32, loop=BY_EPOCH) == (131, 500)
+    assert plan(100, 100, 32, loop=BY_EPOCH) == (100, 500)  # at the start and at the end
+
+
 def test_what_was_asked_for_is_taken(plan) -> None:
     assert plan(1400, 6000, 32, interval=100) == (100, 500)
     assert plan(1400, 6000, 32, interval=100, classes=80) == (100, 800)

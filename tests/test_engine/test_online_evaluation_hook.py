@@ -1,5 +1,7 @@
 """What is learnt is judged while it is learnt, and learnt as without."""
 
+import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,12 +14,11 @@ from torch import nn
 from conmim_mm.datasets import ImageFiles
 from conmim_mm.datasets.labelled_split import find_labelled_split
 from conmim_mm.engine import OnlineEvaluationHook
-from conmim_mm.engine.evaluation_images import check_apart
+from conmim_mm.engine.evaluated_model import RGBImages, frozen_backbone
+from conmim_mm.engine.evaluation_images import UNREADABLE, EvaluationImages, check_apart
 from conmim_mm.engine.online_evaluation_hook import (
     KNN,
     LINEAR,
-    RGBImages,
-    frozen_backbone,
     save_if_best,
     stop_clocks,
 )
@@ -133,8 +134,8 @@ def test_training_is_as_without_also_over_a_resume(images, labelled, tmp_path,
 
 def test_either_backbone_is_judged() -> None:
     runner = SimpleNamespace(model=build_model())
-    assert frozen_backbone(runner, 'student') is runner.model.backbone
-    assert frozen_backbone(runner, 'teacher') is runner.model.teacher.backbone
+    assert frozen_backbone(runner, 'student')() is runner.model.backbone
+    assert frozen_backbone(runner, 'teacher')() is runner.model.teacher.backbone
 
 
 def scripted(monkeypatch, *knn: float) -> None:
@@ -170,12 +171,14 @@ def test_a_best_checkpoint_by_something_else_is_left_alone() -> None:
 def test_a_failure_is_a_warning(images, labelled, tmp_path) -> None:
     folder = tmp_path / 'val'
     write_labelled_images(folder, count=5)
-    (folder / 'blue' / '3.png').write_bytes(b'no image')
+    for held_out in folder.glob('*/4.png'):
+        held_out.write_bytes(b'no image')
     runner = build(images, tmp_path / 'run', hook_on(folder, interval=2))
     runner.train()
     assert runner.iter == STEPS
     warnings = log_lines(tmp_path / 'run', 'online evaluation failed, training goes on')
-    assert len(warnings) == 1 and str(folder / 'blue' / '3.png') in warnings[0]
+    assert len(warnings) == 1 and 'none of the images held out can be read' in warnings[0]
+    assert len(log_lines(tmp_path / 'run', 'left out of the evaluation: ')) == 3
     assert evaluations(tmp_path / 'run') == {}
 
 
@@ -204,7 +207,50 @@ def test_images_of_a_list_beside_them_are_no_matter(labelled, tmp_path) -> None:
     check_apart(str(tmp_path / 'val'), ImageFiles(data_root=str(tmp_path), ann_file='list.txt'))
 
 
+def test_labelled_images_below_the_training_set_are_found(tmp_path, labelled) -> None:
+    """However few of very many they are."""
+    write_noise_images(tmp_path, count=2, side=32)
+    shutil.copytree(labelled, tmp_path / 'few')
+    paths = [str(tmp_path / '0.png')] * 30_001
+    paths[10_000 + 1] = str(tmp_path / 'few' / 'red' / '0.png')
+    training_set = Paths(paths)
+    with pytest.raises(InputError, match='few holds images of the pre-training set'):
+        check_apart(str(tmp_path / 'few'), training_set)
+
+
+class Paths:
+
+    def __init__(self, paths: list[str]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def get_data_info(self, index: int) -> dict:
+        return dict(img_path=self.paths[index])
+
+
+def test_a_damaged_image_is_left_out(labelled, tmp_path) -> None:
+    """The rest is judged as if it were not there."""
+    folder = Path(shutil.copytree(labelled, tmp_path / 'val'))
+    (folder / 'green' / '3.png').write_bytes(b'no image')
+    images = EvaluationImages(find_labelled_split(str(folder)), 32, 1000)
+    model = build_model()
+    extract = partial(extract_features, model.backbone, preprocessor=model.data_preprocessor,
+                      num_workers=0)
+    features, labels = extract(images.dataset)
+    assert (labels == UNREADABLE).sum() == 1
+
+    hook = OnlineEvaluationHook(str(folder), k=3)
+    hook.images = images
+    judged = hook._judge(features, labels, 'cpu')
+    readable = labels != UNREADABLE
+    hook.images.num_train -= int((~readable)[:images.num_train].sum())
+    assert judged == hook._judge(features[readable], labels[readable], 'cpu')
+
+
 @pytest.mark.parametrize('settings, words', [
+    (dict(max_images=1), 'must be at least 2: one to learn'),
     (dict(interval=0), 'interval of OnlineEvaluationHook must be at least 1, not 0'),
     (dict(k=0), 'k of'), (dict(max_images=0), 'max_images of'), (dict(batch_size=-1), 'batch_size'),
     (dict(weights='both'), "must be 'teacher' or 'student', not 'both'")])

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from conmim_mm.engine.learning_monitor_hook import COLLAPSE
+from conmim_mm.engine.learning_monitor_hook import CHANCE, COLLAPSE, SHORTCUT
 from conmim_mm.report.run_log import RunLog
 from conmim_mm.report.verdict import judge
 
@@ -25,6 +25,11 @@ def log_of(loss: float, hit_rate: float, knn: tuple = (), warnings: tuple = ()) 
     (log_of(2.0, 0.5, (30., 40., 25.)), 'unsure', 'get worse'),
     (log_of(math.nan, 0.5), 'bad', 'not finite'),
     (log_of(2.0, 0.5, warnings=(COLLAPSE.format(similarity=0.999),)), 'bad', 'warns'),
+    # a warning of earlier, which the numbers have left behind since
+    (log_of(2.0, 0.5, warnings=(CHANCE.format(hit_rate=0.01, chance=1 / 64),)), 'good', 'Yes'),
+    (log_of(4.2, 0.02, warnings=(CHANCE.format(hit_rate=0.01, chance=1 / 64),)), 'bad', 'warns'),
+    (log_of(2.0, 0.5, warnings=(SHORTCUT.format(hit_rate=0.95),)), 'good', 'Yes'),
+    (log_of(0.1, 0.95, warnings=(SHORTCUT.format(hit_rate=0.95),)), 'bad', 'warns'),
     (log_of(2.0, 0.5, warnings=('another warning',)), 'good', 'Yes'),
 ])
 def test_answers(log, level, words) -> None:
