@@ -47,6 +47,7 @@ def cfg_of(images: Path, work_dir: Path, processes: int, labelled: Path | None =
     cfg.optim_wrapper.optimizer.eps = 1e-5
     if labelled:
         add_online_evaluation(cfg, str(labelled))
+        cfg.custom_hooks[-1]['interval'] = 3  # so few images would be judged twice only
     return cfg
 
 
