@@ -8,43 +8,57 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
+from mmengine.registry import Registry
 from mmpretrain.registry import MODELS, TRANSFORMS
 
 # Where the components may be defined: what is built of them does no more than compute.
 _HARMLESS = ('conmim_mm.', 'torch.nn.', 'mmcv.transforms.loading')
+# Packages that a name may begin with; MMEngine imports it.
+_SCOPES = ('mmengine', 'mmcv', 'mmpretrain')
 
 
 def check_components(values: dict[str, Any]) -> None:
     """Refuses components that are not this project's in what pictures are made with.
 
-    That is the model, without its ``init_cfg``, which is not used, and the training pipeline.
+    That is the model, of whose ``init_cfg``, which is not used, only the scopes are looked at, and
+    the training pipeline. A ``_scope_``, which MMEngine would import, is refused wherever it is.
 
     Args:
         values: Of a config.
 
     Raises:
-        ValueError: The config names another component.
+        ValueError: The config names another component, or a scope.
     """
+    for part in _dicts_in(values):
+        if '_scope_' in part:
+            raise ValueError(f'it names the scope {part["_scope_"]}')
     loader = values.get('train_dataloader') or {}
     pipeline = (loader.get('dataset') or {}).get('pipeline')
-    for name in _types_in([values.get('model'), pipeline]):
-        bare = str(name).removeprefix('mmpretrain.')
-        found = [registry.module_dict[bare] for kind in (MODELS, TRANSFORMS)
-                 for registry in (kind, kind.parent) if bare in registry.module_dict]
-        if not found or not all(f'{one.__module__}.'.startswith(_HARMLESS) for one in found):
-            raise ValueError(f'it names {name}, which is no component of conmim_mm')
+    for registry, used in ((MODELS, values.get('model')), (TRANSFORMS, pipeline)):
+        for part in _dicts_in(used):
+            scope, dot, _ = str(part.get('type', '')).partition('.')
+            if dot and scope not in _SCOPES:
+                raise ValueError(f'it names {part["type"]}, which is no component of conmim_mm')
+        for part in _dicts_in(used, without='init_cfg'):
+            if 'type' in part and not _is_harmless(part['type'], registry):
+                raise ValueError(f'it names {part["type"]}, which is no component of conmim_mm')
 
 
-def _types_in(part: Any) -> Iterator[Any]:
+def _is_harmless(name: Any, registry: Registry) -> bool:
+    bare = str(name).removeprefix('mmpretrain.')
+    found = [kind.module_dict[bare] for kind in (registry, registry.parent)
+             if bare in kind.module_dict]
+    return bool(found) and all(f'{one.__module__}.'.startswith(_HARMLESS) for one in found)
+
+
+def _dicts_in(part: Any, without: str | None = None) -> Iterator[dict]:
+    """The dicts of a config at any depth, but for those below a key."""
     if isinstance(part, dict):
-        if 'type' in part:
-            yield part['type']
-        for key, value in part.items():
-            if key != 'init_cfg':
-                yield from _types_in(value)
-    elif isinstance(part, list | tuple):
+        yield part
+        part = [value for key, value in part.items() if without is None or key != without]
+    if isinstance(part, list | tuple):
         for value in part:
-            yield from _types_in(value)
+            yield from _dicts_in(value, without)
 
 
 def read_plain_config(text: str) -> dict[str, Any]:

@@ -1,3 +1,6 @@
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -48,6 +51,65 @@ def test_a_config_that_names_a_function_is_refused(name, place, checkpoint, tmp_
     with pytest.raises(InputError, match=f'could run code .it names {name}.*--config'):
         load_pretraining(tmp_path / 'c.pth')
     assert not (tmp_path / 'run').exists()
+
+
+@pytest.fixture
+def evil_package(tmp_path, monkeypatch) -> Path:
+    """Can be imported, and then leaves a file; gives back that file."""
+    (tmp_path / 'evilpkg').mkdir()
+    for name in ('__init__', 'registry'):
+        (tmp_path / 'evilpkg' / f'{name}.py').write_text(f'open({str(tmp_path / "run")!r}, "w")')
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path / 'run'
+    for name in [name for name in sys.modules if name.startswith('evilpkg')]:
+        del sys.modules[name]
+
+
+def add_default_scope(values: dict) -> None:
+    values.update(default_scope='evilpkg', custom_imports=dict(imports=['evilpkg']))
+
+
+SCOPES = {
+    'model': lambda values: values['model'].update(_scope_='evilpkg'),
+    'part': lambda values: values['model']['backbone'].update(_scope_='evilpkg'),
+    'init_cfg': lambda values: values['model']['backbone'].update(
+        init_cfg=[dict(type='TruncNormal', _scope_='evilpkg')]),
+    'pipeline': lambda values: values['train_dataloader']['dataset']['pipeline'][0].update(
+        _scope_='evilpkg'),
+    'hooks': lambda values: values.update(custom_hooks=[dict(_scope_='evilpkg')]),
+    'prefix': lambda values: values['model'].update(type='evilpkg.ConMIM'),
+    'prefix of init_cfg': lambda values: values['model']['backbone'].update(
+        init_cfg=dict(type='evilpkg.TruncNormal')),
+    'prefix of pipeline': lambda values: values['train_dataloader']['dataset']['pipeline'][0]
+    .update(type='evilpkg.LoadTwoViews'),
+}
+
+
+def with_config(checkpoint: Path, path: Path, change) -> Path:
+    """A copy of a checkpoint whose config was changed."""
+    saved = torch.load(checkpoint)
+    values = read_plain_config(saved['meta']['cfg'])
+    change(values)
+    saved['meta']['cfg'] = Config(values).pretty_text
+    torch.save(saved, path)
+    return path
+
+
+@pytest.mark.parametrize('place', SCOPES)
+def test_a_config_that_has_a_package_imported_is_refused(
+        place, checkpoint, tmp_path, evil_package) -> None:
+    path = with_config(checkpoint, tmp_path / 'c.pth', SCOPES[place])
+    with pytest.raises(InputError, match='could run code .it names (the scope )?evilpkg'):
+        load_pretraining(path)
+    assert not evil_package.exists()
+
+
+def test_imports_of_a_config_have_no_effect(checkpoint, images, tmp_path, evil_package) -> None:
+    path = with_config(checkpoint, tmp_path / 'c.pth', add_default_scope)
+    model, cfg = load_pretraining(path)
+    views_of_image(model, cfg, str(images / 'dog' / '1.png'))
+    assert not evil_package.exists()
+    assert cfg.default_scope == 'evilpkg'
 
 
 def test_the_weights_are_the_checkpoints(checkpoint) -> None:
