@@ -6,6 +6,7 @@ import re
 from yapf.yapflib.yapf_api import FormatCode  # as MMEngine lays its configs out
 
 from .errors import InputError
+from .saved_config import plain_assignment
 
 REMOVED = 'REMOVED'
 _PATH_KEYS = frozenset({'data_root', 'ann_file', 'checkpoint', 'out_dir', 'save_dir'})
@@ -39,31 +40,15 @@ def public_config(text: str) -> str:
     except (SyntaxError, ValueError) as error:
         raise InputError(f'the config in the checkpoint is no Python: {error}') from error
     for statement in tree.body:
-        if not (isinstance(statement, ast.Assign) and len(statement.targets) == 1
-                and isinstance(statement.targets[0], ast.Name) and _is_plain(statement.value)):
-            raise InputError('the config in the checkpoint holds more than plain settings, in line '
-                             f'{statement.lineno}')
+        try:
+            plain_assignment(statement)
+        except ValueError as error:
+            raise InputError('the config in the checkpoint holds more than plain settings: '
+                             f'{error}') from error
     tree.body = [one for one in tree.body if one.targets[0].id not in _DROPPED]
     remover = _PathRemover(_data_roots(tree))
     plain = ''.join(f'{ast.unparse(remover.visit(one))}\n' for one in tree.body)
     return FormatCode(plain, style_config=_STYLE)[0]
-
-
-def _is_plain(node: ast.expr) -> bool:
-    """Whether it is a literal; ``dict(key=value)`` and ``dict({...})`` count as such."""
-    if isinstance(node, ast.Call):
-        return (isinstance(node.func, ast.Name) and node.func.id == 'dict'
-                and all(isinstance(one, ast.Dict) and _is_plain(one) for one in node.args)
-                and all(key.arg and _is_plain(key.value) for key in node.keywords))
-    if isinstance(node, ast.List | ast.Tuple | ast.Set):
-        return all(map(_is_plain, node.elts))
-    if isinstance(node, ast.Dict):
-        return all(key is not None and _is_plain(key) for key in node.keys) and all(
-            map(_is_plain, node.values))
-    if isinstance(node, ast.UnaryOp):
-        return isinstance(node.op, ast.USub) and _is_plain(node.operand)
-    return isinstance(node, ast.Constant) or (isinstance(node, ast.Name)
-                                              and node.id in ('inf', 'nan'))
 
 
 def _data_roots(tree: ast.Module) -> tuple[str, ...]:
@@ -96,6 +81,10 @@ class _PathRemover(ast.NodeTransformer):
                 f'{node.value}/'.startswith(f'{root}/') for root in self.data_roots)):
             return ast.Constant(REMOVED)
         return node
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        # MMEngine writes infinity by a name that it does not know when it reads
+        return ast.Constant(float('inf')) if node.id == 'inf' else node
 
     def _public(self, key: object, value: ast.expr) -> ast.expr:
         if key in _ACCOUNT_KEYS:

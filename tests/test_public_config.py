@@ -56,8 +56,8 @@ def test_model_and_schedule_stay_as_they_are(path: str) -> None:
 
 
 @pytest.mark.parametrize('text, reason', [
-    ('import os', 'more than plain settings, in line 1'),
-    ('a = 1\nb = print(1)', 'in line 2'),
+    ('import os', 'more than plain settings: line 1 '),
+    ('a = 1\nb = print(1)', 'line 2 calls print'),
     ('a = dict(b=[c() for c in d])', 'more than plain settings'),
     ('a.b = 1', 'more than plain settings'),
     ('a = f"{b}"', 'more than plain settings'),

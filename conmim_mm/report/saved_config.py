@@ -1,7 +1,11 @@
 """The config a run has saved, read without running it."""
 
 import ast
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from ..saved_config import plain_assignment
 
 CONFIGS = ('*.py', '*/vis_data/config.py')
 
@@ -16,7 +20,8 @@ def plain_settings(text: str) -> dict:
     """The settings at the top of a saved config, as far as they are plain data.
 
     A config is a program, and a report shall not run what lies in a folder. MMEngine saves one as
-    assignments of literals and calls of ``dict``; anything else is left out.
+    assignments of literals and calls of ``dict``; anything else is left out. Tuples become
+    lists, as in the other files that a report is made of.
 
     Args:
         text: The config's text.
@@ -27,23 +32,13 @@ def plain_settings(text: str) -> dict:
         return {}
     settings = {}
     for statement in module.body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            try:
-                settings[statement.targets[0].id] = _value(statement.value)
-            except (ValueError, RecursionError):
-                continue
+        with suppress(ValueError, RecursionError):
+            name, value = plain_assignment(statement)
+            settings[name] = _as_in_json(value)
     return settings
 
 
-def _value(node: ast.expr) -> object:
-    if isinstance(node, ast.Call):
-        if not (isinstance(node.func, ast.Name) and node.func.id == 'dict') or node.args:
-            raise ValueError('a call of something else than dict')
-        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
-    if isinstance(node, ast.Dict):
-        # a key of None stands for **: no plain data
-        return {ast.literal_eval(key): _value(value)
-                for key, value in zip(node.keys, node.values, strict=True)}
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_value(item) for item in node.elts]
-    return ast.literal_eval(node)
+def _as_in_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_in_json(item) for key, item in value.items()}
+    return [_as_in_json(item) for item in value] if isinstance(value, list | tuple) else value

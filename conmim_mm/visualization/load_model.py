@@ -12,7 +12,8 @@ from ..errors import InputError
 from ..models.checkpoints import is_pretraining_checkpoint, load_checkpoint_file, model_state
 from ..models.conmim import ConMIM
 from ..run_config import read_config
-from .plain_config import check_components, read_plain_config
+from ..saved_config import read_saved_config
+from .component_check import check_components
 
 
 class Pretraining(NamedTuple):
@@ -28,7 +29,7 @@ def load_pretraining(checkpoint: str | Path, config: str | None = None) -> Pretr
     Args:
         checkpoint: The file.
         config: The config it was trained with. By default the copy in the checkpoint, which is read
-            as data and not run, unlike a config file (:mod:`.plain_config`).
+            as data and not run, unlike a config file (:mod:`conmim_mm.saved_config`).
 
     Raises:
         InputError: No such file, not a pre-training checkpoint, no config in it, or one that does
@@ -65,7 +66,7 @@ def config_inside(contents: dict[str, Any], checkpoint: str | Path) -> Config:
         raise InputError(f'{checkpoint} carries no config; give that of the pre-training with '
                          '--config')
     try:
-        values = read_plain_config(text)
+        values = read_saved_config(text)
         check_components(values)
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise InputError(f'the config in {checkpoint} is not used, as it could run code '

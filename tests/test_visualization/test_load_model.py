@@ -1,3 +1,4 @@
+import math
 import sys
 from pathlib import Path
 
@@ -6,8 +7,9 @@ import torch
 from mmengine.config import Config
 
 from conmim_mm.errors import InputError
+from conmim_mm.saved_config import read_saved_config
+from conmim_mm.visualization.component_check import check_components
 from conmim_mm.visualization.load_model import load_pretraining
-from conmim_mm.visualization.plain_config import check_components, read_plain_config
 from conmim_mm.visualization.views import views_of_image
 
 from ..conftest import CONFIGS
@@ -17,7 +19,7 @@ from ..toy import model_cfg
 @pytest.mark.parametrize('name', ['vit-tiny_1xb8_images-224px', 'vit-b_8xb256_shards'])
 def test_what_mmengine_writes_is_read_without_running_it(name) -> None:
     cfg = Config.fromfile(CONFIGS / 'conmim' / f'{name}.py')
-    values = read_plain_config(cfg.pretty_text)
+    values = read_saved_config(cfg.pretty_text)
     assert values == cfg.to_dict()
     check_components(values)
 
@@ -42,7 +44,7 @@ def test_a_config_that_is_code_is_refused(text, reason, tmp_path) -> None:
                                   'BEiTViT', 'builtins.exec'])
 def test_a_config_that_names_a_function_is_refused(name, place, checkpoint, tmp_path) -> None:
     saved = torch.load(checkpoint)
-    values = read_plain_config(saved['meta']['cfg'])
+    values = read_saved_config(saved['meta']['cfg'])
     part = (values['model']['backbone'] if place == 'backbone'
             else values['train_dataloader']['dataset']['pipeline'][0])
     part |= dict(type=name, command=f'touch {tmp_path / "run"}')
@@ -88,7 +90,7 @@ SCOPES = {
 def with_config(checkpoint: Path, path: Path, change) -> Path:
     """A copy of a checkpoint whose config was changed."""
     saved = torch.load(checkpoint)
-    values = read_plain_config(saved['meta']['cfg'])
+    values = read_saved_config(saved['meta']['cfg'])
     change(values)
     saved['meta']['cfg'] = Config(values).pretty_text
     torch.save(saved, path)
@@ -110,6 +112,13 @@ def test_imports_of_a_config_have_no_effect(checkpoint, images, tmp_path, evil_p
     views_of_image(model, cfg, str(images / 'dog' / '1.png'))
     assert not evil_package.exists()
     assert cfg.default_scope == 'evilpkg'
+
+
+def test_dotted_keys_and_infinity_are_no_code(checkpoint, tmp_path) -> None:
+    keys = {'head.fc': dict(lr_mult=math.inf)}
+    path = with_config(checkpoint, tmp_path / 'c.pth', lambda values: values.update(
+        optim_wrapper=dict(paramwise_cfg=dict(custom_keys=keys))))
+    assert load_pretraining(path).cfg.optim_wrapper.paramwise_cfg.custom_keys == keys
 
 
 def test_the_weights_are_the_checkpoints(checkpoint) -> None:

@@ -1,10 +1,9 @@
-"""Reads the config inside a checkpoint as data.
+"""Keeps the config inside a checkpoint from building what is not this project's.
 
-A checkpoint may be a stranger's. MMEngine would run its config as Python, and would call whatever
-function the config names as a component's ``type``.
+A checkpoint may be a stranger's, and MMEngine would call whatever function its config names as a
+component's ``type``.
 """
 
-import ast
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,47 +58,3 @@ def _dicts_in(part: Any, without: str | None = None) -> Iterator[dict]:
     if isinstance(part, list | tuple):
         for value in part:
             yield from _dicts_in(value, without)
-
-
-def read_plain_config(text: str) -> dict[str, Any]:
-    """The values of a config as MMEngine writes it, without running any of it.
-
-    What MMEngine writes is assignments of literals and ``dict(...)`` only.
-
-    Args:
-        text: Of a config.
-
-    Raises:
-        ValueError: It holds anything else.
-        SyntaxError: It is no Python.
-    """
-    values = {}
-    for statement in ast.parse(text).body:
-        if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
-            raise ValueError(f'line {statement.lineno} assigns no value')
-        values[ast.unparse(statement.targets[0])] = _value_of(statement.value)
-    return values
-
-
-def _value_of(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call):
-        if not isinstance(node.func, ast.Name) or node.func.id != 'dict' or node.args:
-            raise ValueError(f'line {node.lineno} calls {ast.unparse(node.func)[:40]}')
-        return {_name_of(keyword): _value_of(keyword.value) for keyword in node.keywords}
-    if isinstance(node, ast.Dict):
-        return {_value_of(key): _value_of(value)
-                for key, value in zip(node.keys, node.values, strict=True) if key is not None}
-    if isinstance(node, ast.List):
-        return [_value_of(item) for item in node.elts]
-    if isinstance(node, ast.Tuple):
-        return tuple(_value_of(item) for item in node.elts)
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        raise ValueError(f'line {node.lineno} computes {ast.unparse(node)[:40]}') from None
-
-
-def _name_of(keyword: ast.keyword) -> str:
-    if keyword.arg is None:
-        raise ValueError(f'line {keyword.value.lineno} unpacks a dict')
-    return keyword.arg
