@@ -1,7 +1,10 @@
 """What the scripts in tools/visualization share."""
 
 import argparse
+import io
+import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -80,16 +83,57 @@ def check_picture_file(path: Path) -> None:
     """Fails early where a picture could not be written.
 
     Raises:
-        InputError: A folder, or not the name of a picture.
+        InputError: A folder, not the name of a picture, or a place where no file can be.
     """
     if path.is_dir():
         raise InputError(f'{path} is a folder; give the picture a name, such as '
                          f'{path / "picture.png"}')
-    if path.suffix.lower() not in Image.registered_extensions():
-        raise InputError(f'{path} is not the name of a picture; take one that ends with .png')
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    try:
+        # Pillow knows formats that it only reads, or that hold no colours
+        _write(Image.new('RGB', (1, 1)), io.BytesIO(), kind)
+    except (KeyError, OSError, ValueError):
+        raise InputError(f'{path} is not the name of a picture; take one that ends with '
+                         '.png') from None
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Fails where a file cannot be written; leaves neither the file nor a folder.
+
+    Raises:
+        InputError: Such as for a lack of permission.
+    """
+    folder = path.absolute().parent
+    try:
+        if path.exists():
+            path.open('ab').close()
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _not_written(path, error) from None
 
 
 def save_picture(pixels: np.ndarray, path: Path) -> None:
-    """Writes ``(H, W, 3)`` uint8 to a file, with the folders it needs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, optimize=True)
+    """Writes ``(H, W, 3)`` uint8 to a file, with the folders it needs.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open('wb') as file:
+            _write(Image.fromarray(pixels), file, kind)
+    except OSError as error:
+        raise _not_written(path, error) from None
+
+
+def _write(image: Image.Image, file: BinaryIO, kind: str) -> None:
+    image.save(file, kind, optimize=True)
+
+
+def _not_written(path: Path, error: OSError) -> InputError:
+    return InputError(f'cannot write {path}: {error.strerror or error}')

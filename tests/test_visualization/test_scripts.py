@@ -8,6 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from conmim_mm.visualization.script import check_picture_file, save_picture
+
 from ..conftest import CONFIGS, load_tool
 
 
@@ -104,7 +106,44 @@ def test_wrong_arguments_get_one_line(refused, checkpoint, images, tmp_path) -> 
             ('no such folder', ('browse_dataset', CONFIGS / 'conmim' / 'vit-b_8xb256.py'))):
         assert words in refused(*args)
     assert 'is a folder' in refused('token_pca', checkpoint, image, out=tmp_path)
-    assert 'ends with .png' in refused('token_pca', checkpoint, image, out=tmp_path / 'x.xyz')
+
+
+@pytest.mark.parametrize('name', ['x.xyz', 'x', 'read.psd', 'two.xbm', 'stub.h5'])
+def test_what_no_picture_can_be_written_as_is_refused_first(refused, tmp_path, name) -> None:
+    assert 'ends with .png' in refused('token_pca', 'none.pth', 'none.png', out=tmp_path / name)
+
+
+@pytest.mark.parametrize('tool', ['token_pca', 'feature_map', 'browse_dataset'])
+def test_where_no_file_can_be_is_refused_first(refused, tmp_path, tool) -> None:
+    (tmp_path / 'file').touch()
+    args = ['none'] if tool == 'browse_dataset' else ['none.pth', 'none']
+    for out, reason in ((tmp_path / 'file' / 'o.png', 'Not a directory'),
+                        (tmp_path / 'file' / 'a' / 'o.png', 'Not a directory'),
+                        (Path('/proc/o.png'), 'No such file or directory')):
+        assert refused(tool, *args, out=out) == f'error: cannot write {out}: {reason}'
+
+
+def test_a_curve_where_no_file_can_be(refused, tmp_path) -> None:
+    (tmp_path / 'run.py').touch()
+    out = tmp_path / 'run.py' / 'o.png'
+    error = refused('learning_curve', tmp_path, out=out)
+    assert error == f'error: cannot write {out}: Not a directory'
+
+
+def test_the_check_leaves_nothing(tmp_path) -> None:
+    check_picture_file(tmp_path / 'new' / 'o.png')
+    assert not list(tmp_path.iterdir())
+    (tmp_path / 'o.png').write_bytes(b'old')
+    check_picture_file(tmp_path / 'o.png')
+    assert (tmp_path / 'o.png').read_bytes() == b'old'
+
+
+@pytest.mark.parametrize('ending', ['png', 'PNG', 'jpg', 'webp', 'pdf', 'tif', 'gif', 'bmp'])
+def test_usual_formats_are_written(tmp_path, ending) -> None:
+    path = tmp_path / f'o.{ending}'
+    check_picture_file(path)
+    save_picture(np.zeros((4, 6, 3), np.uint8), path)
+    assert ending == 'pdf' or Image.open(path).size == (6, 4)
 
 
 def test_a_window_needs_a_display(refused, checkpoint, images, monkeypatch) -> None:

@@ -10,6 +10,7 @@ from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
 from conmim_mm.sizes import divide_size, to_size
 from conmim_mm.visualization import draw_learning_curve, read_scalars
+from conmim_mm.visualization.script import check_writable
 
 
 def main() -> None:
@@ -20,9 +21,11 @@ def main() -> None:
     parser.add_argument('--title', help='heading; default: the name of the folder')
     args = parser.parse_args()
 
+    out = args.out or args.work_dir / 'learning_curve.png'
     configs = sorted(args.work_dir.glob('*.py'))
     if not configs:
         raise InputError(f'no pre-training run (no saved config) in {args.work_dir}')
+    check_writable(out)
     backbone = Config.fromfile(configs[0]).model.backbone
     grid = divide_size(to_size(backbone.img_size), backbone.patch_size, 'img_size', 'patch_size')
     num_patches = math.prod(grid)
@@ -30,7 +33,7 @@ def main() -> None:
         scalars = read_scalars(args.work_dir)
     except FileNotFoundError as error:
         raise InputError(str(error)) from None
-    out = args.out or args.work_dir / 'learning_curve.png'
+    out.parent.mkdir(parents=True, exist_ok=True)
     draw_learning_curve(scalars, num_patches, out, args.title or args.work_dir.resolve().name)
     last = scalars[-1]
     print(f'step {last["step"]}: loss {last["loss"]:.2f} (chance {math.log(num_patches):.2f}), '
