@@ -1,9 +1,12 @@
 """A folder of labelled images, as frozen features are judged on it."""
 
+from collections.abc import Sequence
+
 from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
 from ..datasets.labelled_split import LabelledSplit
+from ..sizes import to_size
 
 
 def labelled_datasets(split: LabelledSplit, size: int) -> tuple[Dataset, Dataset]:
@@ -26,12 +29,18 @@ def labelled_datasets(split: LabelledSplit, size: int) -> tuple[Dataset, Dataset
     return train, held_out
 
 
-def evaluation_pipeline(size: int) -> list[dict]:
-    """How frozen features see an image; ``size`` as for :func:`labelled_datasets`."""
+def evaluation_pipeline(size: int | Sequence[int]) -> list[dict]:
+    """How frozen features see an image.
+
+    Args:
+        size: As for :func:`labelled_datasets`, or ``(height, width)``: the short edge is resized
+            to the larger of the two.
+    """
+    height, width = to_size(size)
     return [
         dict(type='LoadRGBImage'),
-        dict(type='ResizeEdge', scale=size, edge='short', backend='pillow',
+        dict(type='ResizeEdge', scale=max(height, width), edge='short', backend='pillow',
              interpolation='bicubic'),
-        dict(type='CenterCrop', crop_size=size),
+        dict(type='CenterCrop', crop_size=(width, height)),
         dict(type='PackInputs'),
     ]

@@ -16,6 +16,7 @@ from ..datasets.labelled_split import (
     find_labelled_split,
 )
 from ..evaluation.features import extract_features
+from ..evaluation.labelled_folder import evaluation_pipeline
 from ..models.vit import ConMIMViT
 
 
@@ -53,15 +54,9 @@ def folder_features(backbone: ConMIMViT, preprocessor: nn.Module, folder: str, l
         InputError: No such folder, no images, or one that cannot be read.
     """
     source, classes = labelled_source(folder)
-    size = backbone.img_size
     images = DATASETS.build(dict(
-        type='ImageFiles', with_label=bool(classes), serialize_data=False, pipeline=[
-            dict(type='LoadRGBImage'),
-            dict(type='ResizeEdge', scale=max(size), edge='short', backend='pillow',
-                 interpolation='bicubic'),
-            dict(type='CenterCrop', crop_size=size),
-            dict(type='PackInputs'),
-        ], **source))
+        type='ImageFiles', with_label=bool(classes), serialize_data=False,
+        pipeline=evaluation_pipeline(backbone.img_size), **source))
     chosen = np.linspace(0, len(images) - 1, min(limit, len(images))).round().astype(int).tolist()
     samples = _Chosen(images, chosen)
     features, labels = extract_features(
