@@ -2,8 +2,6 @@
 
 import argparse
 import os
-import shutil
-import sys
 from pathlib import Path
 
 import torch
@@ -14,10 +12,11 @@ from ..resume import set_mismatch
 from ..run_config import fit_to_machine, read_config
 from ..training import run_training
 from ..work_dir import last_checkpoint, log_entries
-from .configs import shipped_file
 from .pretrain_config import plan_run
+from .processes import check_gpus, start_processes
 from .resumed_run import resumed_run
-from .run_folder import CONFIG, check_folder, move_aside
+from .run_folder import CONFIG, check_folder, discard, move_aside
+from .writing import writing
 
 STANDARD_OUT = 'runs'
 MISMATCH_OPTIONS = dict(rescale='--elastic', allow='--allow-mismatch')  # of tools/train.py
@@ -31,27 +30,32 @@ def run(args: argparse.Namespace) -> None:
     """
     check_gpus(args.gpus)
     if args.resume:
-        args.out = args.out or standard_out(args)
+        args.out = own_path(args.out or standard_out(args))
         how = resumed_run(args)
         if how is not None:
             start(args.out, how.processes, resume=True, mismatch=how.mismatch)
         return
     if not args.config:
         args.arch = args.arch or standard_arch()
-    args.out = args.out or standard_out(args)
+    args.out = own_path(args.out or standard_out(args))
     check_places(args)
     plan = plan_run(args)
-    if args.overwrite:
-        move_aside(args.out)
-    args.out.mkdir(parents=True, exist_ok=True)
-    plan.write(args.out / CONFIG)
+    with writing(args.out):
+        earlier = move_aside(args.out) if args.overwrite else None
+        args.out.mkdir(parents=True, exist_ok=True)
+        plan.write(args.out / CONFIG)
     print(plan.summary(args.out), flush=True)
     try:
         start(args.out, args.gpus or 1)
     except Exception as error:
         if explain(error) and not has_begun(args.out):
-            shutil.rmtree(args.out)  # made above, so that the corrected command finds no run there
+            discard(args.out, earlier)  # so that the corrected command finds no run there
         raise
+
+
+def own_path(out: Path) -> Path:
+    """The folder's full name without any ``..``, so that it has one of its own beside it."""
+    return Path(os.path.abspath(out))
 
 
 def has_begun(out: Path) -> bool:
@@ -70,26 +74,23 @@ def standard_out(args: argparse.Namespace) -> Path:
     return Path(STANDARD_OUT) / f'{recipe}-{args.data.resolve().name}'
 
 
-def check_gpus(wanted: int | None) -> None:
-    """Says so where there are fewer GPUs than asked for; without any, processes share the CPU."""
-    there = torch.cuda.device_count()
-    if there and (wanted or 1) > there:
-        raise InputError(f'--gpus {wanted}, but there are {there} GPUs here')
-
-
 def check_places(args: argparse.Namespace) -> None:
     """Checks the folders of a new run.
 
     Raises:
-        InputError: No such folder of images, or no place for the run.
+        InputError: No such folder of images, or no place of its own for the run.
     """
     for option, folder in (('--data', args.data), ('--eval-data', args.eval_data)):
         if folder and not folder.is_dir():
             raise InputError(f'{option}: no such folder: {folder}')
+    if Path.cwd().is_relative_to(args.out.resolve()):
+        raise InputError(f'--out {args.out} is the folder you are in, or one above it: give the '
+                         'run a folder of its own')
     if args.out.resolve().is_relative_to(args.data.resolve()):
         raise InputError(f'--out {args.out} lies inside --data {args.data}, where the pictures of '
                          'its report would be taken for images: choose another --out')
-    check_folder(args.out, args.overwrite)
+    with writing(args.out):
+        check_folder(args.out, args.overwrite)
 
 
 def start(out: Path, processes: int, resume: bool = False, mismatch: str | None = None) -> None:
@@ -117,18 +118,3 @@ def start(out: Path, processes: int, resume: bool = False, mismatch: str | None 
     last = last_checkpoint(out)
     print(f'finished: {last}. Judge it on labelled images with `{COMMAND} knn {out} --data DIR`, '
           f'take its features with `{COMMAND} embed {out} --data DIR --out FILE.npz`')
-
-
-def start_processes(config: Path, processes: int, options: list[str]) -> None:
-    """Puts tools/dist_train.sh in the place of this process: signals and exit status are its own.
-
-    Raises:
-        InputError: There is no bash.
-    """
-    bash = shutil.which('bash')
-    if bash is None:
-        raise InputError('--gpus needs bash, which is not installed here')
-    script = shipped_file('tools/dist_train.sh')
-    sys.stdout.flush()
-    os.execve(bash, ['bash', str(script), str(config), str(processes), *options],
-              os.environ | dict(PYTHON=sys.executable))

@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
 from ..datasets.labelled_split import held_out_beside
+from ..engine.evaluation_images import check_apart, labelled_split
 from ..errors import InputError
 from ..own_images import (
     Workload,
@@ -89,7 +90,11 @@ def plan_run(args: argparse.Namespace) -> Plan:
         raise InputError(f'{args.config} is no pre-training config; take one of configs/conmim')
     lines = dict(images=set_images(cfg, args.data.absolute()))
     dataset = cfg.train_dataloader.dataset
-    images = len(DATASETS.build(dataset | dict(pipeline=[])))
+    training_set = DATASETS.build(dataset | dict(pipeline=[]))
+    if args.eval_data:  # before anything is written or started
+        labelled_split(str(args.eval_data))
+        check_apart(str(args.eval_data), training_set)
+    images = len(training_set)
     lines['images'] = f'{images:,} in {lines["images"]}'
     if args.img_size:
         set_image_size(cfg, args.img_size)

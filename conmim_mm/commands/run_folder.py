@@ -1,7 +1,9 @@
 """The folder of a run: what is in it already, how far that got, and moving it aside."""
 
 import re
+import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from mmengine.config import Config
@@ -45,12 +47,33 @@ def check_folder(out: Path, overwrite: bool) -> None:
                          f'{out}.earlier-DATE), or choose another --out')
 
 
-def move_aside(out: Path) -> None:
-    """Gives the folder of a run another name, and says so."""
+def move_aside(out: Path) -> Path | None:
+    """Gives the folder of a run another name, which it says and returns; None without a run."""
     if out.is_dir() and holds_run(out):
         aside = out.with_name(f'{out.name}.earlier-{time.strftime("%Y%m%d-%H%M%S")}')
         out.rename(aside)
         print(f'the earlier run is in {aside} now')
+        return aside
+    return None
+
+
+def discard(out: Path, earlier: Path | None) -> None:
+    """Takes back what a run that could not begin has written; what can't be removed stays.
+
+    Args:
+        out: Its folder, or a link to it, of which the link stays.
+        earlier: Where the run before it was moved to, which gets its place back.
+    """
+    with suppress(OSError):
+        for path in out.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+        out.rmdir()
+    if earlier and not out.exists():
+        earlier.rename(out)
+        print(f'the earlier run is in {out} again')
 
 
 def describe_position(out: Path) -> str:

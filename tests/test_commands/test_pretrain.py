@@ -13,6 +13,7 @@ from conmim_mm.commands import main, pretrain, pretrain_config
 from conmim_mm.commands.arguments import parse_arguments
 from conmim_mm.commands.configs import recipe_file
 from conmim_mm.commands.resumed_run import how_to_go_on
+from conmim_mm.errors import InputError
 from conmim_mm.run_comparison import run_differences
 from conmim_mm.run_config import read_config
 from conmim_mm.work_dir import last_checkpoint
@@ -213,3 +214,49 @@ def test_evaluation_and_trackers_go_into_the_config(toy, labelled, tmp_path) -> 
     assert cfg.custom_hooks[-1]['type'].endswith('OnlineEvaluationHook')
     assert cfg.custom_hooks[-1]['data_root'] == str(labelled)
     assert cfg.visualizer.vis_backends[-1]['type'] == 'TensorboardVisBackend'
+
+
+def test_wrong_labelled_images_write_and_move_nothing(toy, run_copy, fails, tmp_path,
+                                                      monkeypatch) -> None:
+    """With several processes there is no way back once they have started."""
+    monkeypatch.setattr(os, 'execve', lambda *_: pytest.fail('started'))
+    start = ['pretrain', *toy.options, '--gpus', '2', '--eval-data']
+    (tmp_path / 'no_labels').mkdir()
+    assert 'no labels in' in fails(*start, tmp_path / 'no_labels', '--out', tmp_path / 'new')
+    assert not (tmp_path / 'new').exists()
+    assert 'no labels in' in fails(*start, tmp_path / 'no_labels', '--out', run_copy, '--overwrite')
+    assert (run_copy / 'epoch_2.pth').is_file() and not list(tmp_path.glob('copy.earlier-*'))
+
+
+def test_a_run_that_could_not_begin_leaves_all_as_it_was(toy, run_copy, fails, tmp_path,
+                                                         monkeypatch) -> None:
+    def start(out: Path, *_: object) -> None:
+        (out / 'date' / 'vis_data').mkdir(parents=True)
+        raise InputError('the real reason')
+
+    monkeypatch.setattr(pretrain, 'start', start)
+    (tmp_path / 'disk').mkdir()
+    (tmp_path / 'link').symlink_to(tmp_path / 'disk')
+    assert 'the real reason' in fails('pretrain', *toy.options, '--out', tmp_path / 'link')
+    assert (tmp_path / 'link').is_symlink() and not list((tmp_path / 'disk').iterdir())
+
+    assert 'the real reason' in fails('pretrain', *toy.options, '--out', run_copy, '--overwrite')
+    assert (run_copy / 'epoch_2.pth').is_file() and not list(tmp_path.glob('copy.earlier-*'))
+
+
+def test_the_folder_one_is_in_is_no_place_for_a_run(toy, run_copy, fails, monkeypatch) -> None:
+    (run_copy / 'below').mkdir()
+    monkeypatch.chdir(run_copy / 'below')
+    for out in ('.', '..'):
+        assert 'is the folder you are in, or one above it' in fails(
+            'pretrain', *toy.options, '--out', out, '--overwrite')
+    started = []
+    monkeypatch.setattr(pretrain, 'start', lambda *args, **_: started.append(args[0]))
+    main(['pretrain', '--resume', '--out', '..', '--epochs', '3'])
+    assert started == [run_copy]
+
+
+def test_a_place_that_cannot_be_written(toy, fails, tmp_path) -> None:
+    (tmp_path / 'file').touch()
+    line = fails('pretrain', *toy.options, '--out', tmp_path / 'file' / 'x')
+    assert line == f'error: cannot write {tmp_path / "file" / "x"}: Not a directory'
