@@ -11,9 +11,11 @@ from ..engine.resume_checks import RUN_FACTS
 from ..errors import InputError
 from ..models.checkpoints import load_checkpoint_file
 from ..run_config import read_config
-from ..work_dir import newest_complete_checkpoint
+from ..work_dir import newest_complete_checkpoint, put_in_place
 from .pretrain_config import STARTED_WITH, given_options
+from .processes import check_gpus_of_before
 from .run_folder import CONFIG, describe_position, holds_run, position
+from .writing import writing
 
 _CHANGEABLE = ('epochs', 'gpus')
 
@@ -57,22 +59,33 @@ def resumed_run(args: argparse.Namespace) -> Resumption | None:
                          f'{out / CONFIG} --work-dir {out} --resume')
     before, now = cfg[STARTED_WITH], given_options(args)
     check_same_options(before, now, out)
-    if now.get('epochs'):
-        set_epochs(cfg, now['epochs'], out)
+    old = cfg.train_cfg.get('max_epochs')
+    text = set_epochs(cfg, now['epochs'], out) if now.get('epochs') else None
     if is_finished(cfg, out):
         print(f'the run in {out} is finished ({describe_position(out)}); a larger --epochs makes '
               'it longer')
         return None
+    how = how_to_go_on(cfg, out, now.get('gpus'), args.allow_mismatch)
+    if text:
+        write_config(out / CONFIG, text)
+        print(f'{cfg.train_cfg.max_epochs} epochs in place of {old}: learning rate and momentum '
+              'follow the curves of the longer run from here on')
     print(f'going on with the run in {out}: {describe_position(out)}', flush=True)
-    return how_to_go_on(cfg, out, now.get('gpus'), args.allow_mismatch)
+    return how
 
 
 def how_to_go_on(cfg: Config, out: Path, gpus: int | None, allow_mismatch: bool) -> Resumption:
-    """With how many processes: as many as at the last saving, if it is not said."""
+    """With how many processes: as many as at the last saving, if it is not said.
+
+    Raises:
+        InputError: There were more GPUs then, and it is not said.
+    """
     planned = cfg[STARTED_WITH].get('gpus', 1), cfg.train_dataloader.batch_size
     saved = newest_complete_checkpoint(out)
     facts = load_checkpoint_file(saved).get('meta', {}).get(RUN_FACTS, {}) if saved else {}
     was = facts.get('world_size', planned[0]), facts.get('batch_size', planned[1])
+    if not gpus:
+        check_gpus_of_before(*was)
     processes = gpus or was[0]
     if allow_mismatch:
         return Resumption(processes, 'allow')
@@ -99,15 +112,18 @@ def check_same_options(before: dict, now: dict, out: Path) -> None:
                 f'leave {option} out to go on as it was, or choose another --out for a new run')
 
 
-def set_epochs(cfg: Config, epochs: int, out: Path) -> None:
-    """Makes a run longer, in its config too.
+def set_epochs(cfg: Config, epochs: int, out: Path) -> str | None:
+    """Makes a run longer.
+
+    Returns:
+        What its config file must hold then; None for what it holds.
 
     Raises:
         InputError: It would be shorter than it is, or its length is in iterations.
     """
     old = cfg.train_cfg.get('max_epochs')
     if epochs == old:
-        return
+        return None
     if old is None:
         raise InputError(f'the run in {out} counts iterations: change them in {out / CONFIG}')
     if epochs < old:
@@ -117,10 +133,20 @@ def set_epochs(cfg: Config, epochs: int, out: Path) -> None:
     text, count = re.subn(rf'\bmax_epochs={old}\b', f'max_epochs={epochs}', path.read_text())
     if not count:
         raise InputError(f'change max_epochs in {path}, then --resume without --epochs')
-    path.write_text(text)
     cfg.train_cfg.max_epochs = epochs
-    print(f'{epochs} epochs in place of {old}: learning rate and momentum follow the curves of '
-          'the longer run from here on')
+    return text
+
+
+def write_config(path: Path, text: str) -> None:
+    """Replaces a config as a whole, so that a kill leaves the old or the new one.
+
+    Raises:
+        InputError: It can't be written.
+    """
+    aside = path.with_name(f'{path.name}.tmp')
+    with writing(path):
+        aside.write_text(text)
+        put_in_place(aside, path)
 
 
 def is_finished(cfg: Config, out: Path) -> bool:

@@ -260,3 +260,27 @@ def test_a_place_that_cannot_be_written(toy, fails, tmp_path) -> None:
     (tmp_path / 'file').touch()
     line = fails('pretrain', *toy.options, '--out', tmp_path / 'file' / 'x')
     assert line == f'error: cannot write {tmp_path / "file" / "x"}: Not a directory'
+
+
+def test_resuming_needs_the_gpus_of_before(run_copy, fails, monkeypatch) -> None:
+    """Nothing is changed before all is checked."""
+    saved = dict(meta=dict(run=dict(world_size=6, batch_size=2)))
+    monkeypatch.setattr('conmim_mm.commands.resumed_run.load_checkpoint_file', lambda _: saved)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 5)
+    before = (run_copy / 'config.py').read_text()
+    line = fails('pretrain', '--resume', '--out', run_copy, '--epochs', '3')
+    assert 'saved with 6 processes, but there are 5 GPUs here: go on with --resume --gpus 4' in line
+    assert '--gpus 6, but there are 5' in fails(
+        'pretrain', '--resume', '--out', run_copy, '--epochs', '3', '--gpus', '6')
+    assert (run_copy / 'config.py').read_text() == before
+
+
+def test_a_config_that_cannot_be_replaced_stays(run_copy, fails, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('conmim_mm.commands.resumed_run.put_in_place', full)
+    before = (run_copy / 'config.py').read_text()
+    line = fails('pretrain', '--resume', '--out', run_copy, '--epochs', '3')
+    assert line == f'error: cannot write {run_copy / "config.py"}: No space left on device'
+    assert (run_copy / 'config.py').read_text() == before
