@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
         earlier = move_aside(args.out) if args.overwrite else None
         args.out.mkdir(parents=True, exist_ok=True)
         plan.write(args.out / CONFIG)
-    print(plan.summary(args.out), flush=True)
+    print(plan.summary(), flush=True)
     try:
         start(args.out, args.gpus or 1)
     except Exception as error:

@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
+from ..cli import COMMAND, explain
 from ..datasets.labelled_split import held_out_beside
 from ..engine.evaluation_images import check_apart, labelled_split
 from ..errors import InputError
@@ -28,6 +29,7 @@ from ..run_config import read_config, replace_data_root
 from ..training import use_mixed_precision
 from .checks_machine import usable_cores
 from .configs import recipe_file
+from .run_plan import Plan, find_places
 
 # In the written config: the options it was made with, which --resume compares.
 STARTED_WITH = 'started_with'
@@ -40,42 +42,6 @@ _OWN_OPTION = {
     'model.backbone.img_size': '--img-size', 'resume': '--resume', 'launcher': '--gpus'}
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A run before it starts.
-
-    Attributes:
-        cfg: Its config, complete.
-        lines: What is worth knowing of it, by name.
-    """
-
-    cfg: Config
-    lines: dict[str, str]
-
-    def write(self, path: Path) -> None:
-        """Writes the config, with the lines above it."""
-        text = ''.join(f'# {line}\n' for line in self._table())
-        path.write_text(f'# Written by `conmim pretrain`.\n{text}{self.cfg.pretty_text}')
-
-    def summary(self, out: Path) -> str:
-        """The lines, and where everything will lie, for the terminal."""
-        interval = self.cfg.default_hooks.checkpoint.get('interval', 1)
-        kept = self.cfg.default_hooks.checkpoint.get('max_keep_ckpts', -1)
-        unit = 'epoch' if 'max_epochs' in self.cfg.train_cfg else 'iter'
-        places = dict(
-            checkpoints=f'{out}/{unit}_N.pth, every '
-            + (f'{interval} {unit}s' if interval > 1 else unit)
-            + (f', the last {kept} are kept' if kept > 0 else ''),
-            log=f'{out}/DATE/DATE.log',
-            report=f'{out}/report.html',
-            config=f'{out}/config.py; the same run again: python tools/train.py {out}/config.py '
-            '--work-dir ANOTHER')
-        return '\n'.join(Plan(self.cfg, self.lines | places)._table())
-
-    def _table(self) -> list[str]:
-        return [f'{name:<15}{text}' for name, text in self.lines.items() if text]
-
-
 def plan_run(args: argparse.Namespace) -> Plan:
     """The config of a new run on a folder of images.
 
@@ -86,6 +52,21 @@ def plan_run(args: argparse.Namespace) -> Plan:
         InputError: The config is of another kind, or the options or images don't fit it.
     """
     cfg = read_config(str(args.config or recipe_file(args.arch)))
+    try:
+        return fit_config(cfg, args)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        given = ' with '.join(['--config'] * bool(args.config)
+                              + ['--cfg-options'] * bool(args.cfg_options))
+        if explain(error) or not given:
+            raise
+        reason = ' '.join(str(error).split())
+        raise InputError(
+            f'{COMMAND} pretrain cannot work with this {given} ({type(error).__name__}: {reason}): '
+            'correct it, or start a config of another shape with tools/train.py') from error
+
+
+def fit_config(cfg: Config, args: argparse.Namespace) -> Plan:
+    """Fits a config, in place, to the images and the options; as :func:`plan_run`."""
     if cfg.get('model', {}).get('type', '').rpartition('.')[2] != 'ConMIM':
         raise InputError(f'{args.config} is no pre-training config; take one of configs/conmim')
     lines = dict(images=set_images(cfg, args.data.absolute()))
@@ -128,7 +109,7 @@ def plan_run(args: argparse.Namespace) -> Plan:
     drop_variables(cfg)
     cfg[STARTED_WITH] = given_options(args)
     check_parts(cfg)
-    return Plan(cfg, lines)
+    return Plan(cfg, lines, find_places(cfg, args.out))
 
 
 def check_parts(cfg: Config) -> None:

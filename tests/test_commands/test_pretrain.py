@@ -158,7 +158,7 @@ def test_recipes_on_own_images(toy, tmp_path, monkeypatch) -> None:
     dataset = cfg.train_dataloader.dataset
     assert (dataset.data_root, dataset.data_prefix) == (str(toy.photos), '')
     assert cfg.model.backbone.img_size == 160
-    assert 'every 2 epochs, the last 3 are kept' in plan.summary(Path('runs/x'))
+    assert 'every 2 epochs, the last 3 are kept' in plan.summary()
 
 
 def test_held_out_images_are_left_out(toy, tmp_path) -> None:
@@ -284,3 +284,41 @@ def test_a_config_that_cannot_be_replaced_stays(run_copy, fails, monkeypatch) ->
     line = fails('pretrain', '--resume', '--out', run_copy, '--epochs', '3')
     assert line == f'error: cannot write {run_copy / "config.py"}: No space left on device'
     assert (run_copy / 'config.py').read_text() == before
+
+
+@pytest.mark.parametrize('option, words', [
+    ('train_dataloader=3', 'AttributeError: '), ('model=abc', 'TypeError: '),
+    ('default_hooks=3', 'AttributeError: ')])
+def test_an_option_that_takes_the_place_of_settings(toy, fails, tmp_path, option, words) -> None:
+    base = ['pretrain', '--data', toy.photos, '--arch', 'tiny', '--out', tmp_path / 'new']
+    line = fails(*base, '--cfg-options', option)
+    assert 'conmim pretrain cannot work with this --cfg-options (' in line and words in line
+    assert line.endswith('start a config of another shape with tools/train.py')
+    assert not (tmp_path / 'new').exists()
+
+
+@pytest.mark.parametrize('lacking', [
+    'default_hooks', 'optim_wrapper.optimizer.lr', 'log_processor', 'model.backbone.img_size',
+    'train_cfg'])
+def test_a_config_of_another_shape(toy, fails, tmp_path, lacking) -> None:
+    cfg = read_config(str(recipe_file('tiny')))  # counts iterations
+    *above, name = lacking.split('.')
+    part = cfg
+    for key in above:
+        part = part[key]
+    part.pop(name)
+    cfg.dump(tmp_path / 'own.py')
+    line = fails('pretrain', '--data', toy.photos, '--config', tmp_path / 'own.py', '--epochs', '2',
+                 '--img-size', '64', '--out', tmp_path / 'new')
+    assert 'cannot work with this --config (' in line and name in line
+    assert not (tmp_path / 'new').exists()
+
+
+def test_a_defect_of_a_recipe_keeps_its_traceback(toy, tmp_path, monkeypatch) -> None:
+    def defect(*_: object) -> None:
+        raise AttributeError('ours')
+
+    monkeypatch.setattr(pretrain_config, 'set_workers', defect)
+    with pytest.raises(AttributeError, match='ours'):
+        main(['pretrain', '--data', str(toy.photos), '--arch', 'tiny', '--out',
+              str(tmp_path / 'new')])
