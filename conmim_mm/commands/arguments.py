@@ -190,7 +190,10 @@ def _trust(parser: argparse.ArgumentParser) -> None:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user
+        raise argparse.ArgumentTypeError(f'no home folder for {text!r}') from None
 
 
 def _positive(text: str) -> int:

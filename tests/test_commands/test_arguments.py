@@ -85,3 +85,9 @@ def test_only_the_command_line_registers_later(monkeypatch, argv0, orig_argv, ex
     monkeypatch.setattr(sys, 'argv', [argv0])
     monkeypatch.setattr(sys, 'orig_argv', orig_argv)
     assert cli.is_command_line() is expected
+
+
+def test_a_user_that_does_not_exist(capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse_arguments(['doctor', '--data', '~no_such_user/x'])
+    assert "no home folder for '~no_such_user/x'" in capsys.readouterr().err
