@@ -14,6 +14,7 @@ from ..evaluation.labelled_folder import evaluation_pipeline
 from .arguments import FEATURE_FILES
 from .feature_files import open_feature_file
 from .frozen_backbone import frozen_backbone, num_workers
+from .writing import check_place
 
 MAX_NAMED = 10  # unreadable images
 
@@ -74,6 +75,7 @@ def check_target(out: Path, overwrite: bool) -> None:
     if out.exists() and not overwrite:
         raise InputError(f'{out} exists already: add --overwrite to replace it, or choose another '
                          '--out')
+    check_place(out)
 
 
 def read_labels(folder: Path, paths: list[str]) -> list[str]:

@@ -25,6 +25,7 @@ from ..models.export_weights import (
 )
 from ..models.extract import extract
 from .frozen_backbone import checkpoint_file
+from .writing import check_place, writing
 
 # timm's models of this architecture: the sizes they come in, by width, depth and heads.
 TIMM_MODELS = {
@@ -171,7 +172,8 @@ def run(args: argparse.Namespace) -> None:
     source = checkpoint_file(args.checkpoint)
     if args.format == 'mmpretrain':
         check_target(args.target, args.format)
-        extract(source, args.target, args.weights or 'teacher')
+        with writing(args.target):
+            extract(source, args.target, args.weights or 'teacher')
         print(f'wrote {args.target}; a config of a task takes it with')
         print(f'--cfg-options model.backbone.init_cfg.checkpoint={args.target}')
         return
@@ -190,3 +192,4 @@ def check_target(target: Path, format_name: str) -> None:
         raise InputError(f'{target} exists already; remove it or give another name')
     if format_name != 'transformers' and target.suffix != '.pth':
         raise InputError(f'{target} must end in .pth for --format {format_name}')
+    check_place(target)

@@ -1,7 +1,7 @@
 """Writers of features: .parquet as they come, .npz at the end; the file is whole or not there."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -47,9 +47,10 @@ def open_feature_file(path: Path, width: int, with_labels: bool,
         file.close()
         put_in_place(aside, path)
     except OSError as error:
-        raise InputError(f'cannot write {path}: {error}') from error
+        raise InputError(f'cannot write {path}: {error.strerror or error}') from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # else it would hide the error above
+            aside.unlink(missing_ok=True)
 
 
 class NpzFile:

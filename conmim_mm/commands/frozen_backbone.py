@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +15,8 @@ from ..models.data_preprocessor import ConMIMDataPreprocessor
 from ..models.saved_backbone import load_backbone
 from ..models.vit import ConMIMViT
 from ..work_dir import last_checkpoint
+from .checks_machine import usable_cores
+from .writing import check_place, writing
 
 MAX_WORKERS = 16
 
@@ -40,7 +41,8 @@ def frozen_backbone(args: argparse.Namespace) -> FrozenBackbone:
     """
     init_default_scope('mmpretrain')
     device = get_device()
-    backbone = load_backbone(checkpoint_file(args.checkpoint), args.weights, args.img_size)
+    path = checkpoint_file(args.checkpoint)
+    backbone = load_backbone(path, args.weights, args.img_size)
     return FrozenBackbone(backbone.to(device), ConMIMDataPreprocessor().to(device))
 
 
@@ -56,7 +58,7 @@ def checkpoint_file(path: Path) -> Path:
 
 def num_workers(args: argparse.Namespace) -> int:
     """Processes that read images."""
-    return args.workers if args.workers is not None else min(os.cpu_count() or 1, MAX_WORKERS)
+    return args.workers if args.workers is not None else min(usable_cores(), MAX_WORKERS)
 
 
 def labelled_split(folder: Path) -> LabelledSplit:
@@ -83,6 +85,8 @@ def judge(args: argparse.Namespace, name: str, predict, **settings: object) -> N
         predict: Predicts labels from training features, their labels and the features.
         **settings: Of the way, for ``args.json``.
     """
+    if args.json:
+        check_place(args.json)
     split = labelled_split(args.data)
     frozen = frozen_backbone(args)
     parts = [
@@ -99,11 +103,11 @@ def judge(args: argparse.Namespace, name: str, predict, **settings: object) -> N
           f'{accuracy.num_images:,} held-out images, from {len(labels):,} with labels of '
           f'{len(split.classes):,} classes')
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(dict(
-            top1=accuracy.value, standard_error=accuracy.standard_error,
-            num_images=accuracy.num_images, num_reference=len(labels),
-            num_classes=len(split.classes), checkpoint=str(args.checkpoint), weights=args.weights,
-            data=str(args.data), img_size=frozen.img_size, **settings), indent=2) + '\n')
-
-
+        with writing(args.json):
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            args.json.write_text(json.dumps(dict(
+                top1=accuracy.value, standard_error=accuracy.standard_error,
+                num_images=accuracy.num_images, num_reference=len(labels),
+                num_classes=len(split.classes), checkpoint=str(args.checkpoint),
+                weights=args.weights, data=str(args.data), img_size=frozen.img_size,
+                **settings), indent=2) + '\n')

@@ -33,6 +33,7 @@ def extract(source: Path, target: Path, weights: str = 'teacher') -> dict:
                                                'mmengine_version', 'cfg') if key in run})
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f'{target.name}.unfinished')
-    torch.save(dict(meta=meta, state_dict=backbone_of_model(checkpoint, weights)), unfinished)
+    with unfinished.open('wb') as file:  # a file's errors are the system's, a path's PyTorch's own
+        torch.save(dict(meta=meta, state_dict=backbone_of_model(checkpoint, weights)), file)
     unfinished.replace(target)
     return meta

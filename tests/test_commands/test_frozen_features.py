@@ -2,15 +2,17 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmpretrain.registry import MODELS
 
-from conmim_mm.commands import main
+from conmim_mm.commands import frozen_backbone, main
 from conmim_mm.commands.embed import read_labels
 from conmim_mm.commands.frozen_backbone import labelled_split
+from conmim_mm.errors import InputError
 from conmim_mm.evaluation import (
     extract_features,
     knn_predict,
@@ -168,3 +170,31 @@ def test_bad_input_gets_one_line(toy, labelled, tmp_path, fails, monkeypatch) ->
     monkeypatch.setitem(sys.modules, 'pyarrow', None)
     assert 'pip install pyarrow' in embed('new.parquet')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['bad', 'f.npz']
+
+
+def test_places_that_cannot_be_written(toy, labelled, tmp_path, fails, monkeypatch) -> None:
+    """They are refused before the checkpoint is read."""
+    (tmp_path / 'file').touch()
+    for command in ('knn', 'linear'):
+        line = fails(command, '/no/such.pth', '--data', labelled, '--json', tmp_path)
+        assert line == f'error: cannot write {tmp_path}: it is a folder'
+    for words in (['embed', '/no/such.pth', '--data', labelled, '--out'],
+                  ['export', '/no/such.pth', '--format', 'mmpretrain'],
+                  ['export', '/no/such.pth', '--format', 'timm']):
+        path = tmp_path / 'file' / ('x.npz' if words[0] == 'embed' else 'x.pth')
+        line = fails(*words, path)
+        assert line == f'error: cannot write {path}: {tmp_path / "file"} is no folder'
+
+    # what is seen only when it is written
+    from conmim_mm.commands.feature_files import open_feature_file
+
+    path = tmp_path / 'file' / 'x.npz'
+    with pytest.raises(InputError, match=f'cannot write {path}: '), \
+            open_feature_file(path, 2, False, {}):
+        pass
+
+
+def test_workers_by_the_cores_of_this_process(monkeypatch) -> None:
+    monkeypatch.setattr(frozen_backbone, 'usable_cores', lambda: 3)
+    assert frozen_backbone.num_workers(SimpleNamespace(workers=None)) == 3
+    assert frozen_backbone.num_workers(SimpleNamespace(workers=0)) == 0
