@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 from ..datasets.labelled_split import LabelledSplit, find_labelled_split
 from ..errors import InputError
 from ..evaluation import Accuracy, extract_features, labelled_datasets
+from ..models.checkpoints import load_checkpoint_file
 from ..models.data_preprocessor import ConMIMDataPreprocessor
 from ..models.saved_backbone import load_backbone
 from ..models.vit import ConMIMViT
@@ -43,7 +44,28 @@ def frozen_backbone(args: argparse.Namespace) -> FrozenBackbone:
     device = get_device()
     path = checkpoint_file(args.checkpoint)
     backbone = load_backbone(path, args.weights, args.img_size)
-    return FrozenBackbone(backbone.to(device), ConMIMDataPreprocessor().to(device))
+    preprocessor = preprocessor_of(load_checkpoint_file(path))
+    return FrozenBackbone(backbone.to(device), preprocessor.to(device))
+
+
+def preprocessor_of(checkpoint: dict) -> ConMIMDataPreprocessor:
+    """Normalises as the config in a checkpoint says; by ImageNet's numbers where none can be read.
+
+    Args:
+        checkpoint: Its contents. The config is read as data, and nothing in it is run.
+    """
+    from ..visualization.plain_config import read_plain_config  # imports matplotlib
+
+    meta = checkpoint.get('meta') or {}
+    text = meta.get('cfg') or meta.get('pretraining', {}).get('cfg')  # the latter: extracted
+    try:
+        cfg = read_plain_config(text)
+        own = cfg['model'].get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+        # images come as RGB here, whatever the config's own pipeline gives
+        settings = {key: own[key] for key in ('mean', 'std') if key in own}
+        return ConMIMDataPreprocessor(**settings)
+    except (AttributeError, KeyError, TypeError, ValueError, SyntaxError, RuntimeError):
+        return ConMIMDataPreprocessor()
 
 
 def checkpoint_file(path: Path) -> Path:

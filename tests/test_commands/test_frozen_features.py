@@ -19,7 +19,11 @@ from conmim_mm.evaluation import (
     labelled_datasets,
     linear_probe_predict,
 )
-from conmim_mm.models.data_preprocessor import ConMIMDataPreprocessor
+from conmim_mm.models.data_preprocessor import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ConMIMDataPreprocessor,
+)
 from conmim_mm.models.saved_backbone import load_backbone
 from conmim_mm.work_dir import last_checkpoint
 
@@ -198,3 +202,23 @@ def test_workers_by_the_cores_of_this_process(monkeypatch) -> None:
     monkeypatch.setattr(frozen_backbone, 'usable_cores', lambda: 3)
     assert frozen_backbone.num_workers(SimpleNamespace(workers=None)) == 3
     assert frozen_backbone.num_workers(SimpleNamespace(workers=0)) == 0
+
+
+@pytest.mark.parametrize('meta, mean, std', [
+    (dict(cfg="model = dict(type='X', data_preprocessor=dict(mean=[1., 2., 3.], std=[4, 5, 6]))"),
+     (1, 2, 3), (4, 5, 6)),
+    (dict(cfg="model = dict(type='X')\ndata_preprocessor = dict(mean=[1, 2, 3], std=(4, 5, 6))"),
+     (1, 2, 3), (4, 5, 6)),
+    (dict(pretraining=dict(cfg='model = dict(data_preprocessor=dict(mean=[1] * 3, std=[1] * 3))')),
+     IMAGENET_MEAN, IMAGENET_STD),  # computes: not read
+    (dict(pretraining=dict(cfg='model = dict(data_preprocessor=dict(mean=[7, 8, 9], std=[1, 1, 1])'
+                           ')')), (7, 8, 9), (1, 1, 1)),
+    (dict(cfg="model = dict(data_preprocessor=dict(mean='a', std=3))"),
+     IMAGENET_MEAN, IMAGENET_STD),
+    (dict(cfg='model = dict(data_preprocessor=dict(to_rgb=True))'), IMAGENET_MEAN, IMAGENET_STD),
+    ({}, IMAGENET_MEAN, IMAGENET_STD)])
+def test_images_are_normalised_as_in_training(meta, mean, std) -> None:
+    levels = torch.rand(2, 3, 4, 4) * 255
+    normalised = frozen_backbone.preprocessor_of(dict(meta=meta))(dict(inputs=levels))['inputs']
+    by_hand = [(levels[:, c] - mean[c]) / std[c] for c in range(3)]
+    torch.testing.assert_close(normalised, torch.stack(by_hand, dim=1))
