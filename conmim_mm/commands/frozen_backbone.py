@@ -15,6 +15,7 @@ from ..models.checkpoints import load_checkpoint_file
 from ..models.data_preprocessor import ConMIMDataPreprocessor
 from ..models.saved_backbone import load_backbone
 from ..models.vit import ConMIMViT
+from ..saved_config import read_saved_config
 from ..work_dir import last_checkpoint
 from .checks_machine import usable_cores
 from .writing import check_place, writing
@@ -54,12 +55,10 @@ def preprocessor_of(checkpoint: dict) -> ConMIMDataPreprocessor:
     Args:
         checkpoint: Its contents. The config is read as data, and nothing in it is run.
     """
-    from ..visualization.plain_config import read_plain_config  # imports matplotlib
-
     meta = checkpoint.get('meta') or {}
     text = meta.get('cfg') or meta.get('pretraining', {}).get('cfg')  # the latter: extracted
     try:
-        cfg = read_plain_config(text)
+        cfg = read_saved_config(text)
         own = cfg['model'].get('data_preprocessor') or cfg.get('data_preprocessor') or {}
         # images come as RGB here, whatever the config's own pipeline gives
         settings = {key: own[key] for key in ('mean', 'std') if key in own}
