@@ -62,7 +62,7 @@ RUN_BY_TESTS = {
     'tools/model_converters/conmim_to_mm.py':
         f'{TOOLS}test_conmim_to_mm.py::test_pretraining_checkpoint_loads_strictly',
     'tools/reliability/kill_and_resume.py':
-        f'{TOOLS}test_kill_and_resume.py::test_five_kills_lose_nothing',
+        f'{TOOLS}test_kill_and_resume.py::test_kills_lose_nothing',
     'tools/test.py': f'{TOOLS}test_test.py::test_metrics_predictions_and_pictures',
     'tools/train.py':
         f'{TOOLS}test_train.py::test_trains_into_the_default_folder_and_resumes',

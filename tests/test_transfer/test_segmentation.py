@@ -139,8 +139,6 @@ def test_ade20k_recipes(stem: str, recipe: tuple) -> None:
     ('stem', 'crop', 'depth', 'blocks'),
     [('vit-s_upernet_8xb2-160k_ade20k-512x512', 64, None, [3, 5, 7, 11]),
      pytest.param('vit-b_upernet_8xb2-160k_ade20k-512x512', 32, 4, [0, 1, 2, 3],
-                  marks=pytest.mark.slow),
-     pytest.param('vit-l_upernet_8xb2-160k_ade20k-640x640', 32, 3, [0, 1, 1, 2],
                   marks=pytest.mark.slow)])
 def test_one_training_and_one_test_step(tmp_path, stem, crop, depth, blocks) -> None:
     cfg = shrunk(stem, tmp_path, crop, depth)
