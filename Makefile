@@ -21,7 +21,7 @@ demo: export DEMO_DATA = $(DATA)
 demo: export DEMO_SEED = $(SEED)
 demo: export DEMO_OUT = $(OUT)
 demo: env ## pre-train, evaluate and draw, on two CPU cores; DATA=folder of images, SEED=n, OUT=folder
-	@$(PY) tools/demo.py $${DEMO_DATA:+--data "$$DEMO_DATA"} $${DEMO_SEED:+--seed "$$DEMO_SEED"} \
+	@$(PY) tools/demo/demo.py $${DEMO_DATA:+--data "$$DEMO_DATA"} $${DEMO_SEED:+--seed "$$DEMO_SEED"} \
 	  $${DEMO_OUT:+--out "$$DEMO_OUT"}
 
 .PHONY: demo-transfer
@@ -29,8 +29,8 @@ demo-transfer: export DEMO_SEED = $(SEED)
 demo-transfer: export DEMO_OUT = $(OUT)
 demo-transfer: env-full ## the demo, then three tasks from its weights and from random ones; SEED=n, OUT=folder
 	@out="$${DEMO_OUT:-work_dirs/demo}"; seed="$${DEMO_SEED:-0}"; \
-	  $(PY) tools/demo.py --seed "$$seed" --out "$$out" && \
-	  $(PY) tools/demo_transfer.py --seed "$$seed" --demo "$$out" --out "$$out-transfer"
+	  $(PY) tools/demo/demo.py --seed "$$seed" --out "$$out" && \
+	  $(PY) tools/demo/demo_transfer.py --seed "$$seed" --demo "$$out" --out "$$out-transfer"
 
 .PHONY: test
 test: env-full lint ## lint and the whole test suite; the first time compiles mmcv's ops (10 minutes); PYTEST_ARGS=...

@@ -7,9 +7,9 @@ Importing this package registers its components into mmpretrain's registries; a 
 
 import warnings
 
-from .cli import is_command_line
 from .errors import InputError
 from .lean_import import lean_import
+from .utils.cli import is_command_line
 from .version import __version__
 
 __all__ = ['InputError', '__version__', 'register_components']
@@ -22,7 +22,7 @@ def register_components() -> None:
         warnings.filterwarnings(
             'ignore', message='Fail to import ``MultiScaleDeformableAttention``')
         from . import datasets, engine, models  # noqa: F401
-        from .model_zoo import register_models
+        from .utils.model_zoo import register_models
     register_models()
 
 

@@ -20,7 +20,7 @@ def add_online_evaluation(cfg: Config, folder: str) -> None:
     Args:
         cfg: A pre-training config, changed in place.
         folder: As ``data_root`` of
-            :class:`~conmim_mm.engine.online_evaluation_hook.OnlineEvaluationHook`.
+            :class:`OnlineEvaluationHook`.
 
     Raises:
         InputError: No such folder.

@@ -5,8 +5,8 @@ import re
 
 from yapf.yapflib.yapf_api import FormatCode  # as MMEngine lays its configs out
 
+from .checkpoint.saved_config import plain_assignment
 from .errors import InputError
-from .saved_config import plain_assignment
 
 REMOVED = 'REMOVED'
 _PATH_KEYS = frozenset({'data_root', 'ann_file', 'checkpoint', 'out_dir', 'save_dir'})

@@ -9,11 +9,11 @@ from typing import TypeVar
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_rank, get_world_size
 
-from .engine.resume_checks import RUN_FACTS
+from .checkpoint.reading import load_checkpoint_file
+from .engine.hooks.start_checks.run_facts import RUN_FACTS
 from .errors import InputError
-from .models.checkpoints import load_checkpoint_file
-from .run_config import check_checkpoint
-from .work_dir import is_complete, newest_complete_checkpoint
+from .utils.run_config import check_checkpoint
+from .utils.work_dir import is_complete, newest_complete_checkpoint
 
 T = TypeVar('T')
 

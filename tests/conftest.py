@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import logging
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ logging.raiseExceptions = False
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs'
 TOOLS = ROOT / 'tools'
+# where Python itself looks for what a script imports
+sys.path += [str(TOOLS / 'dataset_converters'), str(TOOLS / 'demo'), str(TOOLS / 'visualization')]
 RUN_NUMBERS = itertools.count()
 GOLDEN = Path(__file__).parent / 'data' / 'golden'
 # Any folder of further pretrain_*.npz; a relative path counts from the working directory.

@@ -20,7 +20,7 @@ from mmpretrain.registry import (
 
 from conmim_mm.datasets import ShardSequentialSampler
 from conmim_mm.engine import ConMIMFSDPStrategy, GuardedOptimWrapper
-from conmim_mm.run_config import replace_data_root
+from conmim_mm.utils.run_config import replace_data_root
 
 from .conftest import CONFIGS
 from .shards import write_shard

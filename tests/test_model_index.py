@@ -48,7 +48,7 @@ every_model = pytest.mark.parametrize('model', list(INDEX.models), ids=model_id)
 def test_the_validator_finds_nothing() -> None:
     assert INDEX.check(silent=True) == []
     assert {Path(model.filepath).parent.name for model in INDEX.models} == set(FOLDERS)
-    for folder in FOLDERS:  # each also by itself, as conmim_mm.model_zoo reads them
+    for folder in FOLDERS:  # each also by itself, as conmim_mm.utils.model_zoo reads them
         alone = load(str(CONFIGS / folder / 'metafile.yml'))
         alone.build_models_with_collections()
         assert alone.check(silent=True) == []

@@ -6,11 +6,11 @@ import os
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from conmim_mm.cli import run_tool
-from conmim_mm.engine.launch import processes
-from conmim_mm.engine.rank_agreement import check_configs_agree
+from conmim_mm.distributed.agreement import check_configs_agree
+from conmim_mm.distributed.launch import processes
 from conmim_mm.errors import InputError
-from conmim_mm.run_config import check_checkpoint, parse_run_arguments, run_config
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.run_config import check_checkpoint, parse_run_arguments, run_config
 
 
 def parse_args() -> argparse.Namespace:

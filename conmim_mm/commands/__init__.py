@@ -6,9 +6,13 @@ import io
 import os
 from collections.abc import Sequence
 
-from ..cli import run_tool
+from ..utils.cli import run_tool
 from .arguments import parse_arguments
 
+MODULES = dict(
+    pretrain='apis.pretrain.start', knn='commands.knn', linear='commands.linear',
+    embed='apis.embed', export='apis.export', report='apis.report',
+    doctor='commands.doctor.doctor')
 # do without the components, and say what is wrong where these can't be imported
 LEAN_COMMANDS = ('doctor',)
 
@@ -29,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             with contextlib.redirect_stdout(io.StringIO()):
                 register_components()
         if getattr(args, 'trust_checkpoint', False):
-            from ..models.checkpoints import TRUST_VARIABLE
+            from ..checkpoint.reading import TRUST_VARIABLE
 
             os.environ[TRUST_VARIABLE] = '1'
-        importlib.import_module(f'.{args.command}', __package__).run(args)
+        importlib.import_module(f'..{MODULES[args.command]}', __package__).run(args)
 
     run_tool(run)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ..cli import COMMAND
+from ..utils.cli import COMMAND
 from ..version import __version__
 
 ARCHS = ('tiny', 's', 'b', 'l')

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import InputError
-from ..work_dir import put_in_place
+from ..utils.work_dir import put_in_place
 
 ROWS = 8192  # of a parquet row group
 

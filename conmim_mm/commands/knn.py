@@ -3,8 +3,8 @@
 import argparse
 from functools import partial
 
+from ..apis.backbone import judge
 from ..evaluation import knn_predict
-from .frozen_backbone import judge
 
 
 def run(args: argparse.Namespace) -> None:

@@ -2,8 +2,8 @@
 
 import argparse
 
+from ..apis.backbone import judge
 from ..evaluation import linear_probe_predict
-from .frozen_backbone import judge
 
 
 def run(args: argparse.Namespace) -> None:

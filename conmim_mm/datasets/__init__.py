@@ -1,11 +1,11 @@
 from .image_files import ImageFiles
-from .loading import LoadRGBImage, PackConMIMInputs, read_rgb
-from .masks import BlockPatchMask, RandomPatchMask
-from .perturbation import DevicePerturbation, TeacherPerturbation
 from .sample_rng import EpochSeededSampler, InfiniteSeededSampler, SampleIndex, sample_rng
-from .shard_sampler import ShardSequentialSampler
-from .tar_shards import TarShards
-from .two_views import ConMIMTwoViews, LoadTwoViews
+from .samplers.shard_sequential_sampler import ShardSequentialSampler
+from .shards.tar_shards import TarShards
+from .transforms.loading import LoadRGBImage, PackConMIMInputs, read_rgb
+from .transforms.masks import BlockPatchMask, RandomPatchMask
+from .transforms.perturbation import DevicePerturbation, TeacherPerturbation
+from .transforms.two_views import ConMIMTwoViews, LoadTwoViews
 
 __all__ = [
     'BlockPatchMask', 'ConMIMTwoViews', 'DevicePerturbation', 'EpochSeededSampler', 'ImageFiles',

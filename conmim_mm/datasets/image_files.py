@@ -25,7 +25,7 @@ class ImageFiles(ReplacingDataset):
     path. Pre-training does not look at labels.
 
     Unreadable images are replaced in pre-training, see
-    :class:`~conmim_mm.datasets.replacing_dataset.ReplacingDataset`. Both ``LoadRGBImage`` and
+    :class:`ReplacingDataset`. Both ``LoadRGBImage`` and
     OpenMMLab's ``LoadImageFromFile`` may read the images; the latter refuses 2**30 pixels
     (environment variable ``OPENCV_IO_MAX_IMAGE_PIXELS``), and a damaged PNG may cost it 4 GiB and
     seconds.

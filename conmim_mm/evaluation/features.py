@@ -22,7 +22,7 @@ def extract_features(backbone: nn.Module,
     (``fc_norm``), as a fine-tuned classifier's head sees them. No global generator is drawn from.
 
     Args:
-        backbone: A :class:`~conmim_mm.models.vit.ConMIMViT`. In eval mode for the time, and run as
+        backbone: A :class:`ConMIMViT`. In eval mode for the time, and run as
             it is, not compiled anew for these batches.
         dataset: Samples of ``inputs`` ``(3, H, W)`` and ``data_samples`` with a ``gt_label``, one
             at least.

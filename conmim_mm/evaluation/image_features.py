@@ -29,10 +29,10 @@ class FeatureBatch(NamedTuple):
 @torch.no_grad()
 def image_features(backbone: nn.Module, dataset: ImageFiles, preprocessor: nn.Module,
                    batch_size: int = 64, num_workers: int = 2) -> Iterator[FeatureBatch]:
-    """Mean-pooled patch tokens, as in :func:`~conmim_mm.evaluation.features.extract_features`.
+    """Mean-pooled patch tokens, as in :func:`extract_features`.
 
     Args:
-        backbone: A :class:`~conmim_mm.models.vit.ConMIMViT` in eval mode.
+        backbone: A :class:`ConMIMViT` in eval mode.
         dataset: With a pipeline whose samples hold ``inputs`` ``(3, H, W)``.
         preprocessor: Normalises a batch of images; must be on the backbone's device.
         batch_size: Images at once.

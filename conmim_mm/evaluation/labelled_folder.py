@@ -5,21 +5,21 @@ from collections.abc import Sequence
 from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
-from ..datasets.labelled_split import LabelledSplit
-from ..sizes import to_size
+from ..datasets.labelled_folder import LabelledSplit
+from ..utils.sizes import to_size
 
 
 def labelled_datasets(split: LabelledSplit, size: int) -> tuple[Dataset, Dataset]:
     """The images with labels to learn from, and those held out.
 
     Args:
-        split: As :func:`~conmim_mm.datasets.labelled_split.find_labelled_split` finds it.
+        split: As :func:`find_labelled_split` finds it.
         size: Pixels: the short edge is resized to it (bicubic), the middle square cut out.
 
     Returns:
-        Two :class:`~conmim_mm.datasets.image_files.ImageFiles` with samples of ``inputs``
+        Two :class:`ImageFiles` with samples of ``inputs``
         ``(3, size, size)`` uint8 and ``data_samples`` with a ``gt_label``, as
-        :func:`~conmim_mm.evaluation.features.extract_features` takes them.
+        :func:`extract_features` takes them.
     """
     pipeline = evaluation_pipeline(size)
     train, held_out = (

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from .token_diversity import effective_count
+from .tokens import effective_count
 
 
 class TokenSpread(NamedTuple):

@@ -1,13 +1,13 @@
-from .conmim import ConMIM
-from .cross_process_bn import CrossProcessBN
-from .data_preprocessor import ConMIMDataPreprocessor
-from .head import ConMIMHead
-from .patch_infonce import PatchInfoNCELoss, patch_infonce
-from .projector import ConMIMProjector
-from .simple_feature_pyramid import SimpleFeaturePyramid
+from .backbones.conmim_vit import ConMIMViT
+from .data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
+from .heads.conmim_head import ConMIMHead
+from .layers.cross_process_bn import CrossProcessBN
+from .losses.patch_infonce_loss import PatchInfoNCELoss, patch_infonce
+from .necks.conmim_projector import ConMIMProjector
+from .necks.simple_feature_pyramid import SimpleFeaturePyramid
+from .selfsup.conmim import ConMIM
+from .selfsup.ema_teacher import EMATeacher
 from .strict_pretrained import StrictPretrained
-from .teacher import EMATeacher
-from .vit import ConMIMViT
 
 __all__ = [
     'ConMIM', 'ConMIMDataPreprocessor', 'ConMIMHead', 'ConMIMProjector', 'ConMIMViT',

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
+from ..checkpoint.reading import backbone_of_model, is_pretraining_checkpoint, load_checkpoint_file
 from ..errors import InputError
 from ..version import __version__
-from .checkpoints import backbone_of_model, is_pretraining_checkpoint, load_checkpoint_file
 
 
 def extract(source: Path, target: Path, weights: str = 'teacher') -> dict:

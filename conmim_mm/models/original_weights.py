@@ -15,7 +15,7 @@ _HEAD = 'head.'
 
 def pretraining_from_original(student: dict[str, torch.Tensor],
                               teacher: dict[str, torch.Tensor] | None = None) -> dict:
-    """State dict of :class:`~conmim_mm.models.conmim.ConMIM` from original pre-training weights.
+    """State dict of :class:`ConMIM` from original pre-training weights.
 
     Args:
         student: The original's ``model`` state dict.

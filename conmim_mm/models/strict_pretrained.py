@@ -3,9 +3,9 @@
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
+from ..checkpoint.differences import describe_differences
+from ..checkpoint.reading import load_checkpoint_file, model_state, weights_below
 from ..errors import InputError
-from .checkpoints import load_checkpoint_file, model_state, weights_below
-from .state_dict_check import describe_differences
 
 
 @WEIGHT_INITIALIZERS.register_module()

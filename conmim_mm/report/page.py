@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine.skipped_images_hook import FILE_NAME as SKIPPED
+from ..engine.hooks.skipped_images_hook import FILE_NAME as SKIPPED
 from ..errors import InputError
-from ..work_dir import LOG_FILES
+from ..utils.work_dir import LOG_FILES
 from .charts import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH
 from .curves import further_curves, learning_curves, tiles
 from .embed import embed

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from ..work_dir import LOG_FILES
+from ..utils.work_dir import LOG_FILES
 from .files import FACTS, PROGRESS, read_json, write_json
 from .numbers import duration
 from .run_log import RunLog, finite
@@ -113,7 +113,7 @@ def note_start(work_dir: Path, facts: dict, iteration: int) -> None:
 
     Args:
         work_dir: Folder of the run.
-        facts: Of :func:`~conmim_mm.report.facts.gather_facts`.
+        facts: Of :func:`gather_facts`.
         iteration: From which it goes on; at 0 the list begins anew.
     """
     starts = read_json(work_dir, FACTS, {}).get('starts', []) if iteration else []

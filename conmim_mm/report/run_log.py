@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..engine.learning_monitor_hook import CHANCE, COLLAPSE, SHORTCUT
-from ..work_dir import log_entries
+from ..engine.hooks.learning_monitor_hook import CHANCE, COLLAPSE, SHORTCUT
+from ..utils.work_dir import log_entries
 
 TEXT_LOGS = '*/*.log'
 MAX_WARNINGS = 50

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..saved_config import plain_assignment
+from ..checkpoint.saved_config import plain_assignment
 
 CONFIGS = ('*.py', '*/vis_data/config.py')
 

@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import InputError
-from ..models.attention_patterns import Pattern
-from ..models.vit import ConMIMViT
+from ..models.backbones.conmim_vit import ConMIMViT
+from ..models.layers.attention_patterns import Pattern
 from ..models.vit_arch import resolve_blocks
-from .inspection import inspection
+from ..utils.inspection import inspection
 
 CLASS_TOKEN = 0
 
@@ -45,7 +45,7 @@ def weights_of(attention: nn.Module, x: torch.Tensor, pattern: Pattern) -> torch
     weights themselves, by whichever fused kernel and within whichever windows they are computed.
 
     Args:
-        attention: An :class:`~conmim_mm.models.vit_block.Attention`.
+        attention: An :class:`Attention`.
         x: ``(B, N, C)``, what it is given.
         pattern: Who attends to whom.
 

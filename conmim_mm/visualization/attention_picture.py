@@ -22,7 +22,7 @@ def sheet_of_image(image: np.ndarray, weights: torch.Tensor, grid: tuple[int, in
     Args:
         image: ``(H, W, 3)`` uint8.
         weights: ``(heads, 1 + L, 1 + L)`` of
-            :func:`~conmim_mm.visualization.attention.attention_weights`.
+            :func:`attention_weights`.
         grid: Height and width of the patch grid.
         queries: Tokens: 0 is the class token, 1 + i the patch i.
         head: The head to show alone; None for the mean over all, and the first ones beside it.

@@ -11,9 +11,9 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATA_SAMPLERS, DATASETS, MODELS
 from torch.utils.data import Dataset, default_collate
 
-from ..datasets.loading import read_rgb
 from ..datasets.replacing_dataset import ReplacingDataset
 from ..datasets.sample_rng import InfiniteSeededSampler
+from ..datasets.transforms.loading import read_rgb
 from ..errors import InputError, UnreadableImageError
 from .holes import cut_holes
 from .sheet import Sheet

@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..work_dir import LOG_FILES, log_entries
+from ..utils.work_dir import LOG_FILES, log_entries
 
 
 def read_scalars(work_dir: Path) -> list[dict]:

@@ -4,8 +4,9 @@ import torch
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
 from ..errors import InputError
-from ..models.conmim import ConMIM
+from ..models.selfsup.conmim import ConMIM
 from .attention import CLASS_TOKEN, attention_maps, attention_weights
+from .look_up import LookUp, describe_score, look_up
 from .picture import Picture
 from .sheet import to_pixels
 from .sheets import (
@@ -15,7 +16,6 @@ from .sheets import (
     draw_token_colours,
     sheet_of_attention,
 )
-from .similarity import LookUp, describe_score, look_up
 from .token_pca import patch_tokens, token_colours
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ..datasets.image_files import ImageFiles
-from ..datasets.labelled_split import (
+from ..datasets.labelled_folder import (
     HELD_OUT_NAMES,
     TRAIN_NAMES,
     class_folders,
@@ -17,7 +17,7 @@ from ..datasets.labelled_split import (
 )
 from ..evaluation.features import extract_features
 from ..evaluation.labelled_folder import evaluation_pipeline
-from ..models.vit import ConMIMViT
+from ..models.backbones.conmim_vit import ConMIMViT
 
 
 class FolderFeatures(NamedTuple):
@@ -44,7 +44,7 @@ def folder_features(backbone: ConMIMViT, preprocessor: nn.Module, folder: str, l
     held-out images are taken.
 
     Args:
-        backbone: As :func:`~conmim_mm.evaluation.features.extract_features` takes it.
+        backbone: As :func:`extract_features` takes it.
         preprocessor: Likewise.
         folder: Of images, in any sub-folders.
         limit: Images.

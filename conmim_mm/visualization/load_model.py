@@ -7,12 +7,12 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
-from ..engine.start_checks_hook import check_state_dict
+from ..checkpoint.reading import is_pretraining_checkpoint, load_checkpoint_file, model_state
+from ..checkpoint.saved_config import read_saved_config
+from ..engine.hooks.start_checks.start_checks_hook import check_state_dict
 from ..errors import InputError
-from ..models.checkpoints import is_pretraining_checkpoint, load_checkpoint_file, model_state
-from ..models.conmim import ConMIM
-from ..run_config import read_config
-from ..saved_config import read_saved_config
+from ..models.selfsup.conmim import ConMIM
+from ..utils.run_config import read_config
 from .component_check import check_components
 
 
@@ -29,7 +29,7 @@ def load_pretraining(checkpoint: str | Path, config: str | None = None) -> Pretr
     Args:
         checkpoint: The file.
         config: The config it was trained with. By default the copy in the checkpoint, which is read
-            as data and not run, unlike a config file (:mod:`conmim_mm.saved_config`).
+            as data and not run, unlike a config file (:mod:`conmim_mm.checkpoint.saved_config`).
 
     Raises:
         InputError: No such file, not a pre-training checkpoint, no config in it, or one that does
@@ -55,7 +55,7 @@ def config_inside(contents: dict[str, Any], checkpoint: str | Path) -> Config:
     """The config that a checkpoint carries.
 
     Args:
-        contents: Of :func:`~conmim_mm.models.checkpoints.load_checkpoint_file`.
+        contents: Of :func:`load_checkpoint_file`.
         checkpoint: Its name, for errors.
 
     Raises:

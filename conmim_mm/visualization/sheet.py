@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..models.data_preprocessor import ConMIMDataPreprocessor
+from ..models.data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
 
 # of Okabe and Ito's colours, which the colour-blind can tell apart
 BLUE, ORANGE, VERMILION = '#0072B2', '#E69F00', '#D55E00'

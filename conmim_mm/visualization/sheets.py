@@ -9,8 +9,8 @@ import torch
 from matplotlib.colors import LogNorm, Normalize
 
 from .holes import cut_holes, fill_holes
+from .look_up import LookUp, describe_score, spread_holes
 from .sheet import BAR, BLUE, Sheet
-from .similarity import LookUp, describe_score, spread_holes
 
 Grid = tuple[int, int]
 MAX_HOLES = len(ascii_uppercase)
@@ -21,7 +21,7 @@ class AttentionRow(NamedTuple):
 
     Attributes:
         image: ``(H, W, 3)`` uint8.
-        maps: ``(n, h, w)``, of :func:`~conmim_mm.visualization.attention.attention_maps`.
+        maps: ``(n, h, w)``, of :func:`attention_maps`.
         queries: The token that asks in each of the maps: 0 the class token, 1 + i the patch i.
     """
 
@@ -130,7 +130,7 @@ def draw_token_colours(images: Sequence[np.ndarray], colours: torch.Tensor,
 
     Args:
         images: ``(H, W, 3)`` uint8 each.
-        colours: ``(B, L, 3)`` of :func:`~conmim_mm.visualization.token_pca.token_colours`.
+        colours: ``(B, L, 3)`` of :func:`token_colours`.
         grid: Height and width of the patch grid.
 
     Returns:

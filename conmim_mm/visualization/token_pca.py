@@ -2,8 +2,8 @@
 
 import torch
 
-from ..models.vit import ConMIMViT
-from .inspection import inspection
+from ..models.backbones.conmim_vit import ConMIMViT
+from ..utils.inspection import inspection
 
 TAIL = 0.02  # of the values at either end, so that single outliers do not grey out the rest
 

@@ -7,9 +7,9 @@ from mmpretrain.registry import TRANSFORMS
 from torch.utils.data import default_collate
 
 from ..datasets.sample_rng import SampleIndex
-from ..datasets.two_views import ConMIMTwoViews
+from ..datasets.transforms.two_views import ConMIMTwoViews
 from ..errors import InputError
-from ..models.conmim import ConMIM
+from ..models.selfsup.conmim import ConMIM
 
 
 def views_of_image(model: ConMIM, cfg: Config, path: str, seed: int = 0,

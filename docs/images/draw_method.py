@@ -14,10 +14,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from scenes import scene_image
 
-from conmim_mm.datasets.masks import RandomPatchMask
-from conmim_mm.datasets.perturbation import TeacherPerturbation, perturb
-from conmim_mm.datasets.scenes import scene_image
+from conmim_mm.datasets.transforms.masks import RandomPatchMask
+from conmim_mm.datasets.transforms.perturbation import TeacherPerturbation, perturb
 
 # Okabe-Ito, readable with any colour vision
 BLUE, ORANGE, GREEN, VERMILION = '#0072B2', '#E69F00', '#009E73', '#D55E00'

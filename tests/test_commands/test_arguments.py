@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from conmim_mm import cli, trackers
+from conmim_mm.apis.export import FORMATS
+from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
 from conmim_mm.commands.arguments import (
     ARCHS,
     COMMANDS,
@@ -12,9 +13,9 @@ from conmim_mm.commands.arguments import (
     WEIGHTS,
     parse_arguments,
 )
-from conmim_mm.commands.configs import RECIPES
-from conmim_mm.commands.export import FORMATS
-from conmim_mm.models.checkpoints import WHOSE_WEIGHTS
+from conmim_mm.utils import cli
+from conmim_mm.utils.shipped_files import RECIPES
+from conmim_mm.visualization import trackers
 
 from ..conftest import ROOT
 

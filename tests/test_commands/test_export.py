@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import torch
 
 from conmim_mm.commands import main
-from conmim_mm.models.saved_backbone import load_backbone
-from conmim_mm.work_dir import last_checkpoint
+from conmim_mm.formats.backbone import load_backbone
+from conmim_mm.utils.work_dir import last_checkpoint
 
 
 def test_small_file_for_mmpretrain(toy, tmp_path, capsys, fails) -> None:

@@ -9,9 +9,10 @@ import pytest
 import torch
 from mmpretrain.registry import MODELS
 
-from conmim_mm.commands import frozen_backbone, main
-from conmim_mm.commands.embed import read_labels
-from conmim_mm.commands.frozen_backbone import labelled_split
+from conmim_mm.apis import backbone as frozen_backbone
+from conmim_mm.apis.backbone import labelled_split
+from conmim_mm.apis.embed import read_labels
+from conmim_mm.commands import main
 from conmim_mm.errors import InputError
 from conmim_mm.evaluation import (
     extract_features,
@@ -19,13 +20,13 @@ from conmim_mm.evaluation import (
     labelled_datasets,
     linear_probe_predict,
 )
-from conmim_mm.models.data_preprocessor import (
+from conmim_mm.formats.backbone import load_backbone
+from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     ConMIMDataPreprocessor,
 )
-from conmim_mm.models.saved_backbone import load_backbone
-from conmim_mm.work_dir import last_checkpoint
+from conmim_mm.utils.work_dir import last_checkpoint
 
 from ..toy import model_cfg
 

@@ -9,14 +9,16 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from conmim_mm.commands import main, pretrain, pretrain_config
+from conmim_mm.apis.pretrain import plan as pretrain_config
+from conmim_mm.apis.pretrain import start as pretrain
+from conmim_mm.apis.pretrain.resumed_run import how_to_go_on
+from conmim_mm.commands import main
 from conmim_mm.commands.arguments import parse_arguments
-from conmim_mm.commands.configs import recipe_file
-from conmim_mm.commands.resumed_run import how_to_go_on
 from conmim_mm.errors import InputError
-from conmim_mm.run_comparison import run_differences
-from conmim_mm.run_config import read_config
-from conmim_mm.work_dir import last_checkpoint
+from conmim_mm.utils.run_comparison import run_differences
+from conmim_mm.utils.run_config import read_config
+from conmim_mm.utils.shipped_files import recipe_file
+from conmim_mm.utils.work_dir import last_checkpoint
 
 from ..conftest import load_tool
 from .conftest import BATCH, EPOCHS, IMAGES
@@ -265,7 +267,7 @@ def test_a_place_that_cannot_be_written(toy, fails, tmp_path) -> None:
 def test_resuming_needs_the_gpus_of_before(run_copy, fails, monkeypatch) -> None:
     """Nothing is changed before all is checked."""
     saved = dict(meta=dict(run=dict(world_size=6, batch_size=2)))
-    monkeypatch.setattr('conmim_mm.commands.resumed_run.load_checkpoint_file', lambda _: saved)
+    monkeypatch.setattr('conmim_mm.apis.pretrain.resumed_run.load_checkpoint_file', lambda _: saved)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 5)
     before = (run_copy / 'config.py').read_text()
     line = fails('pretrain', '--resume', '--out', run_copy, '--epochs', '3')
@@ -279,7 +281,7 @@ def test_a_config_that_cannot_be_replaced_stays(run_copy, fails, monkeypatch) ->
     def full(*_: object) -> None:
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr('conmim_mm.commands.resumed_run.put_in_place', full)
+    monkeypatch.setattr('conmim_mm.apis.pretrain.resumed_run.put_in_place', full)
     before = (run_copy / 'config.py').read_text()
     line = fails('pretrain', '--resume', '--out', run_copy, '--epochs', '3')
     assert line == f'error: cannot write {run_copy / "config.py"}: No space left on device'

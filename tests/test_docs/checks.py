@@ -16,7 +16,7 @@ import mmengine.registry
 from mmengine.config import Config
 from mmengine.registry import Registry
 
-from conmim_mm.run_config import replace_data_root
+from conmim_mm.utils.run_config import replace_data_root
 
 from ..conftest import ROOT, load_tool
 from .shell import Command

@@ -57,8 +57,9 @@ RUN_BY_TESTS = {
     'tools/benchmarks/model_size.py':
         'tests/test_model_index.py::test_the_tool_counts_the_same_operations',
     'tools/benchmarks/token_spread.py': 'tests/test_evaluation/test_token_spread.py',
-    'tools/demo.py': f'{TOOLS}test_demo.py::test_scenes_then_repeat_then_other_settings',
-    'tools/demo_transfer.py': f'{TOOLS}test_demo_transfer.py::test_three_tasks_twice_then_repeated',
+    'tools/demo/demo.py': f'{TOOLS}test_demo.py::test_scenes_then_repeat_then_other_settings',
+    'tools/demo/demo_transfer.py':
+        f'{TOOLS}test_demo_transfer.py::test_three_tasks_twice_then_repeated',
     'tools/model_converters/conmim_to_mm.py':
         f'{TOOLS}test_conmim_to_mm.py::test_pretraining_checkpoint_loads_strictly',
     'tools/reliability/kill_and_resume.py':

@@ -7,12 +7,12 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from conmim_mm.run_comparison import logged_entries, run_differences
+from conmim_mm.utils.run_comparison import logged_entries, run_differences
 
 from ..shards import shard_tree
+from ..test_promises.test_exact_resume import stop_after
 from ..toy import model_cfg, run_cfg, write_noise_images
-from .test_exact_resume import stop_after
-from .test_skipped_images_hook import skipped
+from .test_hooks.test_skipped_images_hook import skipped
 
 STEPS = 12  # four epochs of three batches
 

@@ -11,7 +11,11 @@ from conmim_mm.evaluation import (
     knn_predict,
     linear_probe_predict,
 )
-from conmim_mm.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD, ConMIMDataPreprocessor
+from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ConMIMDataPreprocessor,
+)
 
 from ..toy import IMG_SIZE, backbone_cfg
 

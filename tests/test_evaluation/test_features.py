@@ -5,7 +5,7 @@ import torch
 from mmpretrain.structures import DataSample
 from torch import nn
 
-from conmim_mm.engine.compile_hook import regions_of
+from conmim_mm.engine.hooks.compile_hook import regions_of
 from conmim_mm.evaluation import extract_features
 from conmim_mm.evaluation.features import evaluating
 from conmim_mm.models import ConMIMDataPreprocessor

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 import torch
+from scenes import SceneSettings, make_scenes
 
-from conmim_mm.datasets.scenes import SceneSettings, make_scenes
 from conmim_mm.evaluation import token_spread
 
 from ..conftest import CONFIGS, load_tool

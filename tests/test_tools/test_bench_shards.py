@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conmim_mm.cli import run_tool
+from conmim_mm.utils.cli import run_tool
 
 from ..conftest import load_tool
 from ..shards import shard_tree

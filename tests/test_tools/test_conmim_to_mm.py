@@ -10,7 +10,7 @@ from mmpretrain.registry import MODELS
 from conmim_mm.errors import InputError
 
 from ..conftest import GOLDEN, load_tool
-from ..test_parity import read_golden
+from ..test_promises.test_parity import read_golden
 from ..toy import build_model
 
 convert = load_tool('model_converters/conmim_to_mm.py').convert

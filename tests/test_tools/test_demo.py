@@ -6,8 +6,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-
-from conmim_mm.datasets.scenes import SceneSettings, make_scenes
+from scenes import SceneSettings, make_scenes
 
 from ..conftest import CONFIGS, load_tool
 
@@ -22,8 +21,8 @@ default_hooks = dict(logger=dict(interval=2), checkpoint=dict(interval=3))
 
 @pytest.fixture
 def demo(monkeypatch, tmp_path):
-    """Calls tools/demo.py in this process, on a short recipe and few scenes."""
-    tool = load_tool('demo.py')
+    """Calls tools/demo/demo.py in this process, on a short recipe and few scenes."""
+    tool = load_tool('demo/demo.py')
     config = tmp_path / 'short.py'
     config.write_text(SHORT.format(
         base=str(CONFIGS / 'conmim/vit-tiny_1xb32_scenes-64px.py')))
@@ -76,7 +75,7 @@ def test_own_images_without_labels(demo, tmp_path, capsys) -> None:
 
 def test_all_right_before_and_after_is_no_error() -> None:
     part = dict(knn=dict(value=1., standard_error=0.), linear=dict(value=1., standard_error=0.))
-    text = load_tool('demo.py').summarise(
+    text = load_tool('demo/demo.py').summarise(
         dict(loss=1., chance_loss=2., hit_rate=0.1, chance_hit_rate=0.01, num_held_out=4,
              num_classes=2, accuracy=dict(before=part, after=part)))
     assert '100.0%' in text and 'standard errors' not in text

@@ -6,17 +6,16 @@ import sys
 
 import pytest
 import torch
+import transfer_tasks as transfer
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 from PIL import Image
-
-from conmim_mm import transfer
-from conmim_mm.datasets.scenes import SceneSettings, make_scenes
-from conmim_mm.transfer import TASKS, format_table
+from scenes import SceneSettings, make_scenes
+from transfer_tasks import TASKS, format_table
 
 from ..conftest import CONFIGS, ROOT, load_tool
-from ..test_untrusted_files import write_crafted
+from ..test_promises.test_untrusted_files import write_crafted
 
 SHORT = """
 _base_ = {base!r}
@@ -46,8 +45,8 @@ def demo_folder(tmp_path):
 
 @pytest.fixture
 def compare(monkeypatch, tmp_path):
-    """Calls tools/demo_transfer.py in this process, on short trainings."""
-    tool = load_tool('demo_transfer.py')
+    """Calls tools/demo/demo_transfer.py in this process, on short trainings."""
+    tool = load_tool('demo/demo_transfer.py')
     short = {}
     for name, task in TASKS.items():
         path = tmp_path / f'short_{name}.py'
@@ -88,7 +87,7 @@ def test_three_tasks_twice_then_repeated(compare, demo_folder, tmp_path, capsys,
 
     # an interrupted comparison does not repeat what it finished
     (out / 'results.json').unlink()
-    monkeypatch.setattr('conmim_mm.visualization.predictions.draw_predictions', lambda *_: None)
+    monkeypatch.setattr('predictions.draw_predictions', lambda *_: None)
     trained = (out / 'segmentation' / 'conmim' / 'train.log').stat().st_mtime_ns
     compare()
     assert (out / 'segmentation' / 'conmim' / 'train.log').stat().st_mtime_ns == trained

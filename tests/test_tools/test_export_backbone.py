@@ -11,11 +11,11 @@ from mmpretrain.registry import MODELS
 from timm.models.beit import Beit
 from transformers import AutoImageProcessor, BeitModel
 
-from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
+from conmim_mm.formats.key_names import read_sizes, to_timm
 from conmim_mm.models import ConMIMViT
-from conmim_mm.models.export_weights import read_sizes, to_timm
 from conmim_mm.models.original_weights import classifier_from_original
+from conmim_mm.utils.cli import run_tool
 
 from ..conftest import load_tool
 from ..toy import model_cfg

@@ -10,9 +10,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 from PIL import Image
+from scenes import SceneSettings, make_scenes
 
-from conmim_mm.datasets.scenes import SceneSettings, make_scenes
-from conmim_mm.models.vit import ConMIMViT
+from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 
 from ..conftest import CONFIGS, load_tool
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from conmim_mm.cli import run_tool
 from conmim_mm.datasets import ImageFiles, LoadRGBImage, TarShards
+from conmim_mm.utils.cli import run_tool
 
 from ..conftest import load_tool
 from ..toy import write_noise_images

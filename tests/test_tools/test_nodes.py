@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from conmim_mm.models.checkpoints import load_checkpoint_file
-from conmim_mm.work_dir import last_checkpoint
+from conmim_mm.checkpoint.reading import load_checkpoint_file
+from conmim_mm.utils.work_dir import last_checkpoint
 
 from ..conftest import ROOT, TOOLS
 from ..toy import run_cfg, write_noise_images

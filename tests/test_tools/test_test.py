@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain import FeatureExtractor, get_model
 from PIL import Image
+from scenes import SceneSettings, make_scenes
 
-from conmim_mm.datasets.scenes import SceneSettings, make_scenes
 from conmim_mm.errors import InputError
 
 from ..conftest import CONFIGS, TOOLS, load_tool

@@ -142,7 +142,7 @@ def test_eval_data_reaches_the_config(monkeypatch, config, tmp_path) -> None:
 
 def test_a_tracker_is_added_or_missed_before_the_start(monkeypatch, config, train, capfd) -> None:
     specs = {name: ModuleSpec(name, None, origin='there') for name in ('tensorboard', 'wandb')}
-    monkeypatch.setattr('conmim_mm.trackers.importlib.util.find_spec', specs.get)
+    monkeypatch.setattr('conmim_mm.visualization.trackers.importlib.util.find_spec', specs.get)
     cfg = load_cfg(monkeypatch, config, '--track', 'tensorboard', 'wandb')
     assert [backend.type for backend in cfg.visualizer.vis_backends] == [
         'LocalVisBackend', 'TensorboardVisBackend', 'mmpretrain.WandbRunBackend']
@@ -221,7 +221,7 @@ def test_no_such_config(train, capfd) -> None:
 
 
 def test_defects_keep_their_traceback() -> None:
-    from conmim_mm.cli import run_tool
+    from conmim_mm.utils.cli import run_tool
 
     def broken() -> None:
         raise KeyError('a bug')
@@ -326,7 +326,7 @@ def test_launchers_explain_themselves(script: str, args: list[str]) -> None:
 
 
 def test_reasons_of_openmmlabs_own_errors_are_cut_out() -> None:
-    from conmim_mm.cli import explain
+    from conmim_mm.utils.cli import explain
 
     worker = FileNotFoundError('Caught FileNotFoundError in DataLoader worker process 0.\n'
                                'Original Traceback (most recent call last):\n  File "x.py"\n'

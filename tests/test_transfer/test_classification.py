@@ -13,10 +13,10 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.registry import DATA_SAMPLERS, HOOKS, METRICS, MODELS, TRANSFORMS
 from mmpretrain.structures import DataSample
+from scenes import SceneSettings, make_scenes
 from torch import nn
 
-from conmim_mm.datasets.scenes import SceneSettings, make_scenes
-from conmim_mm.engine.amp_optim_wrapper import has_cpu_bfloat16
+from conmim_mm.engine.optimizers.amp_optim_wrapper import has_cpu_bfloat16
 from conmim_mm.errors import InputError
 
 from ..conftest import CONFIGS

@@ -13,9 +13,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from scenes import CLASS_NAMES, SceneSettings, make_scenes
 
 import conmim_mm  # noqa: F401
-from conmim_mm.datasets.scenes import CLASS_NAMES, SceneSettings, make_scenes
 
 from ..conftest import CONFIGS
 

@@ -17,8 +17,8 @@ from mmpretrain.registry import MODELS as CONMIM_MODELS
 from mmseg.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, VISUALIZERS
 from mmseg.structures import SegDataSample
 from PIL import Image
+from scenes import ADE_CLASS_NAMES, SceneSettings, make_scenes
 
-from conmim_mm.datasets.scenes import ADE_CLASS_NAMES, SceneSettings, make_scenes
 from conmim_mm.models.rel_pos_resize import resize_table
 
 from ..conftest import CONFIGS

@@ -6,10 +6,10 @@ import torch
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
 from conmim_mm.errors import InputError
+from conmim_mm.utils.inspection import inspection
 from conmim_mm.visualization.explain import explain_samples
-from conmim_mm.visualization.inspection import inspection
+from conmim_mm.visualization.look_up import look_up
 from conmim_mm.visualization.sheet import to_pixels
-from conmim_mm.visualization.similarity import look_up
 
 from ..toy import random_inputs
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from common import check_picture_file, save_picture
 from PIL import Image
-
-from conmim_mm.visualization.script import check_picture_file, save_picture
 
 from ..conftest import CONFIGS, load_tool
 

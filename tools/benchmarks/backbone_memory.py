@@ -15,10 +15,10 @@ from mmengine.device import get_device
 from mmengine.registry import MODELS, init_default_scope
 
 import conmim_mm  # noqa: F401
-from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
-from conmim_mm.models import attention_patterns
-from conmim_mm.run_config import read_config
+from conmim_mm.models.layers import attention_patterns
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.run_config import read_config
 
 # Name: largest grid that attends in one call, recompute activations.
 VARIANTS = {

@@ -17,8 +17,8 @@ from data_variants import VARIANTS, build_loader, image_paths
 from mmengine.registry import init_default_scope
 
 import conmim_mm  # noqa: F401
-from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
+from conmim_mm.utils.cli import run_tool
 
 LOADER_SECONDS = 8.  # of each loader's measurement, at least
 

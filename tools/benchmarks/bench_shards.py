@@ -23,9 +23,9 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
 import conmim_mm  # noqa: F401
-from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
-from conmim_mm.run_config import read_config
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.run_config import read_config
 
 CONFIG = Path(__file__).parents[2] / 'configs/conmim/vit-b_8xb256.py'
 

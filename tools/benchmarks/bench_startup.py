@@ -141,7 +141,8 @@ def main() -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Measures and prints."""
-    from conmim_mm.datasets.scenes import SceneSettings, make_scenes
+    from scenes import SceneSettings, make_scenes
+
     from conmim_mm.errors import InputError
 
     if args.repeats < 1:
@@ -170,5 +171,5 @@ if __name__ == '__main__':
     if '--run' in sys.argv:
         main()
     else:
-        from conmim_mm.cli import run_tool
+        from conmim_mm.utils.cli import run_tool
         run_tool(main)

@@ -22,9 +22,9 @@ from step_cost import sizes_of, step_flops
 from step_variants import CONMIM, RECIPES, VARIANTS, Settings, recipe
 from step_worker import MATMUL
 
-from conmim_mm.cli import run_tool
-from conmim_mm.engine.amp_optim_wrapper import has_cpu_bfloat16
+from conmim_mm.engine.optimizers.amp_optim_wrapper import has_cpu_bfloat16
 from conmim_mm.errors import InputError
+from conmim_mm.utils.cli import run_tool
 
 WORKER = Path(__file__).with_name('step_worker.py')
 ROUND_SECONDS = 1.  # at least

@@ -14,10 +14,9 @@ import torchvision.transforms.functional as F
 from data_variants import image_paths
 from PIL import Image, ImageFilter, ImageOps
 
-from conmim_mm.cli import run_tool
 from conmim_mm.datasets import LoadTwoViews, TeacherPerturbation, read_rgb
 from conmim_mm.datasets.crop_box import random_crop_box
-from conmim_mm.datasets.perturbation import (
+from conmim_mm.datasets.transforms.perturbation import (
     BRIGHTNESS,
     CONTRAST,
     HUE,
@@ -27,7 +26,8 @@ from conmim_mm.datasets.perturbation import (
     perturb,
 )
 from conmim_mm.errors import InputError
-from conmim_mm.models.device_perturbation import perturb_batch
+from conmim_mm.models.data_preprocessors.batch_perturbation import perturb_batch
+from conmim_mm.utils.cli import run_tool
 
 ADJUSTMENTS = {BRIGHTNESS: F.adjust_brightness, CONTRAST: F.adjust_contrast,
                SATURATION: F.adjust_saturation, HUE: F.adjust_hue}

@@ -11,8 +11,8 @@ import json
 from step_cost import num_parameters, sizes_of, state_bytes, step_bytes, step_flops
 from step_variants import RECIPES, Settings, recipe
 
-from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
+from conmim_mm.utils.cli import run_tool
 
 ACTIVATION_BYTES = 2  # bfloat16
 IMAGENET_IMAGES = 1_281_167

@@ -11,10 +11,11 @@ from mmengine.runner import Runner
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from conmim_mm.datasets import ImageFiles, SampleIndex, jpeg_region
-from conmim_mm.datasets.masks import RandomPatchMask
+from conmim_mm.datasets import ImageFiles, SampleIndex
+from conmim_mm.datasets.transforms import jpeg_region
+from conmim_mm.datasets.transforms.masks import RandomPatchMask
 from conmim_mm.errors import InputError
-from conmim_mm.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
+from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 
 try:
     import simplejpeg

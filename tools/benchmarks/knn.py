@@ -16,12 +16,12 @@ from mmpretrain.registry import DATASETS, MODELS
 from torch import nn
 from torch.utils.data import Dataset
 
-from conmim_mm.cli import run_tool
+from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS, backbone_state, load_checkpoint_file
 from conmim_mm.errors import InputError
 from conmim_mm.evaluation import Accuracy, extract_features, knn_predict
-from conmim_mm.models.checkpoints import WHOSE_WEIGHTS, backbone_state, load_checkpoint_file
-from conmim_mm.models.pretrained import BLOCK_TABLE, SHARED_TABLE
-from conmim_mm.run_config import add_config_arguments, add_trust_argument, read_config
+from conmim_mm.models.backbones.pretrained import BLOCK_TABLE, SHARED_TABLE
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.run_config import add_config_arguments, add_trust_argument, read_config
 
 
 def parse_args() -> argparse.Namespace:

@@ -14,8 +14,8 @@ from mmengine.registry import MODELS, init_default_scope
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from conmim_mm.cli import run_tool
-from conmim_mm.run_config import read_config
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.run_config import read_config
 
 MMPRETRAIN = 'mmpretrain'
 

@@ -4,13 +4,13 @@ import torch
 import torch.nn.functional as F
 
 from conmim_mm.models import ConMIM, ConMIMHead, ConMIMViT
-from conmim_mm.models.rel_pos_bias import RelativePositionBias, bias_matrix
+from conmim_mm.models.layers.rel_pos_bias import RelativePositionBias, bias_matrix
 
 
 class PlainAttention:
     """Attention as it was written before fused kernels: the bias gathered in each block.
 
-    Arguments as of :class:`conmim_mm.models.attention_patterns.FullAttention`.
+    Arguments as of :class:`conmim_mm.models.layers.attention_patterns.FullAttention`.
     """
 
     def __init__(self, grid: tuple[int, int], shared: RelativePositionBias) -> None:

@@ -18,9 +18,9 @@ from mmpretrain.structures import DataSample
 from plain_conmim import PlainHead, PlainViT, move_one_by_one
 from torch import nn
 
-from conmim_mm.engine.compile_hook import CompileHook
+from conmim_mm.engine.hooks.compile_hook import CompileHook
 from conmim_mm.engine.unwrap import unwrap_model
-from conmim_mm.run_config import read_config
+from conmim_mm.utils.run_config import read_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'conmim'
 RECIPES = dict(s='vit-s_8xb256.py', b='vit-b_8xb256.py', l='vit-l_32xb64.py',

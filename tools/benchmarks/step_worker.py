@@ -17,7 +17,7 @@ from step_variants import CONMIM, VARIANTS, Settings, Variant
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from conmim_mm.engine.launch import processes
+from conmim_mm.distributed.launch import processes
 
 MATMUL = 'matmul'
 WARM_UP_STEPS = 2

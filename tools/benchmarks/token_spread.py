@@ -14,10 +14,10 @@ from mmengine.runner import set_random_seed
 from mmpretrain.registry import DATASETS, MODELS
 from torch.utils.data import DataLoader
 
-from conmim_mm.cli import run_tool
+from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
 from conmim_mm.evaluation import TokenSpread, token_spread
-from conmim_mm.models.checkpoints import WHOSE_WEIGHTS
-from conmim_mm.run_config import add_trust_argument, read_config
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.run_config import add_trust_argument, read_config
 
 
 def parse_args() -> argparse.Namespace:

@@ -14,7 +14,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from conmim_mm.datasets.scenes import SceneSettings, make_scenes
+from scenes import SceneSettings, make_scenes
+
 from conmim_mm.errors import InputError
 
 

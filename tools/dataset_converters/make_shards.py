@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from conmim_mm.cli import run_tool
-from conmim_mm.datasets.shard_writer import images_to_shard, write_shards
+from conmim_mm.datasets.shards.writer import images_to_shard, write_shards
+from conmim_mm.utils.cli import run_tool
 
 
 def main() -> None:

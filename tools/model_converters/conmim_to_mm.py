@@ -10,15 +10,15 @@ from pathlib import Path
 import torch
 
 import conmim_mm
-from conmim_mm.cli import run_tool
+from conmim_mm.checkpoint.reading import load_checkpoint_file
 from conmim_mm.errors import InputError
-from conmim_mm.models.checkpoints import load_checkpoint_file
 from conmim_mm.models.original_weights import (
     classifier_from_original,
     is_classifier,
     pretraining_from_original,
 )
-from conmim_mm.run_config import add_trust_argument
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.run_config import add_trust_argument
 
 
 def load_original(path: Path) -> dict[str, torch.Tensor]:

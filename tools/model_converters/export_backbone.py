@@ -10,10 +10,10 @@ and std of ImageNet.
 import argparse
 from pathlib import Path
 
-from conmim_mm.cli import run_tool
-from conmim_mm.commands.export import FORMATS, export, timm_line  # noqa: F401
-from conmim_mm.models.checkpoints import WHOSE_WEIGHTS
-from conmim_mm.run_config import add_trust_argument
+from conmim_mm.apis.export import FORMATS, export, timm_line  # noqa: F401
+from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.run_config import add_trust_argument
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ The transfer configs take that file or the whole checkpoint. Its ``meta`` says w
 import argparse
 from pathlib import Path
 
-from conmim_mm.cli import run_tool
-from conmim_mm.models.checkpoints import WHOSE_WEIGHTS
+from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
 from conmim_mm.models.extract import extract
-from conmim_mm.run_config import add_trust_argument
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.run_config import add_trust_argument
 
 
 def main() -> None:

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import torch
 
-from conmim_mm.cli import run_tool
+from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS, load_checkpoint_file
 from conmim_mm.errors import InputError
-from conmim_mm.models.checkpoints import WHOSE_WEIGHTS, load_checkpoint_file
-from conmim_mm.publishing import (
+from conmim_mm.formats.publish import (
     ALL_WEIGHTS,
     HASH_LENGTH,
     config_name,
@@ -25,7 +24,8 @@ from conmim_mm.publishing import (
     run_record,
     sha256_of,
 )
-from conmim_mm.run_config import add_trust_argument
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.run_config import add_trust_argument
 
 TEMPLATE = Path(__file__).resolve().parents[2] / 'docs' / 'model_card_template.md'
 

@@ -27,10 +27,10 @@ from PIL import Image
 from tqdm import tqdm
 
 import conmim_mm  # noqa: F401  (in the processes that are started as well)
-from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
 from conmim_mm.resume import resume_from_newest
-from conmim_mm.run_comparison import run_differences
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.run_comparison import run_differences
 
 CONFIG = Path(__file__).parents[2] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
 IMAGES, SIDE, BATCH = 32, 72, 4

@@ -5,16 +5,17 @@ A value of 1 is an even share of all tokens.
 
 import argparse
 
-from conmim_mm.cli import run_tool
-from conmim_mm.visualization.attention import CLASS_TOKEN, attention_weights, patch_at
-from conmim_mm.visualization.attention_picture import open_window, sheet_of_image
-from conmim_mm.visualization.script import (
+from common import (
     add_picture_arguments,
     add_weights_argument,
     backbone_of,
     load_with_views,
     save_picture,
 )
+
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.visualization.attention import CLASS_TOKEN, attention_weights, patch_at
+from conmim_mm.visualization.attention_picture import open_window, sheet_of_image
 from conmim_mm.visualization.sheet import to_pixels
 
 

@@ -3,11 +3,12 @@
 import argparse
 from pathlib import Path
 
-from conmim_mm.cli import run_tool
+from common import check_picture_file, save_picture
+
 from conmim_mm.errors import InputError
-from conmim_mm.run_config import add_config_arguments, read_config
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.run_config import add_config_arguments, read_config
 from conmim_mm.visualization.browse import draw_samples, fed_samples
-from conmim_mm.visualization.script import check_picture_file, save_picture
 
 
 def main() -> None:

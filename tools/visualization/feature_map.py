@@ -7,11 +7,18 @@ patch tokens.
 
 import argparse
 
+from common import (
+    add_model_arguments,
+    add_weights_argument,
+    backbone_of,
+    check_picture_file,
+    save_picture,
+)
 from mmengine.device import get_device
 
-from conmim_mm.cli import run_tool
 from conmim_mm.datasets import read_rgb
 from conmim_mm.errors import InputError
+from conmim_mm.utils.cli import run_tool
 from conmim_mm.visualization.feature_map import (
     MAX_LEGEND,
     MIN_IMAGES,
@@ -22,13 +29,6 @@ from conmim_mm.visualization.feature_map import (
 )
 from conmim_mm.visualization.folder_features import folder_features
 from conmim_mm.visualization.load_model import load_pretraining
-from conmim_mm.visualization.script import (
-    add_model_arguments,
-    add_weights_argument,
-    backbone_of,
-    check_picture_file,
-    save_picture,
-)
 
 
 def main() -> None:

@@ -2,16 +2,12 @@
 
 import argparse
 
-from conmim_mm.cli import run_tool
-from conmim_mm.visualization.script import (
-    add_picture_arguments,
-    add_seed_argument,
-    load_with_views,
-    save_picture,
-)
+from common import add_picture_arguments, add_seed_argument, load_with_views, save_picture
+
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.visualization.look_up import describe_score, look_up
 from conmim_mm.visualization.sheet import to_pixels
 from conmim_mm.visualization.sheets import draw_filled_holes
-from conmim_mm.visualization.similarity import describe_score, look_up
 
 
 def main() -> None:

@@ -4,13 +4,13 @@ import argparse
 import math
 from pathlib import Path
 
+from common import check_writable
 from mmengine.config import Config
 
-from conmim_mm.cli import run_tool
 from conmim_mm.errors import InputError
-from conmim_mm.sizes import divide_size, to_size
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.sizes import divide_size, to_size
 from conmim_mm.visualization import draw_learning_curve, read_scalars
-from conmim_mm.visualization.script import check_writable
 
 
 def main() -> None:

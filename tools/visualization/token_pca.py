@@ -5,14 +5,15 @@ Red, green and blue are the first three principal components, over all given ima
 
 import argparse
 
-from conmim_mm.cli import run_tool
-from conmim_mm.visualization.script import (
+from common import (
     add_picture_arguments,
     add_weights_argument,
     backbone_of,
     load_with_views,
     save_picture,
 )
+
+from conmim_mm.utils.cli import run_tool
 from conmim_mm.visualization.sheet import to_pixels
 from conmim_mm.visualization.sheets import draw_token_colours
 from conmim_mm.visualization.token_pca import patch_tokens, token_colours

@@ -1,0 +1,181 @@
+"""Fits a pre-training recipe to a folder of images of any number."""
+
+import math
+from dataclasses import dataclass
+
+from mmengine.config import Config, ConfigDict
+
+from ...errors import InputError
+
+# What the ImageNet recipe of ViT-S sees: 300 epochs.
+RECIPE_IMAGES = 300 * 1_281_167
+# Above this factor the table grows by noise before there is anything to learn from it.
+MAX_TABLE_FACTOR = 100.
+TABLE = 'relative_position_bias_table'
+MIN_STEPS = 8  # of an epoch, where the batch is ours to choose
+CPU_BATCH = 16
+# Learning rates summed over the steps: vit-tiny_1xb8_images-224px.py, which was tried on photos,
+# has 1.2.
+ENOUGH_TRAVEL, SMALL_FOLDER_RATE = 0.5, 5e-4
+STEPS_BETWEEN_CHECKPOINTS = 500
+# Variables of config files that only other settings of theirs are made of.
+_VARIABLES = ('backbone', 'train_pipeline', 'batch_size', 'max_iters', 'learning_rate', 'img_size',
+              'patch_size', 'data_prefix')
+
+
+@dataclass(frozen=True)
+class Workload:
+    """How much a run has to do.
+
+    Attributes:
+        images: In the data set.
+        processes: That train together.
+        batch_size: Images on each of them per step.
+        epochs: Passes over the images.
+    """
+
+    images: int
+    processes: int
+    batch_size: int
+    epochs: float
+
+    @property
+    def total_batch(self) -> int:
+        """Images per step."""
+        return self.batch_size * self.processes
+
+    @property
+    def epoch_length(self) -> int:
+        """Steps of an epoch; what does not fill a batch is left out."""
+        return math.ceil(self.images / self.processes) // self.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run."""
+        return round(self.epoch_length * self.epochs)
+
+
+def choose_batch(images: int, processes: int, recipe: int, wanted: int | None,
+                 on_gpu: bool) -> tuple[int, str]:
+    """Images on each process per step, and why it is another number than expected, or ''.
+
+    Args:
+        images: In the data set.
+        processes: That train together.
+        recipe: The recipe's batch.
+        wanted: The user's, which is only lowered where there are too few images.
+        on_gpu: Whether there is a GPU; without one batches are small.
+
+    Raises:
+        InputError: Fewer images than processes.
+    """
+    largest = images // processes
+    if not largest:
+        raise InputError(f'{images} images are fewer than {processes} processes; give more images')
+    if wanted:
+        if wanted <= largest:
+            return wanted, ''
+        return largest, f'lowered from {wanted}: there are only {images} images'
+    usual = recipe if on_gpu else min(recipe, CPU_BATCH)
+    fitting = 2**int(math.log2(max(largest // MIN_STEPS, 1)))
+    if usual <= fitting:
+        return usual, '' if on_gpu or usual == recipe else f"the recipe's is {recipe}: no GPU here"
+    return fitting, f"the recipe's is {recipe}: so an epoch has {MIN_STEPS} steps or more"
+
+
+def train_by_epochs(cfg: Config, epochs: int, epoch_length: int) -> None:
+    """Gives a config a length in epochs, whatever it was counted in.
+
+    Args:
+        cfg: Changed in place; the warm-up keeps its share where it was in iterations.
+        epochs: Length of the run.
+        epoch_length: Steps of an epoch.
+
+    Raises:
+        InputError: Counted in iterations, with another schedule than ``WarmupCosineLR``.
+    """
+    if 'max_iters' not in cfg.train_cfg:
+        cfg.train_cfg.max_epochs = epochs
+    else:
+        schedule = cfg.param_scheduler
+        if not _is_ours(schedule):
+            raise InputError(f'{cfg.filename} counts iterations and has another schedule than '
+                             'WarmupCosineLR: --epochs cannot change it; use tools/train.py')
+        schedule.warmup = epochs * schedule.warmup / cfg.train_cfg.max_iters
+        schedule.update(by_epoch=True, convert_to_iter_based=True)
+        cfg.train_cfg = dict(type='mmpretrain.ResumableEpochLoop', max_epochs=epochs)
+        cfg.train_dataloader.sampler = dict(type='EpochSeededSampler', shuffle=True)
+        cfg.default_hooks.checkpoint.by_epoch = True
+        cfg.log_processor.by_epoch = True
+    # a tenth of the run at most: for large folders every epoch, as in the recipes
+    cfg.default_hooks.checkpoint.interval = max(1, min(
+        math.ceil(STEPS_BETWEEN_CHECKPOINTS / epoch_length), epochs // 10))
+
+
+def shorten_warmup(cfg: Config, epochs: int) -> str:
+    """Keeps the warm-up to a tenth of the run, and says so if that changes it."""
+    schedule = cfg.param_scheduler
+    if not _is_ours(schedule) or schedule.warmup <= epochs / 10:
+        return ''
+    old, schedule.warmup = schedule.warmup, epochs / 10
+    return f'shortened from {old:g}: a tenth of the run'
+
+
+def scale_rate(cfg: Config, total_batch: int) -> str:
+    """Scales the learning rate linearly to the batch, at the end of the schedule too; in words."""
+    optimizer, schedule = cfg.optim_wrapper.optimizer, cfg.get('param_scheduler')
+    base, recipe = cfg.auto_scale_lr.base_batch_size, optimizer.lr
+    optimizer.lr = float(f'{recipe * total_batch / base:.4g}')
+    if _is_ours(schedule):
+        schedule.eta_min = float(f'{schedule.eta_min * total_batch / base:.4g}')
+    cfg.auto_scale_lr.base_batch_size = total_batch
+    return f'{recipe:.2g} x {total_batch}/{base} = {optimizer.lr:.2g}'
+
+
+def speed_up_table(cfg: Config, work: Workload) -> str:
+    """Lets the relative position table grow within a short run, and says so if that is needed.
+
+    With a linearly scaled learning rate, how far the table can go depends on the images seen. It
+    gets the factor that the recipe's images are of the run's, and then no weight decay.
+    """
+    factor = RECIPE_IMAGES / (work.images * work.epochs)
+    table = cfg.optim_wrapper.get('paramwise_cfg', {}).get('custom_keys', {}).get(TABLE)
+    if factor < 4 or table is None:  # ImageNet's scale
+        return ''
+    table.update(lr_mult=min(float(f'{factor:.2g}'), MAX_TABLE_FACTOR), decay_mult=0.)
+    return (f'{table.lr_mult:g} x the learning rate, no weight decay: a run of '
+            f'{work.images * work.epochs / 1e6:.3g} million images is too short for it to grow '
+            'otherwise')
+
+
+def doubt_rate(cfg: Config, steps: int) -> str:
+    """A warning where the weights can hardly move, by learning rate times steps; otherwise ''."""
+    rate = cfg.optim_wrapper.optimizer.lr
+    travelled = rate * steps / 2  # a cosine's mean is half its peak
+    if travelled >= ENOUGH_TRAVEL:
+        return ''
+    better = min(2 * ENOUGH_TRAVEL / steps, SMALL_FOLDER_RATE)
+    advice = f'more --epochs, or --lr {better:.1g}' if better > 1.5 * rate else 'more --epochs'
+    return (f'little may be learnt in {steps:,} steps at this rate: try {advice}, or --arch tiny, '
+            'whose recipe is for small folders')
+
+
+def set_image_size(cfg: Config, size: int) -> None:
+    """Changes the side of the views, in pixels, in the model and in the pipeline."""
+    old = cfg.model.backbone.img_size
+    cfg.model.backbone.img_size = size
+    for transform in cfg.train_dataloader.dataset.pipeline:
+        for key in ('size', 'img_size'):
+            if transform.get(key) == old:
+                transform[key] = size
+
+
+def drop_variables(cfg: Config) -> None:
+    """Drops what a config file no longer reads once it is resolved, so that nobody edits it."""
+    for name in _VARIABLES:
+        cfg.pop(name, None)
+
+
+def _is_ours(schedule: ConfigDict | list | None) -> bool:
+    return isinstance(schedule, dict) and schedule.get('type') in ('WarmupCosineLR',
+                                                                   'mmpretrain.WarmupCosineLR')

@@ -1,0 +1,109 @@
+"""Can a folder's images be read, and fast enough?"""
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from .checks import NOTE, OK, PROBLEM, Check
+from .checks_machine import usable_cores
+
+LOOKED_AT = 200
+MAX_VIEWS, SECONDS = 1000, 5.  # of measuring the pipeline
+GPU_RATE = 3140  # a ViT-B on an H100, by the cost model in docs/performance.md
+LARGE_PIXELS = 8e6
+FEW_IMAGES = 500
+
+
+def check_data(folder: Path) -> Iterator[Check]:
+    """Number, readability and size of the images, and what one core makes of them in a second.
+
+    Args:
+        folder: Of images.
+    """
+    from ...datasets import ImageFiles
+    from ...errors import InputError
+
+    try:
+        dataset = ImageFiles(data_root=str(folder))
+    except InputError as error:
+        yield Check(PROBLEM, 'images', str(error), 'give a folder that holds images')
+        return
+    count = len(dataset)
+    few = count < FEW_IMAGES
+    yield Check(NOTE if few else OK, 'images', f'{count:,} in {folder}',
+                'very few to learn from' if few else '')
+    step = max(count // LOOKED_AT, 1)
+    paths = [dataset.get_data_info(i)['img_path'] for i in range(0, count, step)][:LOOKED_AT]
+    yield from check_readable(paths)
+    yield from check_speed(paths)
+
+
+def check_readable(paths: list[str]) -> Iterator[Check]:
+    """Whether images can be read, and how large they are."""
+    from ...datasets.transforms.loading import read_rgb
+    from ...errors import UnreadableImageError
+
+    sizes, unreadable = [], []
+    for path in paths:
+        try:
+            image = read_rgb(path)
+        except UnreadableImageError as error:
+            unreadable.append(str(error))
+        else:
+            sizes.append(image.size)
+    if unreadable:
+        share = len(unreadable) / len(paths)
+        yield Check(PROBLEM if share > 0.01 else NOTE, 'readable',
+                    f'{len(unreadable)} of {len(paths)} are not: {unreadable[0]}',
+                    'a run skips them up to 1 %; remove or repair them')
+    else:
+        yield Check(OK, 'readable', f'all of {len(paths)} looked at')
+    if sizes:
+        width, height = (round(median(side)) for side in zip(*sizes, strict=True))
+        large = width * height > LARGE_PIXELS
+        yield Check(NOTE if large else OK, 'size', f'median {width} x {height} pixels',
+                    'reading takes most of the time: copies of 500 pixels on the short side are '
+                    'enough for views of 224' if large else '')
+
+
+def check_speed(paths: list[str]) -> Iterator[Check]:
+    """Views per second of one core, and how many cores a GPU would keep busy."""
+    import cv2
+    import torch
+    from mmengine.config import Config
+    from mmengine.dataset import Compose
+    from mmengine.registry import init_default_scope
+
+    from ...datasets import SampleIndex
+    from ...errors import UnreadableImageError
+    from ...utils.shipped_files import recipe_file
+
+    cv2.setNumThreads(0)
+    init_default_scope('mmpretrain')
+    pipeline = Compose(Config.fromfile(recipe_file('s')).train_pipeline)
+    start = deadline = None
+    done = 0
+    for number in range(MAX_VIEWS):
+        index = number % len(paths)
+        try:
+            pipeline(dict(img_path=paths[index], sample_idx=SampleIndex(index, epoch=number)))
+        except UnreadableImageError:
+            continue
+        if start is None:  # the first one also fills caches
+            start, deadline = time.process_time(), time.perf_counter() + SECONDS
+            continue
+        done += 1
+        if time.perf_counter() > deadline:
+            break
+    if not done:
+        return
+    rate = done / max(time.process_time() - start, 1e-9)
+    needed, cores = math.ceil(GPU_RATE / rate), usable_cores()
+    slow = torch.cuda.is_available() and needed > cores / torch.cuda.device_count()
+    yield Check(NOTE if slow else OK, 'data speed', f'{rate:.0f} images/s by one worker; a ViT-B '
+                f'on an H100 takes {GPU_RATE:,}, by the cost model in docs/performance.md, which '
+                f'is {needed} workers for each such GPU; there are {cores} cores',
+                'smaller copies of the images, tar shards or the perturbation on the GPU help: see '
+                'docs/performance.md' if slow else '')

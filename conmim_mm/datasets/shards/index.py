@@ -1,0 +1,162 @@
+"""Where in a tar file its images lie."""
+
+import os
+import posixpath
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import FileIO
+
+import numpy as np
+
+from ...errors import InputError
+from ..image_files import EXTENSIONS, is_image
+from ..unreadable import describe
+
+LABEL_SUFFIX = '.cls'
+NO_LABEL = -1
+_MAX_LABEL = 2**31 - 1
+_MAGIC = {b'\x1f\x8b': 'gzip', b'BZh': 'bzip2', b'\xfd7zXZ': 'xz', b'\x28\xb5\x2f\xfd': 'zstd'}
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """The images of a shard, or of several one after another, in the order they lie in.
+
+    Attributes:
+        names: ``(bytes,)`` uint8, their names in UTF-8 without anything between them.
+        name_ends: ``(n,)`` int64, where in ``names`` each ends.
+        offsets: ``(n,)`` int64, the byte of the shard where each begins.
+        sizes: ``(n,)`` int64, in bytes.
+        labels: ``(n,)`` int64, ``NO_LABEL`` where there is none.
+        damage: Why the shard may have held more than this; empty for a whole one.
+    """
+
+    names: np.ndarray
+    name_ends: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    labels: np.ndarray
+    damage: str = ''
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def name(self, row: int) -> str:
+        """An image's name; bytes that are no UTF-8 as surrogates, as in :func:`os.fsdecode`."""
+        start = self.name_ends[row - 1] if row else 0
+        return self.names[start:self.name_ends[row]].tobytes().decode('utf-8', 'surrogateescape')
+
+
+def index_shard(path: str, extensions: tuple[str, ...] = EXTENSIONS) -> ShardIndex:
+    """Reads the headers of an uncompressed tar file.
+
+    What lies behind a damaged header cannot be found, and a file that was cut off has lost its end:
+    then ``damage`` says so. Hidden files, and those in hidden folders, are left out, as are
+    symbolic links and sparse files. The label of ``a/b.jpg`` is the number in ``a/b.cls``, and that
+    of ``a/b.left.jpg`` in ``a/b.left.cls`` or ``a/b.cls``, as in WebDataset.
+
+    Args:
+        path: The file.
+        extensions: Lower-case endings of the names that count as images.
+
+    Raises:
+        InputError: The file cannot be read, is compressed or is no tar file.
+    """
+    try:
+        with open(path, 'rb', buffering=0) as file:
+            _refuse_compressed(file.read(6), path)
+            file.seek(0)
+            members, damage = _scan(file)
+            return _index(file, members, extensions, damage)
+    except OSError as error:
+        raise InputError(f'cannot read the shard {path}: {describe(error)}') from error
+    except tarfile.TarError as error:
+        raise InputError(f'{path} is no tar file, or damaged from its start: remove it from the '
+                         'shards or copy it again') from error
+
+
+def join_indexes(indexes: Sequence[ShardIndex]) -> ShardIndex:
+    """One index of several shards; which image is whose, their lengths tell."""
+    starts = np.cumsum([0] + [len(index.names) for index in indexes[:-1]])
+    return ShardIndex(
+        names=np.concatenate([index.names for index in indexes]),
+        name_ends=np.concatenate(
+            [index.name_ends + start for index, start in zip(indexes, starts, strict=True)]),
+        **{key: np.concatenate([getattr(index, key) for index in indexes])
+           for key in ('offsets', 'sizes', 'labels')})
+
+
+def _refuse_compressed(start: bytes, path: str) -> None:
+    for magic, kind in _MAGIC.items():
+        if start.startswith(magic):
+            raise InputError(f'{path} is compressed ({kind}), so no image in it can be read by '
+                             'itself: uncompress it (images are compressed already)')
+
+
+def _scan(file: FileIO) -> tuple[list[tarfile.TarInfo], str]:
+    """The members, and what ended them before their time.
+
+    Raises:
+        TarError: There is not even a first one.
+    """
+    size = os.fstat(file.fileno()).st_size
+    members = []
+    with tarfile.open(fileobj=file, mode='r:', encoding='utf-8') as tar:
+        try:
+            for member in tar:
+                # an impossible size also keeps tarfile from ever coming to an end
+                if member.size < 0 or not member.issparse() and (
+                        member.isreg() and member.offset_data + member.size > size):
+                    return members, f'it ends within {member.name!a}'
+                members.append(member)
+        except (tarfile.TarError, ValueError, OverflowError) as error:
+            return members, describe(error)
+        # tarfile takes a damaged header, and the end of the file, for the end of the archive
+        end = os.pread(file.fileno(), tarfile.BLOCKSIZE, tar.offset)
+        if len(end) < tarfile.BLOCKSIZE:
+            return members, 'its end is missing'
+        if any(end):
+            return members, 'a header is damaged'
+    return members, ''
+
+
+def _index(file: FileIO, members: Sequence[tarfile.TarInfo], extensions: tuple[str, ...],
+           damage: str) -> ShardIndex:
+    places, labels, rows = {}, {}, []
+    for member in members:
+        name = posixpath.normpath(member.name).lstrip('/')
+        if member.isreg() and not member.issparse():
+            places[member.name] = member.offset_data, member.size
+        elif not member.islnk() or member.linkname not in places:
+            continue
+        place = places[member.linkname if member.islnk() else member.name]
+        folder, _, base = name.rpartition('/')
+        if is_image(base, extensions) and not f'/{folder}'.count('/.'):
+            rows.append((name, *place))
+        elif base.lower().endswith(LABEL_SUFFIX):
+            labels[name[:-len(LABEL_SUFFIX)]] = _read_label(file, *place)
+
+    encoded = [name.encode('utf-8', 'surrogateescape') for name, *_ in rows]
+    return ShardIndex(
+        names=np.frombuffer(b''.join(encoded), np.uint8),
+        name_ends=np.cumsum([len(name) for name in encoded], dtype=np.int64),
+        offsets=np.array([offset for _, offset, _ in rows], np.int64),
+        sizes=np.array([size for *_, size in rows], np.int64),
+        labels=np.array([_label_of(name, labels) for name, *_ in rows], np.int64),
+        damage=damage)
+
+
+def _read_label(file: FileIO, offset: int, size: int) -> int:
+    text = os.pread(file.fileno(), min(size, 32), offset)
+    try:
+        label = int(text)
+    except ValueError:
+        return NO_LABEL
+    return label if 0 <= label <= _MAX_LABEL else NO_LABEL
+
+
+def _label_of(name: str, labels: dict[str, int]) -> int:
+    folder, slash, base = name.rpartition('/')
+    stem, key = posixpath.splitext(name)[0], f'{folder}{slash}{base.partition(".")[0]}'
+    return labels.get(stem, labels.get(key, NO_LABEL))

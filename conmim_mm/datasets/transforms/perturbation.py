@@ -1,0 +1,185 @@
+"""What the teacher's view differs by (ConMIM paper, section 3.2: asymmetric image perturbation)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from mmpretrain.registry import TRANSFORMS
+
+from ...errors import InputError
+
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(1, 5)
+NUM_ADJUSTMENTS = 4
+NEVER = 256  # a threshold of solarisation that no grey level reaches
+
+LEVELS = np.arange(256, dtype=np.float32)
+
+
+class Perturbation(NamedTuple):
+    """What is done to one image, in this order; drawn by :class:`TeacherPerturbation`.
+
+    Attributes:
+        adjustments: Kinds and factors of the colour jitter, up to four.
+        grey: Whether it becomes grey.
+        blur: Standard deviation of the Gaussian blur, in pixels; 0 for none.
+        solarise: Grey level from which on levels are inverted; 256 for none.
+    """
+
+    adjustments: tuple[tuple[int, float], ...]
+    grey: bool
+    blur: float
+    solarise: int
+
+    def to_vector(self) -> np.ndarray:
+        """As ``(11,)`` float32, to be collated: four times kind and factor, and the other three."""
+        missing = NUM_ADJUSTMENTS - len(self.adjustments)
+        return np.array([
+            number for pair in self.adjustments + ((0, 1.),) * missing for number in pair
+        ] + [self.grey, self.blur, self.solarise], dtype=np.float32)
+
+
+@TRANSFORMS.register_module()
+class TeacherPerturbation:
+    """Colour jitter, greyscale, blur and solarisation, each with its probability, in this order.
+
+    All of it acts on colours or very locally, so pixels stay where they are. Defaults as in the
+    original implementation.
+
+    Args:
+        jitter_prob: Probability of the colour jitter.
+        brightness: Jitter factor drawn from ``[1 - brightness, 1 + brightness]``.
+        contrast: Likewise.
+        saturation: Likewise.
+        hue: Shift drawn from ``[-hue, hue]``, in turns of the colour circle; at most 0.5.
+        grey_prob: Probability of greyscale.
+        blur_prob: Probability of Gaussian blur.
+        blur_radius: Range of the blur's standard deviation, in pixels.
+        solarise_prob: Probability of solarisation.
+        solarise_threshold: Grey levels from this one on are inverted.
+
+    Raises:
+        InputError: A probability or a range that is none.
+    """
+
+    def __init__(self,
+                 jitter_prob: float = 0.8,
+                 brightness: float = 0.4,
+                 contrast: float = 0.4,
+                 saturation: float = 0.2,
+                 hue: float = 0.1,
+                 grey_prob: float = 0.2,
+                 blur_prob: float = 0.1,
+                 blur_radius: tuple[float, float] = (0.1, 2.0),
+                 solarise_prob: float = 0.2,
+                 solarise_threshold: int = 128) -> None:
+        for name, prob in dict(jitter_prob=jitter_prob, grey_prob=grey_prob, blur_prob=blur_prob,
+                               solarise_prob=solarise_prob).items():
+            if not 0 <= prob <= 1:
+                raise InputError(f'{name} must lie in [0, 1], but is {prob}')
+        for name, factor in dict(brightness=brightness, contrast=contrast,
+                                 saturation=saturation).items():
+            if not 0 <= factor <= 1:
+                raise InputError(f'{name} must lie in [0, 1], but is {factor}')
+        if not 0 <= hue <= 0.5:
+            raise InputError(f'hue must lie in [0, 0.5], but is {hue}')
+        if not 0 <= blur_radius[0] <= blur_radius[1]:
+            raise InputError(f'blur_radius must be a range from 0 on, but is {blur_radius}')
+        self.jitter_prob = jitter_prob
+        ranges = (
+            (BRIGHTNESS, 1 - brightness, 1 + brightness),
+            (CONTRAST, 1 - contrast, 1 + contrast),
+            (SATURATION, 1 - saturation, 1 + saturation),
+            (HUE, -hue, hue),
+        )
+        # An empty range must not cost an 8-bit round trip through another colour space.
+        self.jitter_ranges = [entry for entry in ranges if entry[1] < entry[2]]
+        self.grey_prob = grey_prob
+        self.blur_prob = blur_prob
+        self.blur_radius = blur_radius
+        self.solarise_prob = solarise_prob
+        self.solarise_threshold = solarise_threshold
+
+    def draw(self, rng: np.random.Generator) -> Perturbation:
+        """Draws what to do to one image."""
+        adjustments = ()
+        if rng.random() < self.jitter_prob:
+            order = [self.jitter_ranges[i] for i in rng.permutation(len(self.jitter_ranges))]
+            adjustments = tuple((kind, rng.uniform(low, high)) for kind, low, high in order)
+        grey = rng.random() < self.grey_prob
+        blur = rng.uniform(*self.blur_radius) if rng.random() < self.blur_prob else 0.
+        solarise = self.solarise_threshold if rng.random() < self.solarise_prob else NEVER
+        return Perturbation(adjustments, grey, blur, solarise)
+
+    def perturb(self, results: dict, view: np.ndarray, rng: np.random.Generator) -> None:
+        """Adds ``teacher_view``, a perturbed copy of ``view``, to a sample."""
+        results['teacher_view'] = perturb(view, self.draw(rng))
+
+
+@TRANSFORMS.register_module()
+class DevicePerturbation(TeacherPerturbation):
+    """:class:`TeacherPerturbation` that leaves the work to the model's device.
+
+    It draws the same perturbations; :class:`ConMIMDataPreprocessor` carries
+    them out for a whole batch. The views differ from the others' by about half a grey level, as
+    colours are not rounded on the way.
+    """
+
+    def perturb(self, results: dict, view: np.ndarray, rng: np.random.Generator) -> None:
+        """Adds ``perturbation`` to a sample, as of :meth:`Perturbation.to_vector`."""
+        results['perturbation'] = self.draw(rng).to_vector()
+
+
+def perturb(image: np.ndarray, perturbation: Perturbation) -> np.ndarray:
+    """A perturbed copy of an ``(H, W, 3)`` uint8 RGB image, computed by OpenCV.
+
+    As Pillow's and torchvision's functions on 8-bit images, but for roundings and the blur, which
+    is a Gaussian where Pillow approximates one.
+    """
+    for kind, factor in perturbation.adjustments:
+        image = ADJUSTMENTS[kind](image, factor)
+    if perturbation.grey:
+        image = cv2.cvtColor(_grey(image), cv2.COLOR_GRAY2RGB)
+    if perturbation.blur:
+        image = cv2.GaussianBlur(image, (0, 0), perturbation.blur, borderType=cv2.BORDER_REPLICATE)
+    if perturbation.solarise < NEVER:
+        image = cv2.LUT(image, np.where(LEVELS < perturbation.solarise, LEVELS, 255 - LEVELS
+                                        ).astype(np.uint8))
+    return image
+
+
+def _adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
+    return cv2.LUT(image, _to_levels(factor * LEVELS))
+
+
+def _adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    mean = int(cv2.mean(_grey(image))[0] + 0.5)
+    return cv2.LUT(image, _to_levels(mean + factor * (LEVELS - mean)))
+
+
+def _adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
+    grey = cv2.cvtColor(_grey(image), cv2.COLOR_GRAY2RGB)
+    # Pillow cuts fractions off, OpenCV rounds; not quite a half, as grey is to stay what it is.
+    return cv2.addWeighted(image, factor, grey, 1 - factor, -0.499)
+
+
+def _adjust_hue(image: np.ndarray, turns: float) -> np.ndarray:
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+    hsv[..., 0] += np.uint8(int(turns * 255) % 256)  # the circle closes where the byte overflows
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+def _to_levels(values: np.ndarray) -> np.ndarray:
+    return values.clip(0, 255).astype(np.uint8)
+
+
+ADJUSTMENTS: dict[int, Callable[[np.ndarray, float], np.ndarray]] = {
+    BRIGHTNESS: _adjust_brightness,
+    CONTRAST: _adjust_contrast,
+    SATURATION: _adjust_saturation,
+    HUE: _adjust_hue,
+}

@@ -1,0 +1,147 @@
+"""The student's and the teacher's view of an image."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmcv.transforms import BaseTransform
+from mmpretrain.registry import TRANSFORMS
+
+from ...errors import InputError
+from ...utils.sizes import to_size
+from ..crop_box import random_crop_box
+from ..sample_rng import sample_rng
+from .image_region import RegionImage, WholeImage, open_image
+from .jpeg_region import announce_missing_decoder
+from .loading import MAX_PIXELS, check_max_pixels
+
+
+@TRANSFORMS.register_module()
+class ConMIMTwoViews(BaseTransform):
+    """One random crop, seen twice: as it is (student) and perturbed (teacher).
+
+    Both views come from the same flip and the same crop, so pixel (y, x) of one shows the same spot
+    as pixel (y, x) of the other.
+
+    Required keys:
+
+    - img: ``(H, W, 3)`` uint8.
+
+    Added keys:
+
+    - student_view, teacher_view: ``(h, w, 3)`` uint8, RGB. With a :class:`~conmim_mm.datasets.
+      perturbation.DevicePerturbation` there is ``perturbation`` in the place of the latter.
+
+    Args:
+        size: Height and width of the views in pixels; an int for square ones.
+        scale: Range of the crop's share of the image area.
+        ratio: Range of the crop's width over height.
+        flip_prob: Probability of a horizontal flip.
+        perturbation: Config of a :class:`TeacherPerturbation`,
+            which is also the type if none is given; None for two equal views (the ablation without
+            asymmetric perturbation).
+        channel_order: ``'rgb'``, or ``'bgr'`` if the image comes from OpenMMLab's loaders.
+
+    Raises:
+        InputError: An unknown channel order, a scale or ratio that is no positive range.
+    """
+
+    def __init__(self,
+                 size: int | Sequence[int] = 224,
+                 scale: tuple[float, float] = (0.08, 1.0),
+                 ratio: tuple[float, float] = (3 / 4, 4 / 3),
+                 flip_prob: float = 0.5,
+                 perturbation: dict | None = dict(),  # noqa: B006  (read only)
+                 channel_order: str = 'rgb') -> None:
+        self.size = to_size(size)
+        for name, (low, high) in dict(scale=scale, ratio=ratio).items():
+            if not 0 < low <= high:
+                raise InputError(f'{name} must be a range of positive numbers, but is '
+                                 f'({low}, {high})')
+        if not 0 <= flip_prob <= 1:
+            raise InputError(f'flip_prob must lie in [0, 1], but is {flip_prob}')
+        if channel_order not in ('rgb', 'bgr'):
+            raise InputError(f"channel_order must be 'rgb' or 'bgr', but is {channel_order!r}")
+        self.scale = scale
+        self.ratio = ratio
+        self.flip_prob = flip_prob
+        self.perturbation = None if perturbation is None else TRANSFORMS.build(
+            dict(type='TeacherPerturbation') | perturbation)
+        self.channel_order = channel_order
+
+    def transform(self, results: dict) -> dict:
+        """Adds the two views."""
+        img = results['img']
+        if self.channel_order == 'bgr':
+            img = img[..., ::-1]
+        return self.add_views(results, WholeImage(img))
+
+    def add_views(self, results: dict, image: RegionImage) -> dict:
+        """Adds the two views of an RGB image."""
+        rng = sample_rng(results)
+        view = self.crop(image, rng)
+        results['student_view'] = view
+        if self.perturbation is None:
+            results['teacher_view'] = view
+        else:
+            self.perturbation.perturb(results, view, rng)
+        return results
+
+    def crop(self, image: RegionImage, rng: np.random.Generator) -> np.ndarray:
+        """Random flip and random resized crop (bicubic) of an RGB image."""
+        flip = rng.random() < self.flip_prob
+        box = random_crop_box(image.size, self.scale, self.ratio, rng)
+        # Pillow's pixels cannot be written to, of which PyTorch would warn.
+        pixels = np.require(image.region(box, self.size[::-1]), requirements='CW')
+        # The crop is uniform, so flipping it is flipping the image.
+        return resize_bicubic(cv2.flip(pixels, 1) if flip else pixels, self.size)
+
+
+@TRANSFORMS.register_module()
+class LoadTwoViews(ConMIMTwoViews):
+    """:class:`ConMIMTwoViews` of a file, of which no more is decoded than the crop needs.
+
+    With the same random numbers it sees the same crops as ``LoadRGBImage`` and ``ConMIMTwoViews``,
+    from the same files, and refuses the same ones
+    (:func:`open_image`); crops of more than twice the views' size
+    may differ by single grey levels and are cut at whole pixels of the reduced image. Without
+    simplejpeg files are decoded whole, which a line in the log says.
+
+    Required keys:
+
+    - img_path
+    - img_bytes (optional): the file's content, where the data set has read it.
+
+    Added keys: as of :class:`ConMIMTwoViews`.
+
+    Args:
+        max_pixels: Images of more pixels than this are not decoded but count as unreadable.
+        **kwargs: As in :class:`ConMIMTwoViews`, but for ``channel_order``.
+
+    Raises:
+        InputError: As :class:`ConMIMTwoViews`; ``max_pixels`` below 1; a ``channel_order``.
+        UnreadableImageError: From :meth:`transform`, as
+            :func:`read_rgb`.
+    """
+
+    def __init__(self, max_pixels: int = MAX_PIXELS, **kwargs) -> None:
+        if 'channel_order' in kwargs:
+            raise InputError('LoadTwoViews reads files as RGB and has no channel_order; remove it')
+        super().__init__(**kwargs)
+        self.max_pixels = check_max_pixels(max_pixels)
+        announce_missing_decoder()
+
+    def transform(self, results: dict) -> dict:
+        """Adds the two views."""
+        return self.add_views(results, open_image(
+            results['img_path'], self.max_pixels, results.get('img_bytes')))
+
+
+def resize_bicubic(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes ``(H, W, 3)`` uint8 to ``(h, w, 3)``, with antialiasing, as Pillow does."""
+    # in this order, or PyTorch does not see that the channels come last and takes longer
+    batch = torch.from_numpy(pixels).unsqueeze(0).permute(0, 3, 1, 2)
+    resized = F.interpolate(batch, size, mode='bicubic', antialias=True)
+    return resized.permute(0, 2, 3, 1)[0].numpy()

@@ -1,0 +1,74 @@
+"""What each process has besides the weights that they share: random numbers, open gradients."""
+
+import random
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from mmengine.dist import get_rank, get_world_size
+from mmengine.runner import Runner
+
+from ..engine.unwrap import unwrap_model
+
+
+def gather_rank_states(runner: Runner) -> list[dict] | None:
+    """The state of every process, in the order of their ranks.
+
+    All processes call it together.
+
+    Args:
+        runner: The runner of this process, between two iterations.
+
+    Returns:
+        On rank 0 plain data that a checkpoint can hold; None on the others.
+    """
+    own = dict(random=random_state(), gradients=open_gradients(runner))
+    if get_world_size() == 1:
+        return [own]
+    states = [None] * get_world_size() if get_rank() == 0 else None
+    dist.gather_object(own, states)
+    return states
+
+
+def restore_rank_state(runner: Runner, states: list[dict]) -> None:
+    """Puts back what :func:`gather_rank_states` took; the next iteration goes on from there.
+
+    Args:
+        runner: The runner of this process, its model loaded.
+        states: One state for each process of this run.
+    """
+    own = states[get_rank()]
+    parameters = dict(unwrap_model(runner.model).named_parameters())
+    for name, gradient in own['gradients'].items():
+        parameters[name].grad = gradient.to(parameters[name].device, copy=True)
+    set_random_state(own['random'])
+
+
+def open_gradients(runner: Runner) -> dict[str, torch.Tensor]:
+    """Gradients accumulated since the last optimizer step, by parameter; empty right after one."""
+    if runner.optim_wrapper.should_update():
+        return {}
+    return {name: parameter.grad.cpu() for name, parameter
+            in unwrap_model(runner.model).named_parameters() if parameter.grad is not None}
+
+
+def random_state() -> dict:
+    """State of Python's, NumPy's and PyTorch's generators, on the GPU of this process too."""
+    name, keys, *position = np.random.get_state()
+    state = dict(
+        python=random.getstate(),
+        numpy=(name, keys.tolist(), *position),
+        torch=torch.get_rng_state())
+    if torch.cuda.is_available():
+        state['cuda'] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict) -> None:
+    """Puts back what :func:`random_state` gave."""
+    random.setstate(state['python'])
+    name, keys, *position = state['numpy']
+    np.random.set_state((name, np.array(keys, np.uint32), *position))
+    torch.set_rng_state(state['torch'].cpu())
+    if 'cuda' in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state['cuda'].cpu())

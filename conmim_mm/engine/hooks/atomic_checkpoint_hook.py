@@ -1,0 +1,203 @@
+"""Checkpoints that are whole or not there, whenever the run is killed, and complete."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+
+from ...distributed.rank_state import gather_rank_states, restore_rank_state
+from ...errors import InputError
+from ...utils.work_dir import INTERRUPTED, put_in_place, write_pointer
+
+OUTDATED = 'outdated_ckpt_ids'
+VALIDATED_ITER = 'validated_iter'
+RANKS = 'ranks'
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """MMEngine's ``CheckpointHook``, but a kill or a full disk at any moment loses nothing.
+
+    MMEngine deletes the oldest checkpoint first and then writes the new one in its place on the
+    disk. Here a checkpoint is written aside, flushed to the disk and renamed; then the pointer
+    ``last_checkpoint`` moves in the same way, and only then the oldest one goes. So there may be
+    one more than ``max_keep_ckpts`` on the disk while one is written. The best checkpoint is
+    replaced likewise. For folders, not for remote backends.
+
+    Besides MMEngine's contents a checkpoint has the random state of every process and the gradients
+    accumulated so far, which are put back on resume.
+
+    Arguments as in :class:`mmengine.hooks.CheckpointHook`.
+
+    Raises:
+        InputError: The checkpoint could not be written, for want of space say.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self._rank_states: list[dict] | None = None
+        self._loaded_states: list[dict] | None = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        self._loaded_states = checkpoint.get(RANKS) if runner._resume else None
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if self._rank_states is not None:
+            checkpoint[RANKS] = self._rank_states
+
+    def before_train(self, runner: Runner) -> None:
+        super().before_train(runner)
+        if is_main_process():
+            # what a kill before the end of the last saving left
+            self._remove(runner.message_hub.runtime_info.get(OUTDATED, []))
+            for aside in Path(self.out_dir).glob('*.pth.tmp'):
+                aside.unlink()
+        self._restore(runner)
+
+    def _restore(self, runner: Runner) -> None:
+        states, self._loaded_states = self._loaded_states, None
+        if states is None:
+            return
+        if len(states) != runner.world_size:
+            print_log(f'the checkpoint has the random states of {len(states)} processes, not of '
+                      f'{runner.world_size}: they start anew', logger='current')
+            return
+        restore_rank_state(runner, states)
+
+    def save_interrupted(self, runner: Runner, meta: dict) -> Path:
+        """Saves where a run stands between two regular checkpoints, the next of which replaces it.
+
+        All processes call it together.
+
+        Args:
+            runner: The runner.
+            meta: ``epoch`` and ``iter``, both counted as done.
+
+        Returns:
+            The file, in the work dir.
+        """
+        path = Path(self.out_dir, INTERRUPTED)
+        self._save(runner, path, meta)
+        barrier()
+        return path
+
+    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        # before the best one is saved, and this state of the run with it
+        runner.message_hub.update_info(VALIDATED_ITER, runner.iter)
+        super().after_val_epoch(runner, metrics)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if not self.save_best:
+            return
+        # MMEngine deletes the best checkpoint that it knows of before it writes a better one.
+        before, self.best_ckpt_path = getattr(self, 'best_ckpt_path', None), None
+        before_by_key = dict(getattr(self, 'best_ckpt_path_dict', {}))
+        self.best_ckpt_path_dict = dict.fromkeys(before_by_key)
+        with saving_aside(runner):
+            super()._save_best_checkpoint(runner, metrics)
+        replaced = []
+        if self.best_ckpt_path is None:
+            self.best_ckpt_path = before
+        else:
+            replaced.append((before, self.best_ckpt_path))
+        for key, old in before_by_key.items():
+            new = self.best_ckpt_path_dict[key] = self.best_ckpt_path_dict[key] or old
+            replaced.append((old, new))
+        if is_main_process():
+            for old, new in replaced:
+                if old and old != new:
+                    Path(old).unlink(missing_ok=True)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        outdated = []
+        # These numbers are part of the checkpoint, so they change before it is written.
+        if self.max_keep_ckpts > 0:
+            kept = [*(old for old in self.keep_ckpt_ids if old != step), step]
+            outdated, kept = kept[:-self.max_keep_ckpts], kept[-self.max_keep_ckpts:]
+            self.keep_ckpt_ids = deque(kept)
+            runner.message_hub.update_info('keep_ckpt_ids', kept)
+        runner.message_hub.update_info(OUTDATED, outdated)
+        path = self._path(step)
+        self.last_ckpt = str(path)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        self._save(runner, path, meta)
+        if is_main_process():
+            self._remove(outdated)
+            Path(self.out_dir, INTERRUPTED).unlink(missing_ok=True)
+
+    def _save(self, runner: Runner, path: Path, meta: dict) -> None:
+        self._rank_states = gather_rank_states(runner)
+        try:
+            with saving_aside(runner):
+                runner.save_checkpoint(
+                    str(path.parent),
+                    path.name,
+                    save_optimizer=self.save_optimizer,
+                    save_param_scheduler=self.save_param_scheduler,
+                    meta=meta,
+                    by_epoch=self.by_epoch,
+                    **self.args)
+            if is_main_process():
+                with reporting_disk_errors(path):
+                    write_pointer(Path(runner.work_dir), path)
+        finally:
+            self._rank_states = None
+
+    def _remove(self, steps: Iterable[int]) -> None:
+        for step in steps:
+            self._path(step).unlink(missing_ok=True)
+
+    def _path(self, step: int) -> Path:
+        return Path(self.out_dir, self.filename_tmpl.format(step))
+
+
+@contextmanager
+def reporting_disk_errors(path: Path, aside: Path | None = None) -> Iterator[None]:
+    """Turns a failure to write a checkpoint into one line, and takes away what was written aside.
+
+    Raises:
+        InputError: In place of an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if aside is not None:
+            aside.unlink(missing_ok=True)
+        raise InputError(f'cannot save {path}: {error.strerror or error}; those before '
+                         'it are kept, and --resume goes on from the last one') from error
+
+
+@contextmanager
+def saving_aside(runner: Runner) -> Iterator[None]:
+    """Inside, what the runner saves is written aside, flushed and renamed.
+
+    MMEngine's hook calls the runner itself for its best checkpoint, so it is the runner that has to
+    save differently. May be nested.
+
+    Raises:
+        InputError: A checkpoint could not be written.
+    """
+    if 'save_checkpoint' in vars(runner):
+        yield
+        return
+    save = runner.save_checkpoint
+
+    def save_aside(out_dir: str, filename: str, **kwargs) -> None:
+        path = Path(out_dir, filename)
+        aside = path.with_name(f'{path.name}.tmp')
+        with reporting_disk_errors(path, aside):
+            save(out_dir, aside.name, **kwargs)
+            if is_main_process():
+                put_in_place(aside, path)
+
+    runner.save_checkpoint = save_aside
+    try:
+        yield
+    finally:
+        del runner.save_checkpoint

@@ -1,0 +1,125 @@
+"""Says so when a run learns nothing, or nothing of use."""
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+
+from ...errors import InputError
+from ...evaluation.tokens import effective_rank, mean_similarity
+from ..schedulers.warmup_cosine_lr import WarmupCosineLR
+from ..unwrap import unwrap_model
+
+SHORTCUT = ('{hit_rate:.0%} of the hidden patches are found: the student matches positions rather '
+            'than content. Is there an absolute position embedding (use_abs_pos_emb)? '
+            'See docs/learning.md.')
+CHANCE = ('{hit_rate:.2%} of the hidden patches are found, where guessing finds {chance:.2%}, and '
+          'the warm-up is long over: the student does not learn. Give the relative position table '
+          'a higher rate (optim_wrapper.paramwise_cfg.custom_keys.relative_position_bias_table.'
+          'lr_mult) or a start that tells holes apart (model.backbone.rel_pos_init_slope). '
+          'See docs/learning.md.')
+COLLAPSE = ("the teacher's tokens of an image are all alike (mean cosine similarity "
+            '{similarity:.3f}): nothing is left to recognise. Stop this run, and start again, or '
+            'go on from a checkpoint before that, with a lower optim_wrapper.optimizer.lr or a '
+            'slower teacher (momentum of TeacherUpdateHook). See docs/learning.md.')
+
+
+@HOOKS.register_module()
+class LearningMonitorHook(Hook):
+    """Looks at a run every so often, logs what it sees, and warns once of each thing that is wrong.
+
+    - A positional shortcut: nearly all hidden patches are found.
+    - Chance: after the warm-up and a grace as long again, hardly more of them are found than by
+      guessing. The warm-up is that of the run's :class:`WarmupCosineLR`, if it has one; the grace
+      is at least a twentieth of the run.
+    - Collapse: the teacher's projected tokens of an image are all alike, or not finite.
+
+    It logs ``feature_rank``, the effective rank of the teacher's projected patch tokens, and
+    ``teacher_similarity``, the mean cosine similarity of two of an image; both of the batch at
+    which it looks, on this process. Between two looks it costs nothing.
+
+    Args:
+        interval: Iterations between two looks; hit rates are averaged over them.
+        shortcut_hit_rate: Above this hit rate it warns of a shortcut.
+        chance_factor: Below so many times the hit rate of guessing it warns of chance.
+        collapse_similarity: Above this similarity it warns of a collapse.
+
+    Raises:
+        InputError: A hit rate or a similarity outside 0 to 1; at the start of a run, a model
+            without a teacher.
+    """
+
+    # Before the logger, so that what is logged belongs to the iteration it is logged with.
+    priority = 'NORMAL'
+
+    def __init__(self,
+                 interval: int = 100,
+                 shortcut_hit_rate: float = 0.9,
+                 chance_factor: float = 1.5,
+                 collapse_similarity: float = 0.99) -> None:
+        for name, value in dict(shortcut_hit_rate=shortcut_hit_rate,
+                                collapse_similarity=collapse_similarity).items():
+            if not 0 < value <= 1:
+                raise InputError(f'{name} must lie in (0, 1], but is {value}')
+        self.interval = interval
+        self.shortcut_hit_rate = shortcut_hit_rate
+        self.chance_factor = chance_factor
+        self.collapse_similarity = collapse_similarity
+        self._warned: set[str] = set()
+        self._handle = None
+
+    def before_train(self, runner: Runner) -> None:
+        if not hasattr(unwrap_model(runner.model), 'teacher'):
+            raise InputError('LearningMonitorHook needs a model with a teacher, such as ConMIM')
+        self._judges_from = end_of_grace(runner)
+
+    def before_train_iter(self,
+                          runner: Runner,
+                          batch_idx: int,
+                          data_batch: dict | None = None) -> None:
+        if self.every_n_train_iters(runner, self.interval):
+            teacher = unwrap_model(runner.model).teacher
+            self._handle = teacher.register_forward_hook(self._keep_tokens)
+
+    def _keep_tokens(self, teacher: torch.nn.Module, args: tuple, tokens: torch.Tensor) -> None:
+        self._tokens = tokens
+
+    def after_train_iter(self,
+                         runner: Runner,
+                         batch_idx: int,
+                         data_batch: dict | None = None,
+                         outputs: dict | None = None) -> None:
+        if self._handle is None:
+            return
+        self._handle.remove()
+        self._handle = None
+        tokens = self._tokens[:, unwrap_model(runner.model).head.num_extra_tokens:]
+        del self._tokens
+        similarity = mean_similarity(tokens)
+        runner.message_hub.update_scalar('train/teacher_similarity', similarity)
+        runner.message_hub.update_scalar('train/feature_rank', effective_rank(tokens))
+        if not similarity <= self.collapse_similarity:  # or NaN
+            self._warn_once(runner, COLLAPSE, similarity=similarity)
+
+        hit_rate = runner.message_hub.get_scalar('train/hit_rate').mean(self.interval)
+        chance = 1 / tokens.shape[1]
+        if hit_rate > self.shortcut_hit_rate:
+            self._warn_once(runner, SHORTCUT, hit_rate=hit_rate)
+        if runner.iter >= self._judges_from and hit_rate < self.chance_factor * chance:
+            self._warn_once(runner, CHANCE, hit_rate=hit_rate, chance=chance)
+
+    def _warn_once(self, runner: Runner, message: str, **values: float) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            runner.logger.warning(message.format(**values))
+
+
+def end_of_grace(runner: Runner) -> int:
+    """The iteration from which on a run should find more than chance."""
+    schedulers = runner.param_schedulers
+    if isinstance(schedulers, dict):
+        schedulers = [item for items in schedulers.values() for item in items]
+    warmup = max((scheduler.warmup_steps * scheduler.accumulative_counts
+                  for scheduler in schedulers or [] if isinstance(scheduler, WarmupCosineLR)),
+                 default=0)
+    return warmup + max(warmup, runner.max_iters // 20)

@@ -1,0 +1,81 @@
+"""Whether a run that goes on is the run that was saved, and going on where it is not quite."""
+
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from ...unwrap import unwrap_model
+
+RUN_FACTS = 'run'
+_SIZES = ('embed_dims', 'num_layers', 'num_heads', 'patch_size')
+_WORDS = dict(world_size='processes', batch_size='images on each of them',
+              accumulative_counts='batches per step', images='images in the data set')
+
+
+def run_facts(runner: Runner) -> dict[str, int | dict]:
+    """What must not change between saving and resuming, besides the weights' names and shapes.
+
+    Args:
+        runner: A runner that trains.
+
+    Returns:
+        Plain numbers by name: processes, images on each of them, batches per optimizer step, images
+        in the data set, batches of an epoch, and the sizes of a ViT backbone.
+    """
+    loader = runner.train_dataloader
+    backbone = getattr(unwrap_model(runner.model), 'backbone', None)
+    return dict(
+        world_size=runner.world_size,
+        batch_size=loader.batch_size or 0,  # 0: a batch sampler decides
+        accumulative_counts=getattr(runner.optim_wrapper, '_accumulative_counts', 1),
+        images=len(loader.dataset),
+        epoch_length=len(loader),
+        arch={name: getattr(backbone, name) for name in _SIZES if hasattr(backbone, name)})
+
+
+def describe_changes(saved: dict, now: dict, same_total_batch: bool = False) -> str:
+    """What differs between two :func:`run_facts`, in words; empty if nothing does.
+
+    Args:
+        saved: The checkpoint's.
+        now: The run's.
+        same_total_batch: Another number of processes is fine as long as the images per optimizer
+            step are as many.
+    """
+    # the length of an epoch follows from the others
+    saved, now = ({key: value for key, value in facts.items() if key != 'epoch_length'}
+                  for facts in (saved, now))
+    if same_total_batch:
+        for facts in (saved, now):
+            facts['images per step'] = total_batch(facts)
+            for key in ('world_size', 'batch_size', 'accumulative_counts'):
+                del facts[key]
+    return ', '.join(f'{_WORDS.get(key, key)}: {saved[key]} in the checkpoint, {now[key]} here'
+                     for key in now if saved.get(key, now[key]) != now[key])
+
+
+def total_batch(facts: dict) -> int:
+    """Images per optimizer step."""
+    return facts['world_size'] * facts['batch_size'] * facts['accumulative_counts']
+
+
+def fit_position(checkpoint: dict, runner: Runner) -> None:
+    """Moves a checkpoint to the same place of an epoch whose number of batches is another one.
+
+    The iteration and those of the schedules are changed in place; loops by iterations count on as
+    they are.
+
+    Args:
+        checkpoint: Of a run whose facts are known.
+        runner: The runner that resumes from it.
+    """
+    meta = checkpoint['meta']
+    old, new = meta[RUN_FACTS]['epoch_length'], len(runner.train_dataloader)
+    if old == new or not isinstance(runner.train_loop, EpochBasedTrainLoop):
+        return
+    done = (meta['iter'] - meta['epoch'] * old) / old
+    iteration = meta['epoch'] * new + round(done * new)
+    for schedule in checkpoint.get('param_schedulers', []):
+        if schedule['_global_step'] == meta['iter']:  # counts iterations, not epochs
+            schedule['_global_step'] = schedule['last_step'] = iteration
+    runner.logger.warning(f'an epoch has {new} iterations rather than {old}: iteration '
+                          f'{meta["iter"]} becomes {iteration}')
+    meta['iter'] = iteration

@@ -1,0 +1,131 @@
+"""Stops a run before its first step when it could not do what it was asked to."""
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+from torch.utils.data import DataLoader
+
+from ....checkpoint.differences import describe_differences
+from ....datasets.samplers.shard_sequential_sampler import scattered_reads
+from ....distributed.agreement import check_data_agrees
+from ....distributed.sharded import whole_state_dict
+from ....errors import InputError
+from ...unwrap import unwrap_model
+from .labels import check_labels
+from .run_facts import RUN_FACTS, describe_changes, fit_position, run_facts
+
+
+@HOOKS.register_module()
+class StartChecksHook(Hook):
+    """Refuses data too few or not the same on each process, labels and checkpoints that don't fit.
+
+    A checkpoint fits if its weights have the model's names and shapes and, on resume, if it was
+    saved with as many processes, images and batches. A sampler of tar shards that does not fit the
+    data workers gets a warning.
+
+    Args:
+        mismatch: What to do with a checkpoint that does not fit: ``'refuse'``; ``'rescale'``,
+            which resumes with another number of processes as long as the images per optimizer step
+            stay the same; ``'allow'``, which takes what fits, and says what does not.
+
+    Raises:
+        InputError: At the start of training or testing, when a checkpoint is loaded, or for another
+            ``mismatch``.
+    """
+
+    priority = 'VERY_HIGH'
+    choices = ('refuse', 'rescale', 'allow')
+
+    def __init__(self, mismatch: str = 'refuse') -> None:
+        if mismatch not in self.choices:
+            raise InputError(f'mismatch must be one of {self.choices}, but is {mismatch!r}')
+        self.mismatch = mismatch
+
+    def before_train(self, runner: Runner) -> None:
+        loader = runner.train_dataloader
+        check_data_agrees(loader.dataset)
+        if len(loader) == 0 or len(loader.dataset) < loader.batch_size * runner.world_size:
+            raise InputError(
+                f'{len(loader.dataset)} images are fewer than one batch ({loader.batch_size} '
+                f'images on each of {runner.world_size} processes); lower '
+                'train_dataloader.batch_size or add images')
+        if warning := scattered_reads(loader):
+            runner.logger.warning(warning)
+        self._check_labels(runner, loader)
+        if runner.val_loop is not None:
+            self._check_labels(runner, runner.val_loop.dataloader)
+
+    def before_test(self, runner: Runner) -> None:
+        self._check_labels(runner, runner.test_dataloader)
+
+    def _check_labels(self, runner: Runner, loader: DataLoader) -> None:
+        check_labels(unwrap_model(runner.model), loader.dataset)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        checkpoint['meta'][RUN_FACTS] = run_facts(runner)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if runner._resume:
+            self._check_run(runner, checkpoint)
+        own = whole_state_dict(runner.model)
+        try:
+            check_state_dict(own, checkpoint.get('state_dict', checkpoint))
+        except InputError as error:
+            if self.mismatch != 'allow':
+                raise
+            runner.logger.warning(f'{error}. What does not fit is left as it was before loading')
+            keep_what_fits(checkpoint, own)
+
+    def _check_run(self, runner: Runner, checkpoint: dict) -> None:
+        saved = checkpoint['meta'].get(RUN_FACTS)
+        if saved is None:  # saved by MMEngine's own hooks
+            return
+        changes = describe_changes(saved, run_facts(runner), self.mismatch == 'rescale')
+        if changes and self.mismatch != 'allow':
+            raise InputError(
+                f'this is not the run that the checkpoint is from: {changes}. Resume as it was '
+                'started; or with --elastic, which changes the batch so that the images per step '
+                'stay the same; or with --allow-mismatch to go on as you ask')
+        if changes:
+            runner.logger.warning(f'going on in spite of changes: {changes}')
+        fit_position(checkpoint, runner)
+
+
+def keep_what_fits(checkpoint: dict, own: dict) -> None:
+    """Puts a model's own weights in the place of those that a checkpoint lacks or has otherwise.
+
+    Args:
+        checkpoint: Changed in place; it loses what belongs to its own weights, the optimizer's
+            state and open gradients.
+        own: The model's state dict.
+    """
+    given = {key.removeprefix('module.'): value
+             for key, value in checkpoint.get('state_dict', checkpoint).items()}
+    fitting = {key: given[key] if key in given and given[key].shape == value.shape else value
+               for key, value in own.items()}
+    meta = {key: checkpoint[key] for key in ('meta', 'message_hub', 'param_schedulers')
+            if key in checkpoint}
+    checkpoint.clear()
+    checkpoint.update(meta, state_dict=fitting)
+
+
+def check_state_dict(own: dict, given: dict) -> None:
+    """Compares the weights of a checkpoint with those of a model.
+
+    A checkpoint without any ``teacher.*`` key is complete without them: the teacher then starts as
+    the student's copy.
+
+    Args:
+        own: The model's state dict.
+        given: The checkpoint's; a leading ``module.`` in its keys is ignored.
+
+    Raises:
+        InputError: Keys are missing, unexpected or of another shape. The message names the first.
+    """
+    given = {key.removeprefix('module.'): value for key, value in given.items()}
+    if not any(key.startswith('teacher.') for key in given):
+        own = {key: value for key, value in own.items() if not key.startswith('teacher.')}
+    differences = describe_differences(own, given)
+    if differences:
+        raise InputError(f'the checkpoint does not fit the model: {differences}. Use the config it '
+                         'was trained with, or convert it first (tools/model_converters/)')

@@ -1,0 +1,181 @@
+"""Training loops that go on exactly where a checkpoint was saved."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.logging import print_log
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmpretrain.registry import LOOPS
+from torch.utils.data import DataLoader
+
+from ...errors import InputError
+from ..hooks.atomic_checkpoint_hook import VALIDATED_ITER
+
+
+@LOOPS.register_module()
+class ResumableEpochLoop(EpochBasedTrainLoop):
+    """MMEngine's loop by epochs, which resumes in the middle of one.
+
+    MMEngine's starts the epoch again, with the iterations counted on. Here the batches before the
+    checkpoint are left out: by the sampler where it can :meth:`skip`, as those of this project,
+    otherwise by reading them once more. A validation that was due and did not end is made up for.
+
+    Arguments as in :class:`mmengine.runner.EpochBasedTrainLoop`.
+
+    Raises:
+        InputError: At the start, a checkpoint of a run whose epochs have another length.
+    """
+
+    def run(self) -> torch.nn.Module:
+        """Trains, from wherever the runner stands."""
+        length = len(self.dataloader)
+        self.first_batch = self._iter - self._epoch * length
+        if not 0 <= self.first_batch <= length:
+            raise InputError(
+                f'the checkpoint stands at iteration {self._iter} in epoch {self._epoch + 1}, but '
+                f'an epoch has {length} iterations here: resume with the data, the batch size and '
+                'the number of processes it was trained with')
+        with telling_hooks(self.runner), ending_workers(self.dataloader):
+            self.runner.call_hook('before_train')
+            if self.first_batch == 0 and self._epoch > 0:
+                self._validate_if_due()
+            while self._epoch < self._max_epochs and not self.stop_training:
+                self.run_epoch()
+                self._decide_current_val_interval()
+                self._validate_if_due()
+            self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        """Trains one epoch, or what is left of it."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        start, self.first_batch = self.first_batch, 0
+        for idx, data_batch in enumerate(self._batches(start), start):
+            self.run_iter(idx, data_batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def _batches(self, start: int) -> Iterator[dict]:
+        if start == len(self.dataloader):
+            return iter(())
+        keep_generators(self.dataloader, self.runner.seed + self._epoch)
+        return batches_from(self.dataloader, start)
+
+    def _validate_if_due(self) -> None:
+        due = self._epoch >= self.val_begin and (
+            self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)
+        validate(self.runner, due)
+
+
+@LOOPS.register_module()
+class ResumableIterLoop(IterBasedTrainLoop):
+    """MMEngine's loop by iterations, which resumes exactly with any MMEngine and sampler.
+
+    As :class:`ResumableEpochLoop` does. A sampler that ends is started again with its next epoch.
+
+    Arguments as in :class:`mmengine.runner.IterBasedTrainLoop`.
+    """
+
+    def run(self) -> torch.nn.Module:
+        """Trains, from wherever the runner stands."""
+        with telling_hooks(self.runner), ending_workers(self.dataloader):
+            self.runner.call_hook('before_train')
+            self.runner.call_hook('before_train_epoch')
+            if self._iter > 0:
+                self._validate_if_due()
+            keep_generators(self.dataloader, self.runner.seed)
+            batches = endless_batches(self.dataloader, self._iter)
+            while self._iter < self._max_iters and not self.stop_training:
+                self.runner.model.train()
+                self.run_iter(next(batches))
+                self._decide_current_val_interval()
+                self._validate_if_due()
+            self.runner.call_hook('after_train_epoch')
+            self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def _validate_if_due(self) -> None:
+        due = self._iter >= self.val_begin and (
+            self._iter % self.val_interval == 0 or self._iter == self._max_iters)
+        validate(self.runner, due)
+
+
+def validate(runner, due: bool) -> None:
+    """Validates, unless the state as it is has been validated before it was saved."""
+    if due and runner.val_loop is not None and (
+            runner.message_hub.runtime_info.get(VALIDATED_ITER) != runner.iter):
+        keep_generators(runner.val_loop.dataloader, runner.seed)
+        runner.val_loop.run()
+
+
+@contextmanager
+def ending_workers(loader: DataLoader) -> Iterator[None]:
+    """After it, no persistent workers are left.
+
+    Freed in one with the runner that refers to them and is referred to, PyTorch would wait five
+    seconds for each: the queues that tell them to end are gone before.
+    """
+    try:
+        yield
+    finally:
+        loader._iterator = None
+
+
+@contextmanager
+def telling_hooks(runner: Runner) -> Iterator[None]:
+    """Calls ``train_failed`` of the hooks that have it when training ends in any exception."""
+    try:
+        yield
+    except BaseException:  # Ctrl-C and the end on a signal, too
+        runner.call_hook('train_failed')
+        raise
+
+
+def keep_generators(loader: DataLoader, seed: int) -> None:
+    """Keeps a loader from drawing its workers' seed from the generator that the model uses.
+
+    It draws one whenever it starts workers, which after a resume it does once more.
+    """
+    if loader.generator is None:
+        loader.generator = torch.Generator()
+    loader.generator.manual_seed(seed)
+
+
+def endless_batches(loader: DataLoader, start: int) -> Iterator[dict]:
+    """Batches without end, as if ``start`` of them had been taken already."""
+    sampler = sampler_of(loader)
+    # an endless sampler takes the whole way in one; others are taken up in their epoch
+    endless = not hasattr(sampler, 'epoch')
+    number, first = (0, start) if endless else divmod(start, len(loader))
+    while True:
+        if not endless:
+            sampler.set_epoch(number)
+        yield from batches_from(loader, first)
+        number, first = number + 1, 0
+
+
+def batches_from(loader: DataLoader, start: int) -> Iterator[dict]:
+    """The batches of a loader without the first ones.
+
+    Args:
+        loader: The loader, its batches of one size.
+        start: How many batches to leave out.
+    """
+    sampler = sampler_of(loader)
+    if hasattr(sampler, 'skip') and loader.batch_size:
+        sampler.skip(start * loader.batch_size)
+        return iter(loader)
+    if start:
+        print_log(f'reading {start} batches again that were trained on before: '
+                  f'{type(sampler).__name__} cannot skip them', logger='current')
+    batches = iter(loader)
+    for _ in range(start):
+        next(batches)
+    return batches
+
+
+def sampler_of(loader: DataLoader) -> object:
+    """The sampler of single indices."""
+    return loader.sampler if loader.batch_size else loader.batch_sampler.sampler

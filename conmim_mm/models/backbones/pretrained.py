@@ -1,0 +1,125 @@
+"""A backbone starts from a checkpoint: all of it, or with an error that says what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from mmengine.logging import print_log
+
+from ...checkpoint.differences import describe_differences
+from ...checkpoint.reading import backbone_state, load_checkpoint_file, weights_below
+from ...errors import InputError
+from ..layers.embedding import infer_embedded_grid, resize_pos_embed
+from ..rel_pos_resize import infer_square_grid, resize_table
+
+if TYPE_CHECKING:
+    from .conmim_vit import ConMIMViT
+
+SHARED_TABLE = 'rel_pos_bias.relative_position_bias_table'
+BLOCK_TABLE = 'blocks.{}.attn.' + SHARED_TABLE
+_KNOWN_KEYS = {'type', 'checkpoint', 'prefix', 'weights'}
+
+
+def is_pretrained(init_cfg: Any) -> bool:
+    """Whether an ``init_cfg`` asks for a checkpoint."""
+    return isinstance(init_cfg, Mapping) and init_cfg.get('type') == 'Pretrained'
+
+
+def load_pretrained_backbone(vit: ConMIMViT, init_cfg: Mapping) -> None:
+    """Loads what a ``Pretrained`` init_cfg names, completely.
+
+    A shared relative position table becomes one table per block where the backbone has those,
+    tables and absolute embeddings are resized to its ``img_size``, and what fine-tuning has no use
+    for (the mask token; the final norm before mean pooling, which has its own) is dropped with a
+    line in the log.
+
+    Args:
+        vit: The backbone, initialised.
+        init_cfg: ``checkpoint``, a file or address; ``weights``, ``'teacher'`` (default) or
+            ``'student'``; MMEngine's ``prefix`` may be ``'backbone.'``, which changes nothing.
+
+    Raises:
+        InputError: No checkpoint, or weights that are missing, unexpected or of another shape.
+    """
+    unknown = sorted(set(init_cfg) - _KNOWN_KEYS)
+    if unknown or init_cfg.get('prefix', 'backbone.').rstrip('.') != 'backbone':
+        raise InputError('a Pretrained init_cfg of ConMIMViT takes checkpoint and weights (teacher '
+                         f'or student), but has {dict(init_cfg)}')
+    path = init_cfg.get('checkpoint')
+    if not path:
+        raise InputError('no checkpoint to start from: set model.backbone.init_cfg.checkpoint=PATH '
+                         '(or model.backbone.init_cfg=None for random weights)')
+    state = backbone_state(load_checkpoint_file(path), init_cfg.get('weights', 'teacher'))
+    state, changes = fit_to_backbone(vit, state)
+    differences = describe_differences(vit.state_dict(), state)
+    if differences:
+        raise InputError(f'{path} does not fit the backbone: {differences}. Give the backbone the '
+                         'arch, patch_size and kind of position embedding it was pre-trained with')
+    vit.load_state_dict(state)
+    print_log(f'backbone: {len(state)} tensors from {path}' +
+              ''.join(f'; {change}' for change in changes), logger='current')
+
+
+def fit_to_backbone(vit: ConMIMViT, state: dict[str, torch.Tensor]
+                    ) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Brings pre-trained weights into the form that a backbone for a task has.
+
+    Args:
+        vit: The backbone.
+        state: Weights under a backbone's own names.
+
+    Returns:
+        The weights, and what was changed in words.
+    """
+    own = vit.state_dict()
+    state = dict(state)
+    changes = []
+
+    first_block_table = BLOCK_TABLE.format(0)
+    if SHARED_TABLE in state and SHARED_TABLE not in own and first_block_table in own:
+        table = state.pop(SHARED_TABLE)
+        state |= {BLOCK_TABLE.format(i): table.clone() for i in range(vit.num_layers)}
+        changes.append('shared relative position table copied to every block')
+
+    resized = set()
+    for key, value in state.items():
+        if key not in own or own[key].shape == value.shape:
+            continue
+        if key.endswith(SHARED_TABLE) and (grid := infer_square_grid(len(value))):
+            state[key] = resize_table(value, grid, vit.grid)
+        elif key == 'pos_embed' and (grid := infer_embedded_grid(value)):
+            state[key] = resize_pos_embed(value, grid, vit.grid)
+        else:
+            continue
+        resized.add(f'{grid[0]}x{grid[1]} to {vit.grid[0]}x{vit.grid[1]} patches')
+    changes += [f'position tables resized from {sizes}' for sizes in sorted(resized)]
+
+    dropped = [key for key in ('mask_token',) if key in state and key not in own]
+    # Mean pooling has a norm of its own, which starts anew as in the original implementation.
+    if 'fc_norm.weight' in own and 'norm.weight' in state and 'fc_norm.weight' not in state:
+        dropped += ['norm.weight', 'norm.bias']
+        state |= {key: own[key] for key in ('fc_norm.weight', 'fc_norm.bias')}
+        changes.append('fc_norm starts anew')
+    for key in dropped:
+        del state[key]
+    if dropped:
+        changes.append(f'not needed here: {", ".join(dropped)}')
+    return state, changes
+
+
+def refuse_partial_weights(vit: ConMIMViT, state_dict: dict, prefix: str, *_: object) -> None:
+    """Load hook: any loader that brings less than the whole backbone is stopped.
+
+    OpenMMLab's loaders only warn of weights that do not fit, and a model with half a backbone runs.
+
+    Raises:
+        InputError: Weights are missing, unexpected or of another shape.
+    """
+    if '_fsdp_wrapped_module.' in prefix:
+        return  # a process holds pieces of it only; StartChecksHook compares the whole model
+    differences = describe_differences(vit.state_dict(), weights_below(state_dict, prefix))
+    if differences:
+        raise InputError(f'the checkpoint does not fit the backbone: {differences}. To start a '
+                         'task from pre-training, set model.backbone.init_cfg.checkpoint')

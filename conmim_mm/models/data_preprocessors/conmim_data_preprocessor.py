@@ -1,0 +1,75 @@
+"""Moves a batch to the device and normalises it there."""
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from mmpretrain.registry import MODELS
+
+from .batch_perturbation import perturb_batch
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+@MODELS.register_module()
+class ConMIMDataPreprocessor(BaseDataPreprocessor):
+    """Both views travel as uint8 and are normalised on the device, or the teacher's is made there.
+
+    Args:
+        mean: Mean per RGB channel, in grey levels 0-255; None to leave images as they are.
+        std: Standard deviation per RGB channel, in grey levels; None with ``mean`` None.
+        to_rgb: The images come as BGR, as OpenMMLab's own loaders give them.
+        non_blocking: As in MMEngine.
+    """
+
+    def __init__(self,
+                 mean: tuple[float, ...] | None = IMAGENET_MEAN,
+                 std: tuple[float, ...] | None = IMAGENET_STD,
+                 to_rgb: bool = False,
+                 non_blocking: bool = True) -> None:
+        super().__init__(non_blocking)
+        if (mean is None) != (std is None):
+            raise ValueError('give both mean and std, or neither')
+        self.to_rgb = to_rgb
+        self.normalises = mean is not None
+        if mean is not None and std is not None:
+            self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
+            self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Casts and normalises.
+
+        Args:
+            data: A collated batch: ``inputs`` is either images ``(B, 3, H, W)`` (or a list of
+                ``(3, H, W)`` of one size), or a dict that holds such images under ``student_view``
+                and ``teacher_view`` beside the ``mask``; with ``perturbation``, ``(B, 11)``, in the
+                place of ``teacher_view``, that view is made here (:func:`~conmim_mm.models.
+                device_perturbation.perturb_batch`). ``data_samples`` is passed on.
+            training: Not used; MMEngine gives it.
+
+        Returns:
+            The same dict, on the model's device, images float32.
+        """
+        data = self.cast_data(data)
+        inputs = data['inputs']
+        if isinstance(inputs, dict):
+            inputs = self._prepare_views(inputs)
+        else:
+            inputs = self.normalise(self._to_rgb_levels(
+                torch.stack(inputs) if isinstance(inputs, list | tuple) else inputs))
+        return dict(inputs=inputs, data_samples=data.get('data_samples'))
+
+    def _prepare_views(self, inputs: dict) -> dict:
+        views = {key: self._to_rgb_levels(value) for key, value in inputs.items()
+                 if key.endswith('_view')}
+        rest = {key: value for key, value in inputs.items() if key not in views}
+        if 'perturbation' in rest:
+            views['teacher_view'] = perturb_batch(views['student_view'], rest.pop('perturbation'))
+        return {key: self.normalise(view) for key, view in views.items()} | rest
+
+    def _to_rgb_levels(self, images: torch.Tensor) -> torch.Tensor:
+        images = images.float()
+        return images.flip(1) if self.to_rgb else images
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalises ``(B, 3, H, W)`` float RGB in grey levels."""
+        return (images - self.mean) / self.std if self.normalises else images

@@ -1,0 +1,74 @@
+"""Patches to tokens, absolute position embeddings, and the weights they start with."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .block import Block
+
+INIT_STD = 0.02
+
+
+class PatchEmbed(nn.Module):
+    """Cuts ``(B, 3, H, W)`` into patches and embeds each: ``(B, L, C)``, row by row."""
+
+    def __init__(self, patch_size: int, in_channels: int, embed_dims: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, embed_dims, patch_size, stride=patch_size)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.proj(images).flatten(2).transpose(1, 2)
+
+
+def resize_pos_embed(pos_embed: torch.Tensor, grid: tuple[int, int],
+                     new_grid: tuple[int, int]) -> torch.Tensor:
+    """A position embedding for another grid: patches bicubic, the class token's as it is.
+
+    Args:
+        pos_embed: ``(1, 1 + L, C)``.
+        grid: Height and width it is for, in patches.
+        new_grid: Height and width wanted, in patches.
+
+    Returns:
+        ``(1, 1 + new L, C)``; the embedding itself where the grids are equal.
+    """
+    if grid == new_grid:
+        return pos_embed
+    class_token, patches = pos_embed[:, :1], pos_embed[:, 1:]
+    patches = patches.transpose(1, 2).unflatten(2, grid)
+    patches = F.interpolate(patches.float(), new_grid, mode='bicubic', align_corners=False)
+    return torch.cat([class_token, patches.to(pos_embed.dtype).flatten(2).transpose(1, 2)], dim=1)
+
+
+def infer_embedded_grid(pos_embed: torch.Tensor) -> tuple[int, int] | None:
+    """The square grid that an embedding ``(1, 1 + L, C)`` is for, or None if there is none."""
+    side = math.isqrt(pos_embed.shape[1] - 1)
+    return (side, side) if side * side == pos_embed.shape[1] - 1 else None
+
+
+def trunc_normal_(tensor: torch.Tensor) -> torch.Tensor:
+    """Normal of std 0.02 cut at one std, in place; the original's initialisation."""
+    return nn.init.trunc_normal_(tensor, std=INIT_STD, a=-INIT_STD, b=INIT_STD)
+
+
+def init_as_original(vit: nn.Module, tokens: list[nn.Parameter], blocks: list[Block]) -> None:
+    """Gives a ViT the weights that the original implementation starts with.
+
+    Args:
+        vit: The backbone.
+        tokens: Its learnt tokens and position embedding.
+        blocks: Its blocks, first to last.
+    """
+    for module in vit.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            trunc_normal_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for token in tokens:
+        trunc_normal_(token)
+    with torch.no_grad():
+        for depth, block in enumerate(blocks, start=1):
+            block.attn.proj.weight /= math.sqrt(2 * depth)
+            block.mlp.fc2.weight /= math.sqrt(2 * depth)

@@ -1,0 +1,94 @@
+"""What the command-line tools share: errors of one line."""
+
+import difflib
+import gc
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import InputError
+
+_UNKNOWN_TYPE = re.compile(r"(\S+) is not in the ([\w-]+)::([\w ]+) registry")
+_EMPTY_DATA_SET = 'need at least one array to concatenate'  # MMEngine's, packing no samples
+_UNKNOWN_ARGUMENT = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
+
+USER_ERROR_STATUS = 2
+INTERRUPTED_STATUS = 130
+
+COMMAND = 'conmim'
+
+
+def is_command_line() -> bool:
+    """Whether this process was started as ``conmim`` or ``python -m conmim_mm``."""
+    script = sys.argv[0] if getattr(sys, 'argv', None) else ''
+    if script == '-m':  # while Python looks for the module
+        arguments = sys.orig_argv
+        return arguments[arguments.index('-m') + 1] == __package__ if '-m' in arguments else False
+    path = Path(script)
+    return path.stem == COMMAND or (path.name, path.parent.name) == ('__main__.py', __package__)
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Runs a tool; what the user can put right ends it with one line on stderr and status 2.
+
+    Any other exception keeps its traceback. Of several processes each prints its own reason. Ctrl-C
+    ends it with status 130, as in a shell, where no run is there to be saved.
+
+    Args:
+        main: The tool's main function.
+    """
+    # What is imported by now stays to the end; to look through it for garbage would take a quarter
+    # of a second each time, and the interpreter does so several times when it ends.
+    gc.freeze()
+    try:
+        main()
+    except (InputError, KeyError, TypeError, ValueError, FileNotFoundError) as error:
+        reason = explain(error)
+        if reason is None:
+            raise
+        rank = os.environ.get('RANK', '0')
+        where = '' if rank == '0' else f'[rank {rank}] '
+        print(f'{where}error: {reason}', file=sys.stderr, flush=True)
+        raise SystemExit(USER_ERROR_STATUS) from None
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED_STATUS) from None
+
+
+def explain(error: Exception) -> str | None:
+    """The one line for an error the user can put right; None for any other.
+
+    Args:
+        error: An :class:`InputError`, or what MMEngine and data sets raise for a component type, an
+            argument or a file that does not exist.
+    """
+    text = ' '.join(str(error.args[0] if error.args else error).split())
+    if isinstance(error, InputError):
+        # From a data worker the reason comes at the end of that process' traceback.
+        return text.rpartition(f'{type(error).__name__}: ')[2]
+    if isinstance(error, KeyError) and (match := _UNKNOWN_TYPE.search(text)):
+        name, scope, kind = match.groups()
+        return f'unknown {kind} type {name.strip(chr(39))!r} in the config{_suggest(name, kind)}'
+    if isinstance(error, FileNotFoundError):
+        # a data worker's reason comes at the end of its traceback
+        missing = error.filename or text.rpartition('FileNotFoundError: ')[2]
+        return f'no such file or folder: {missing} (is --data-root, or data_root, right?)'
+    if isinstance(error, ValueError) and _EMPTY_DATA_SET in text:
+        return ('no sample is left in the data set: are --data-root, ann_file and data_prefix '
+                'right, and do the annotations name metainfo.classes?')
+    if isinstance(error, TypeError) and (match := _UNKNOWN_ARGUMENT.search(text)):
+        component, argument = match.groups()
+        return f'{component} has no setting {argument!r}; remove it from the config or correct it'
+    return None
+
+
+def _suggest(name: str, kind: str) -> str:
+    import mmpretrain.registry as registries
+
+    known = [
+        key for registry in vars(registries).values()
+        if getattr(registry, 'name', None) == kind for key in registry.module_dict
+    ]
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f'; did you mean {" or ".join(close)}?' if close else ''

@@ -1,0 +1,151 @@
+"""From a config file and a command line to the config of a run; what train.py and test.py share."""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+
+from ..checkpoint.reading import TRUST_OPTION, TRUST_VARIABLE, looks_like_checkpoint
+from ..errors import InputError
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that change a config."""
+    parser.add_argument('--data-root', metavar='DIR',
+                        help="where the data lies, in place of the config's data_root")
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, such as '
+        'train_dataloader.dataset.data_root=/my/photos')
+
+
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that lets checkpoints hold more than plain data, here and in children."""
+    parser.add_argument(
+        TRUST_OPTION, action=_TrustCheckpoints, nargs=0,
+        help='load checkpoints that hold more than plain weights, which lets them run any code')
+
+
+class _TrustCheckpoints(argparse.Action):
+
+    def __call__(self, *_: object) -> None:
+        os.environ[TRUST_VARIABLE] = '1'
+
+
+def parse_run_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Adds the options that every run has, and parses."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: '
+                        'work_dirs/<config name>')
+    add_config_arguments(parser)
+    add_trust_argument(parser)
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
+        help='how the processes were started')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
+                        help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def read_config(path: str, options: dict | None = None, data_root: str | None = None) -> Config:
+    """A config file with the options of :func:`add_config_arguments` applied.
+
+    Raises:
+        InputError: No such config, one that cannot be read, or an option that does not fit it.
+    """
+    if not Path(path).is_file():
+        raise InputError(f'no such config: {path}')
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:  # a config is code, so anything can go wrong in it
+        raise InputError(f'cannot read {path}: {type(error).__name__}: {error}') from error
+    try:
+        cfg.merge_from_dict(options or {})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f'--cfg-options do not fit {path}: {error}') from error
+    if data_root:
+        replace_data_root(cfg, data_root)
+    return cfg
+
+
+def run_config(args: argparse.Namespace) -> Config:
+    """The config of a run with the options of :func:`parse_run_arguments`, fit to this machine.
+
+    Raises:
+        InputError: As for :func:`read_config`.
+    """
+    cfg = read_config(args.config, args.cfg_options, args.data_root)
+    cfg.launcher = args.launcher
+    cfg.work_dir = (
+        args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}')
+    fit_to_machine(cfg)
+    return cfg
+
+
+def replace_data_root(cfg: Config, folder: str) -> None:
+    """Puts a folder in the place of the config's ``data_root``, wherever that was used.
+
+    MMEngine evaluates a config file before it sees an option, so ``--cfg-options data_root=...``
+    would reach none of the data sets and evaluators that were made from it.
+
+    Args:
+        cfg: A config with a ``data_root`` at its top, changed in place.
+        folder: The folder that holds the data.
+
+    Raises:
+        InputError: The config has no ``data_root``, or there is no such folder.
+    """
+    old = cfg.get('data_root')
+    if not old:
+        raise InputError(f'{cfg.filename} has no data_root at its top; set the data_root of its '
+                         'data sets with --cfg-options')
+    if not Path(folder).expanduser().is_dir():
+        raise InputError(f'no such folder: {folder}')
+    old, new = old.rstrip('/'), Path(folder).expanduser()
+
+    def replaced(value: object) -> object:
+        if isinstance(value, str) and f'{value}/'.startswith(f'{old}/'):
+            return f'{new}/{value[len(old):].lstrip("/")}'
+        if isinstance(value, dict):
+            return {key: replaced(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(replaced(item) for item in value)
+        return value
+
+    for key in list(cfg):
+        cfg[key] = replaced(cfg[key])
+
+
+def fit_to_machine(cfg: Config) -> None:
+    """Drops what the loaders of a config cannot have here: pinned memory, persistent workers."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name)
+        if not loader:
+            continue
+        if not torch.cuda.is_available():
+            loader.pin_memory = False
+        if not loader.get('num_workers'):
+            loader.persistent_workers = False
+
+
+def check_checkpoint(path: str) -> None:
+    """Fails early and in one line where a checkpoint is missing or is none.
+
+    Args:
+        path: A file; addresses are left to whoever loads them.
+
+    Raises:
+        InputError: No such file, or not a checkpoint.
+    """
+    if '://' in path:
+        return
+    if not Path(path).is_file():
+        raise InputError(f'no such checkpoint: {path}')
+    if not looks_like_checkpoint(path):
+        raise InputError(f'{path} is no checkpoint (or a damaged one)')

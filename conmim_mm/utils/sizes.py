@@ -1,0 +1,32 @@
+"""Image and patch-grid sizes, and the one-line errors when they do not fit."""
+
+from collections.abc import Sequence
+
+from ..errors import InputError
+
+
+def to_size(size: int | Sequence[int]) -> tuple[int, int]:
+    """``(height, width)`` from a pair or from the side of a square.
+
+    Raises:
+        InputError: Not one or two positive ints.
+    """
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair):
+        raise InputError(f'a size must be one positive int or (height, width), but is {size!r}')
+    return pair
+
+
+def divide_size(size: tuple[int, int], by: int, name: str, by_name: str) -> tuple[int, int]:
+    """How many squares of side ``by`` fit down and across ``size``, both in pixels.
+
+    Raises:
+        InputError: They do not fit exactly; the message uses the two names.
+    """
+    if not isinstance(by, int) or by <= 0:
+        raise InputError(f'{by_name} must be a positive int, but is {by!r}')
+    height, width = size
+    if height % by or width % by:
+        raise InputError(f'{name}={height}x{width} (height x width) is not divisible by '
+                         f'{by_name}={by}')
+    return height // by, width // by

@@ -1,0 +1,80 @@
+"""Which of the teacher's patches the student takes for which: the look-up that ConMIM trains."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from ..models.selfsup.conmim import ConMIM
+from ..utils.inspection import inspection
+
+
+class LookUp(NamedTuple):
+    """How alike the student's patch tokens are to the teacher's, for a batch.
+
+    Attributes:
+        similarity: ``(B, L, L)`` cosine similarities; row i is of the student's token i with every
+            token of the teacher.
+        mask: ``(B, L)`` bool, True where the student's patch was hidden.
+    """
+
+    similarity: torch.Tensor
+    mask: torch.Tensor
+
+    @property
+    def matches(self) -> torch.Tensor:
+        """``(B, L)`` int64: the teacher's patch most like each of the student's tokens."""
+        return self.similarity.argmax(dim=-1)
+
+    @property
+    def hits(self) -> torch.Tensor:
+        """``(B, L)`` bool: hidden, and matched with its own position."""
+        own = torch.arange(self.similarity.shape[-1], device=self.similarity.device)
+        return (self.matches == own) & self.mask
+
+    @property
+    def ranks(self) -> torch.Tensor:
+        """``(B, L)`` int64: how many of the teacher's patches score above the own one, plus 1."""
+        own = self.similarity.diagonal(dim1=1, dim2=2).unsqueeze(-1)
+        return (self.similarity > own).sum(dim=-1) + 1
+
+
+def look_up(model: ConMIM, inputs: dict[str, torch.Tensor]) -> LookUp:
+    """What the loss compares: projected tokens of the masked student and of the whole teacher.
+
+    Args:
+        model: Its mode stays as it is; the tokens are those of eval mode
+            (:func:`inspection` says why).
+        inputs: As :meth:`ConMIM.loss <conmim_mm.models.selfsup.conmim.ConMIM.loss>` takes them.
+    """
+    mask = inputs['mask']
+    with inspection(model):
+        student = model.neck(model.backbone.forward_tokens(inputs['student_view'], mask))
+        teacher = model.teacher(inputs['teacher_view'])
+    extra = model.head.num_extra_tokens
+    return LookUp(cosine_similarity(student[:, extra:], teacher[:, extra:]), mask)
+
+
+def cosine_similarity(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """``(B, L, D)`` and ``(B, L, D)`` to ``(B, L, L)``, in float32, of each pair in an image."""
+    student, teacher = (F.normalize(tokens.float(), dim=-1) for tokens in (student, teacher))
+    return student @ teacher.transpose(1, 2)
+
+
+def spread_holes(mask: torch.Tensor, count: int) -> list[int]:
+    """Some of an image's hidden patches, evenly spread over them.
+
+    Args:
+        mask: ``(L,)`` bool.
+        count: How many; fewer where fewer are hidden.
+    """
+    hidden = mask.nonzero().flatten().tolist()
+    count = min(count, len(hidden))
+    return [hidden[(2 * i + 1) * len(hidden) // (2 * count)] for i in range(count)]
+
+
+def describe_score(found: LookUp) -> str:
+    """How many of the holes are found, beside chance, in words."""
+    hits, holes = int(found.hits.sum()), int(found.mask.sum())
+    return (f'Right for {hits} of {holes} holes ({hits / holes:.1%}; by chance '
+            f'{1 / found.similarity.shape[-1]:.1%}).')

@@ -1,0 +1,118 @@
+import pytest
+from mmengine.config import Config
+
+from conmim_mm.apis.pretrain.recipe import (
+    RECIPE_IMAGES,
+    TABLE,
+    Workload,
+    choose_batch,
+    doubt_rate,
+    scale_rate,
+    set_image_size,
+    shorten_warmup,
+    speed_up_table,
+    train_by_epochs,
+)
+from conmim_mm.errors import InputError
+
+from ..conftest import CONFIGS
+
+
+def recipe(name: str = 'vit-s_8xb256') -> Config:
+    return Config.fromfile(CONFIGS / 'conmim' / f'{name}.py')
+
+
+def test_workload() -> None:
+    work = Workload(images=1003, processes=2, batch_size=64, epochs=10)
+    # 502 images for each process, 7 whole batches
+    assert (work.total_batch, work.epoch_length, work.steps) == (128, 7, 70)
+
+
+@pytest.mark.parametrize('images, processes, wanted, on_gpu, expected, why', [
+    (1_281_167, 8, None, True, 256, ''),
+    (5000, 1, None, True, 256, ''),
+    (500, 1, None, True, 32, '8 steps or more'),  # 62 would do; powers of two
+    (500, 2, None, True, 16, '8 steps or more'),
+    (5000, 1, None, False, 16, 'no GPU here'),
+    (3, 1, None, True, 1, '8 steps or more'),
+    (500, 1, 500, True, 500, ''),
+    (500, 2, 512, True, 250, 'lowered from 512: there are only 500 images'),
+])
+def test_batch_fits_the_images(images, processes, wanted, on_gpu, expected, why) -> None:
+    batch, reason = choose_batch(images, processes, 256, wanted, on_gpu)
+    assert batch == expected
+    assert why in reason and bool(why) == bool(reason)
+
+
+def test_fewer_images_than_processes() -> None:
+    with pytest.raises(InputError, match='3 images are fewer than 4 processes'):
+        choose_batch(3, 4, 256, None, True)
+
+
+def test_learning_rate_is_linear_in_the_batch() -> None:
+    cfg = recipe()
+    assert scale_rate(cfg, 64) == '0.0015 x 64/2048 = 4.7e-05'
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1.5e-3 * 64 / 2048, rel=1e-3)
+    assert cfg.param_scheduler.eta_min == pytest.approx(1e-5 * 64 / 2048, rel=1e-3)
+    assert cfg.auto_scale_lr.base_batch_size == 64  # what --auto-scale-lr would scale from
+
+
+@pytest.mark.parametrize('images, epochs, factor', [
+    (1_281_167, 300, None), (1_281_167, 100, None),  # ImageNet's scale: the recipe's own
+    (500_000, 100, 7.7), (5000, 100, 100.)])
+def test_table_gets_what_is_missing_of_the_recipes_images(images, epochs, factor) -> None:
+    cfg = recipe()
+    said = speed_up_table(cfg, Workload(images, 1, 64, epochs))
+    table = cfg.optim_wrapper.paramwise_cfg.custom_keys[TABLE]
+    if factor is None:
+        assert said == '' and table == dict(lr_mult=1., decay_mult=1.)
+    else:
+        assert table == dict(lr_mult=factor, decay_mult=0.)
+        assert factor == pytest.approx(min(RECIPE_IMAGES / (images * epochs), 100), rel=0.01)
+        assert f'{factor:g} x the learning rate' in said
+
+
+def test_warmup_is_a_tenth_at_most() -> None:
+    cfg = recipe()
+    assert shorten_warmup(cfg, 100) == '' and cfg.param_scheduler.warmup == 10
+    assert 'shortened from 10' in shorten_warmup(cfg, 5)
+    assert cfg.param_scheduler.warmup == 0.5
+
+
+def test_iterations_become_epochs() -> None:
+    cfg = recipe('vit-tiny_1xb8_images-224px')
+    assert cfg.param_scheduler.warmup == 240 and cfg.train_cfg.max_iters == 2400
+    train_by_epochs(cfg, 50, epoch_length=48)
+    assert cfg.train_cfg == dict(type='mmpretrain.ResumableEpochLoop', max_epochs=50)
+    assert cfg.param_scheduler.warmup == 5 and cfg.param_scheduler.convert_to_iter_based
+    assert cfg.train_dataloader.sampler.type == 'EpochSeededSampler'
+    assert cfg.default_hooks.checkpoint.by_epoch and cfg.log_processor.by_epoch
+    assert cfg.default_hooks.checkpoint.interval == 5  # 500 steps are 11 epochs, a tenth is 5
+
+
+def test_checkpoints_of_long_epochs_come_every_epoch() -> None:
+    cfg = recipe()
+    train_by_epochs(cfg, 100, epoch_length=5004)
+    assert cfg.train_cfg.max_epochs == 100 and cfg.default_hooks.checkpoint.interval == 1
+
+
+def test_another_schedule_in_iterations_is_refused() -> None:
+    cfg = recipe('vit-tiny_1xb8_images-224px')
+    cfg.param_scheduler = [dict(type='LinearLR')]
+    with pytest.raises(InputError, match='--epochs cannot change it'):
+        train_by_epochs(cfg, 5, 10)
+
+
+def test_image_size_reaches_model_and_pipeline() -> None:
+    cfg = recipe()
+    set_image_size(cfg, 160)
+    views, mask = cfg.train_dataloader.dataset.pipeline[:2]
+    assert cfg.model.backbone.img_size == views['size'] == mask['img_size'] == 160
+
+
+def test_rates_too_small_to_learn_are_named() -> None:
+    cfg = recipe()
+    cfg.optim_wrapper.optimizer.lr = 1e-4
+    assert doubt_rate(cfg, 10_000) == ''
+    assert '--lr 0.0005' in doubt_rate(cfg, 1000)
+    assert '--lr 0.0002' in doubt_rate(cfg, 5000)

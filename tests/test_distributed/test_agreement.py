@@ -1,0 +1,102 @@
+"""Processes that were given different things stop at the start, all of them, and say in what."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from mmengine.config import Config
+
+from conmim_mm.distributed.agreement import _contents, _settings, describe_disagreement
+
+from ..conftest import ROOT, TOOLS
+from ..toy import run_cfg
+
+
+@pytest.fixture
+def train(images, tmp_path):
+    """Trains on two processes with a text after the config; returns their errors, one or two."""
+    def call(more: str) -> list[str]:
+        config = tmp_path / 'config.py'
+        Config(run_cfg(images, tmp_path / 'run', experiment_name='agree',
+                       custom_imports=dict(imports=['conmim_mm']))).dump(config)
+        config.write_text(config.read_text() + more)
+        stopped = subprocess.run(
+            [TOOLS / 'dist_train.sh', config, '2'], timeout=120, capture_output=True, text=True,
+            cwd=tmp_path, env=os.environ | dict(
+                PYTHONPATH=f'{tmp_path}:{ROOT}', PYTHON=sys.executable, OMP_NUM_THREADS='1'))
+        assert stopped.returncode != 0
+        assert not list((tmp_path / 'run').glob('*.pth'))
+        errors = [line for line in stopped.stderr.splitlines() if 'error: ' in line]
+        assert 1 <= len(errors) <= 2  # torchrun ends the other as soon as one has ended
+        return errors
+
+    return call
+
+
+def test_what_differs_is_named() -> None:
+    same = dict(size=3, first='a')
+    assert describe_disagreement([same, dict(same), dict(same)]) == ''
+    assert describe_disagreement([same, same, dict(same, size=2)]) == (
+        'on rank 2 size is 2, on rank 0 3')
+    assert describe_disagreement([same, dict(size=3), dict(size=4), same]) == (
+        'on rank 1 first is missing, on rank 0 a (ranks 1, 2 differ from it)')
+    assert describe_disagreement([dict(size=3), same]) == 'on rank 1 first is a, on rank 0 missing'
+
+
+def test_settings_have_names_and_no_addresses() -> None:
+    cfg = dict(a=dict(b=[dict(c=1), dict(c='x')], d=[1, 2], e={}), f=None, g=describe_disagreement)
+    assert dict(_settings(cfg)) == {
+        'a.b.0.c': '1', 'a.b.1.c': "'x'", 'a.d': '[1, 2]', 'a.e': '{}', 'f': 'None',
+        'g': 'describe_disagreement'}
+
+
+class Images:
+    """A data set as far as the comparison looks at it."""
+
+    def __init__(self, root: str, names: list[str]) -> None:
+        self.data_root, self.names = root, names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def get_data_info(self, index: int) -> dict:
+        return dict(img_path=self.data_root + self.names[index])
+
+
+def test_data_are_compared_below_their_root() -> None:
+    names = [f'/{i}.png' for i in range(20)]
+    here = _contents(Images('/node0/data', names))
+    assert here == _contents(Images('/node1/data', names))
+    assert here['the number of samples'] == 20 and here['the last image'] == '/19.png'
+
+    renamed = _contents(Images('/node1/data', [*names[:10], '/10.jpg', *names[11:]]))
+    assert "the check sum of the images' names" in describe_disagreement([here, renamed])
+    assert describe_disagreement([here, _contents(Images('/node0/data', names[:-1]))]).startswith(
+        'on rank 1 the number of samples is 19, on rank 0 20')
+
+
+@pytest.mark.slow
+def test_other_config(train) -> None:
+    errors = train("\nimport os\nif os.environ.get('RANK') == '1':\n"
+                   "    model['backbone']['arch']['feedforward_channels'] = 96\n")
+    assert all('different configs: on rank 1 model.backbone.arch.feedforward_channels is 96, '
+               'on rank 0 48' in line for line in errors)
+
+
+# A node whose disk lacks a file: the config is the same there.
+ONE_IMAGE_LESS = '''
+import os
+from conmim_mm.datasets import ImageFiles
+if os.environ['RANK'] == '1':
+    whole = ImageFiles._scan_folder
+    ImageFiles._scan_folder = lambda self: whole(self)[:-1]
+'''
+
+
+@pytest.mark.slow
+def test_other_data(train, tmp_path) -> None:
+    (tmp_path / 'one_image_less.py').write_text(ONE_IMAGE_LESS)
+    errors = train("\ncustom_imports = dict(imports=['conmim_mm', 'one_image_less'])\n")
+    assert all('different data: on rank 1 the number of samples is 11, on rank 0 12' in line
+               for line in errors)

@@ -1,0 +1,166 @@
+"""Whenever a run is killed, a whole checkpoint is there and training goes on from it."""
+
+import errno
+import struct
+import zipfile
+from pathlib import Path
+
+import mmengine.runner.runner as mmengine_runner
+import pytest
+import torch
+from mmengine.runner import Runner
+
+import conmim_mm.utils.work_dir as work_dir_module
+from conmim_mm.engine.hooks import atomic_checkpoint_hook
+from conmim_mm.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
+from conmim_mm.errors import InputError
+from conmim_mm.utils.work_dir import is_complete, last_checkpoint, newest_complete_checkpoint
+
+from ...toy import run_cfg
+
+EPOCHS = 3
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing after it runs, no handler expects it."""
+
+
+def train(images: Path, work_dir: Path, keep: int = 1, save_best: str | None = None,
+          **overrides) -> Runner:
+    """Trains three epochs, or goes on, as tools/train.py --resume does."""
+    newest = newest_complete_checkpoint(work_dir)
+    runner = Runner.from_cfg(run_cfg(
+        images, work_dir, epochs=EPOCHS, resume=newest is not None,
+        load_from=str(newest) if newest else None,
+        default_hooks=dict(checkpoint=dict(
+            type='AtomicCheckpointHook', interval=1, max_keep_ckpts=keep, save_best=save_best,
+            rule='greater' if save_best else None)), **overrides))
+    runner.train()
+    return runner
+
+
+def checkpoints(work_dir: Path) -> list[str]:
+    return sorted(path.name for path in work_dir.iterdir() if '.pth' in path.name)
+
+
+def half_a_file(checkpoint: dict, filename: str, **_: object) -> None:
+    """A saving that is killed in its middle."""
+    torch.save(checkpoint, filename)
+    content = Path(filename).read_bytes()
+    Path(filename).write_bytes(content[:len(content) // 2])
+    raise Killed
+
+
+def kill(*_: object) -> None:
+    raise Killed
+
+
+def dying(real, death, survived: int):
+    """``real`` for the first calls, then ``death``."""
+    calls = iter([real] * survived)
+    return lambda *args, **kwargs: next(calls, death)(*args, **kwargs)
+
+
+# What dies, and how many calls of it there are before that in n complete savings.
+MOMENTS = {
+    'while writing': (mmengine_runner, 'save_checkpoint', half_a_file, lambda n: n),
+    'before renaming': (atomic_checkpoint_hook, 'put_in_place', kill, lambda n: n),
+    'before the pointer moves': (atomic_checkpoint_hook, 'write_pointer', kill, lambda n: n),
+    'before the pointer is renamed': (work_dir_module, 'put_in_place', kill, lambda n: n),
+    'before the old one goes': (AtomicCheckpointHook, '_remove', kill, lambda n: 1 + n),
+}
+
+
+@pytest.mark.parametrize('complete, moment, newest', [
+    (0, 'while writing', None),
+    (1, 'while writing', 'epoch_1.pth'),
+    (0, 'before renaming', None),
+    (1, 'before renaming', 'epoch_1.pth'),
+    (0, 'before the pointer moves', 'epoch_1.pth'),
+    (1, 'before the pointer moves', 'epoch_1.pth'),
+    (1, 'before the pointer is renamed', 'epoch_1.pth'),
+    (1, 'before the old one goes', 'epoch_2.pth'),
+])
+def test_killed(images, tmp_path, complete: int, moment: str, newest: str | None,
+                monkeypatch) -> None:
+    owner, name, death, calls = MOMENTS[moment]
+    monkeypatch.setattr(owner, name, dying(getattr(owner, name), death, calls(complete)))
+    with pytest.raises(Killed):
+        train(images, tmp_path / 'run')
+    monkeypatch.undo()
+
+    left = newest_complete_checkpoint(tmp_path / 'run')
+    assert (left and left.name) == newest
+    resumed = train(images, tmp_path / 'run')
+    assert resumed.epoch == EPOCHS
+    weights = train(images, tmp_path / 'whole').model.state_dict()
+    for key, value in resumed.model.state_dict().items():
+        assert torch.equal(value, weights[key]), key
+    # no leftovers, and the pointer names what is there
+    assert checkpoints(tmp_path / 'run') == ['epoch_3.pth']
+    assert last_checkpoint(tmp_path / 'run').name == 'epoch_3.pth'
+
+
+def test_full_disk_keeps_what_was_there(images, tmp_path, monkeypatch) -> None:
+    def full(checkpoint: dict, filename: str, **_: object) -> None:
+        Path(filename).write_bytes(b'half')
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    real = mmengine_runner.save_checkpoint
+    monkeypatch.setattr(mmengine_runner, 'save_checkpoint', dying(real, full, 1))
+    with pytest.raises(InputError, match=r'cannot save .*epoch_2\.pth: No space left on device'):
+        train(images, tmp_path)
+    assert checkpoints(tmp_path) == ['epoch_1.pth']
+    assert newest_complete_checkpoint(tmp_path).name == 'epoch_1.pth'
+
+
+def test_the_best_one_is_kept_until_a_better_one_is_there(images, tmp_path, validated,
+                                                           monkeypatch) -> None:
+    # an epoch saves the regular one, the best one, and the regular one again, which names the best
+    real = mmengine_runner.save_checkpoint
+    monkeypatch.setattr(mmengine_runner, 'save_checkpoint', dying(real, half_a_file, 3 + 1))
+    with pytest.raises(Killed):
+        train(images, tmp_path, save_best='score', **validated)
+    assert checkpoints(tmp_path) == [
+        'best_score_epoch_1.pth', 'best_score_epoch_2.pth.tmp', 'epoch_2.pth']
+    assert is_complete(tmp_path / 'best_score_epoch_1.pth')
+
+    monkeypatch.setattr(mmengine_runner, 'save_checkpoint', real)
+    train(images, tmp_path, save_best='score', **validated)
+    assert checkpoints(tmp_path) == ['best_score_epoch_3.pth', 'epoch_3.pth']
+
+
+def test_as_many_are_kept_as_asked(images, tmp_path) -> None:
+    train(images, tmp_path / 'two', keep=2)
+    assert checkpoints(tmp_path / 'two') == ['epoch_2.pth', 'epoch_3.pth']
+    train(images, tmp_path / 'all', keep=-1)
+    assert checkpoints(tmp_path / 'all') == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth']
+
+
+def damage(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as file:
+        largest = max(file.infolist(), key=lambda entry: entry.file_size)
+    if how == 'cut off':
+        del content[len(content) // 2:]
+    elif how == 'one bit turned':
+        name_and_extra = sum(struct.unpack_from('<HH', content, largest.header_offset + 26))
+        content[largest.header_offset + 30 + name_and_extra + largest.file_size // 2] ^= 1
+    path.write_bytes(content)
+    if how == 'gone':
+        path.unlink()
+
+
+@pytest.mark.parametrize('how', ['cut off', 'one bit turned', 'gone'])
+def test_resuming_passes_over_a_damaged_one(images, tmp_path, how: str) -> None:
+    train(images, tmp_path, keep=2)
+    damage(tmp_path / 'epoch_3.pth', how)
+    assert newest_complete_checkpoint(tmp_path) == tmp_path / 'epoch_2.pth'
+    assert train(images, tmp_path, keep=2).epoch == EPOCHS
+    assert is_complete(tmp_path / 'epoch_3.pth')
+
+
+def test_nothing_to_resume(tmp_path) -> None:
+    assert newest_complete_checkpoint(tmp_path / 'nowhere') is None
+    (tmp_path / 'a.pth').write_bytes(b'')
+    assert newest_complete_checkpoint(tmp_path) is None

@@ -1,0 +1,227 @@
+import copy
+from collections import Counter
+
+import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
+from mmpretrain.registry import MODELS
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from conmim_mm.errors import InputError
+from conmim_mm.models.losses.patch_infonce_loss import patch_infonce
+
+from ...toy import build_model, model_cfg, random_inputs
+
+
+def test_loss_is_the_papers() -> None:
+    model = build_model()
+    reference = copy.deepcopy(model)
+    inputs = random_inputs()
+    losses = model.loss(inputs)
+
+    student = reference.neck(
+        reference.backbone.forward_tokens(inputs['student_view'], inputs['mask']))[:, 1:]
+    teacher = reference.teacher.neck(
+        reference.teacher.backbone.forward_tokens(inputs['teacher_view']))[:, 1:]
+    expected, _ = patch_infonce(student, teacher, inputs['mask'], 0.1)
+    torch.testing.assert_close(losses['loss'], expected)
+    assert set(losses) == {'loss', 'hit_rate', 'positive_similarity', 'negative_similarity'}
+
+
+def test_gradients_reach_the_student_only() -> None:
+    model = build_model()
+    model.loss(random_inputs())['loss'].backward()
+    for name, param in model.named_parameters():
+        if name.startswith('teacher.'):
+            assert not param.requires_grad and param.grad is None, name
+        else:
+            assert param.grad is not None, name  # so DDP needs no find_unused_parameters
+
+
+def test_teacher_starts_as_a_copy_and_stays_in_train_mode() -> None:
+    model = build_model()
+    model.train()
+    assert model.teacher.neck.layers[1].training
+    for part in ('backbone', 'neck'):
+        student = getattr(model, part).state_dict()
+        teacher = getattr(model.teacher, part).state_dict()
+        assert all(torch.equal(student[key], teacher[key]) for key in student)
+        assert not any(student[key].data_ptr() == teacher[key].data_ptr()
+                       for key in student if student[key].numel() > 1)
+
+
+def test_teacher_update_is_the_closed_form() -> None:
+    model = build_model()
+    momentum, steps = 0.9, 3
+    start = {key: value.clone() for key, value in model.teacher.named_parameters()}
+    buffers = {key: value.clone() for key, value in model.teacher.named_buffers()}
+    student = dict(model.backbone.named_parameters(prefix='backbone')) | dict(
+        model.neck.named_parameters(prefix='neck'))
+    with torch.no_grad():
+        for param in student.values():
+            param.add_(torch.randn_like(param))
+        model.neck.layers[1].running_mean.add_(1.)
+    for _ in range(steps):
+        model.teacher.update(model.backbone, model.neck, momentum)
+    share = momentum**steps
+    for key, value in model.teacher.named_parameters():
+        torch.testing.assert_close(value, share * start[key] + (1 - share) * student[key])
+    for key, value in model.teacher.named_buffers():
+        assert torch.equal(value, buffers[key]), key
+
+
+def test_momentum_zero_copies_the_student() -> None:
+    model = build_model()
+    with torch.no_grad():
+        model.backbone.cls_token.add_(1.)
+    model.teacher.update(model.backbone, model.neck, 0.)
+    assert torch.equal(model.teacher.backbone.cls_token, model.backbone.cls_token)
+
+
+def test_checkpoint_without_teacher_starts_it_from_the_student() -> None:
+    trained = build_model()
+    weights = {key: value for key, value in trained.state_dict().items()
+               if not key.startswith('teacher.')}
+    torch.manual_seed(1)
+    model = build_model()
+    model.load_state_dict(weights)  # strict: the teacher's keys are filled in
+    assert torch.equal(model.teacher.backbone.cls_token, trained.backbone.cls_token)
+
+
+def test_any_size_divisible_by_the_patch() -> None:
+    model = build_model(img_size=(16, 48))
+    losses = model.loss(random_inputs(size=(16, 48)))
+    assert losses['loss'].isfinite()
+
+
+def test_projector_shape_and_parameters() -> None:
+    neck = build_model().neck
+    assert neck(torch.randn(2, 5, 24)).shape == (2, 5, 16)
+    width, hidden, out = 24, 32, 16
+    assert sum(p.numel() for p in neck.parameters()) == (
+        width * hidden + hidden * hidden + hidden * out + 2 * 2 * hidden)
+
+
+def test_projector_normalises_over_all_tokens_of_all_images() -> None:
+    projected = build_model().neck(torch.randn(8, 5, 24)).flatten(0, 1)
+    torch.testing.assert_close(projected.mean(0), torch.zeros(16), atol=1e-5, rtol=0)
+    torch.testing.assert_close(projected.std(0, unbiased=False), torch.ones(16), atol=0.01, rtol=0)
+
+
+def test_extract_feat_and_preprocessor() -> None:
+    model = build_model().eval()
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    data = model.data_preprocessor(dict(inputs=images))
+    mean = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
+    std = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
+    torch.testing.assert_close(data['inputs'], (images.float() - mean) / std)
+    features, = model(**data, mode='tensor')
+    assert features.shape == (2, 17, 24)
+
+
+def test_preprocessor_normalises_views_and_leaves_the_mask() -> None:
+    preprocessor = MODELS.build(dict(type='ConMIMDataPreprocessor', mean=(0, 0, 0), std=(2, 2, 2),
+                                     to_rgb=True))
+    view = torch.arange(12, dtype=torch.uint8).view(1, 3, 2, 2)
+    mask = torch.tensor([[True, False]])
+    inputs = preprocessor(dict(inputs=dict(student_view=view, teacher_view=view, mask=mask)))[
+        'inputs']
+    torch.testing.assert_close(inputs['student_view'], view.flip(1) / 2)
+    torch.testing.assert_close(inputs['teacher_view'], view.flip(1) / 2)
+    assert torch.equal(inputs['mask'], mask)
+
+
+class CountWaits(TorchDispatchMode):
+    """Counts operators for which the host must know what the device has computed."""
+
+    waiting = {'_local_scalar_dense', 'nonzero', 'masked_select', 'equal', '_unique2',
+               'is_nonzero', 'repeat_interleave.Tensor'}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.name().removeprefix('aten::')
+        by_booleans = name.startswith('index') and any(
+            isinstance(index, torch.Tensor) and index.dtype in (torch.bool, torch.uint8)
+            for arg in args if isinstance(arg, list | tuple) for index in arg)
+        if by_booleans or name in self.waiting or name.partition('.')[0] in self.waiting:
+            self.counts[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+class CountLists(TorchFunctionMode):
+    """Counts tensors made Python lists: on a CPU no operator shows that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.count += getattr(func, '__name__', '') in ('tolist', 'numpy', 'cpu')
+        return func(*args, **(kwargs or {}))
+
+
+def test_counts_waits() -> None:
+    x = torch.ones(3)
+    with CountWaits() as waits, CountLists() as lists:
+        x[x > 0]
+        x[x > 0] = 2.
+        x.sum().item()
+        x.tolist()
+    assert waits.counts['_local_scalar_dense'] == 1 and waits.counts.total() == 3
+    assert lists.count == 1
+
+
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16])
+def test_loss_and_gradients_wait_for_nothing(dtype: torch.dtype | None) -> None:
+    model = build_model(drop_path_rate=0.2)
+    inputs = random_inputs()
+    with CountWaits() as waits, CountLists() as lists:
+        with torch.autocast('cpu', dtype, enabled=dtype is not None):
+            loss = model.loss(inputs)['loss']
+        loss.backward()
+    assert not waits.counts and not lists.count
+
+
+@pytest.mark.parametrize('settings', [
+    dict(type='mmpretrain.GuardedOptimWrapper'),
+    dict(type='mmpretrain.ConMIMAmpOptimWrapper', dtype='float16', loss_scale=4.),
+], ids=['float32', 'float16'])
+@pytest.mark.parametrize('clip_grad', [None, dict(max_norm=3.)])
+def test_a_whole_step_waits_once(settings: dict, clip_grad: dict | None) -> None:
+    """For the guard, which reads whether loss and gradient are finite."""
+    model = build_model()
+    wrapper = build_optim_wrapper(model, dict(
+        optimizer=dict(type='AdamW', lr=1e-3, fused=True), clip_grad=clip_grad,
+        constructor='mmpretrain.MergedOptimWrapperConstructor', **settings))
+    with CountWaits() as waits, CountLists() as lists:
+        model.train_step(dict(inputs=random_inputs()), wrapper)
+        model.teacher.update(model.backbone, model.neck, 0.9)
+    assert wrapper.stepped
+    assert not waits.counts and lists.count == 1
+
+
+@pytest.mark.slow
+def test_compiles_as_one_graph() -> None:
+    """No shape depends on the mask and nothing is read back, so nothing breaks the graph."""
+    model = build_model()
+    inputs = random_inputs()
+    expected = copy.deepcopy(model).loss(inputs)
+
+    compiled = torch.compile(model.loss, fullgraph=True, backend='aot_eager')
+    losses = compiled(inputs)
+    losses['loss'].backward()
+    torch.testing.assert_close(losses, expected)
+    assert model.backbone.mask_token.grad is not None
+    # another mask with other numbers of holes needs no new graph
+    inputs['mask'] = torch.rand(inputs['mask'].shape) < 0.5
+    with torch.compiler.set_stance('fail_on_recompile'):
+        compiled(inputs)
+
+
+def test_needs_a_mask_token() -> None:
+    with pytest.raises(InputError, match='use_mask_token=True'):
+        MODELS.build(model_cfg(use_mask_token=False))

@@ -1,0 +1,188 @@
+"""Writes the generated data set in the ImageNet, ADE20K and COCO layouts."""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from conmim_mm.errors import InputError
+
+from . import coco, layout
+from .compose import SPLITS, classification_image, scene_image
+from .layout import SceneSettings
+
+_CHUNK = 32
+_QUALITY = 92
+# Written first, renamed to meta.json last: a folder with it was not finished.
+_UNFINISHED = 'meta.json.unfinished'
+
+# (output folder, settings, kind, split, first index, end index)
+_Job = tuple[Path, SceneSettings, str, str, int, int]
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, 'JPEG', quality=_QUALITY)
+    return buffer.getvalue()
+
+
+def _write_scene(out: Path, settings: SceneSettings, split: str, index: int):
+    scene = scene_image(settings.seed, split, index, settings.size)
+    data = _jpeg(scene.image)
+    layout.ade_image(out, split, index).write_bytes(data)
+    layout.coco_image(out, split, index).write_bytes(data)
+    # Value 1 is the background, k + 2 the class number k.
+    values = np.array([1, *(label + 2 for label in scene.labels)], np.uint8)
+    label_map = values[scene.instances]
+    Image.fromarray(label_map).save(layout.ade_map(out, split, index))
+    pixels = np.bincount(label_map.ravel(), minlength=len(layout.ADE_CLASS_NAMES) + 1)[1:]
+    return coco.annotations(layout.scene_id(index), scene), pixels
+
+
+def _run_job(job: _Job) -> tuple[list[dict], np.ndarray]:
+    """Write one chunk of pictures; give back its annotations and pixels per label."""
+    out, settings, kind, split, first, end = job
+    # The pool already uses every core; nested threads would only fight.
+    cv2.setNumThreads(0)
+    entries: list[dict] = []
+    pixels = np.zeros(len(layout.ADE_CLASS_NAMES), np.int64)
+    for index in range(first, end):
+        if kind == 'classification':
+            image = classification_image(settings.seed, split, index, settings.size)
+            layout.class_image(out, split, index).write_bytes(_jpeg(image))
+        else:
+            found, counted = _write_scene(out, settings, split, index)
+            entries += found
+            pixels += counted
+    return entries, pixels
+
+
+def _jobs(out: Path, settings: SceneSettings) -> list[_Job]:
+    jobs = []
+    for kind in layout.KINDS:
+        for split in SPLITS:
+            count = settings.count(kind, split)
+            jobs += [
+                (out, settings, kind, split, first, min(first + _CHUNK, count))
+                for first in range(0, count, _CHUNK)
+            ]
+    return jobs
+
+
+def _results(jobs: list[_Job], workers: int) -> Iterator[tuple[list[dict], np.ndarray]]:
+    if workers <= 1:
+        yield from map(_run_job, jobs)
+        return
+    # Forked workers need not import the package (and with it PyTorch) again.
+    method = 'fork' if sys.platform == 'linux' else None
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        yield from pool.map(_run_job, jobs)
+
+
+def _is_complete(out: Path, settings: SceneSettings) -> bool:
+    """Whether ``out`` holds this very data set; an error if it holds anything else."""
+    if not out.exists():
+        return False
+    advice = 'remove it or choose another folder'
+    if not out.is_dir():
+        raise InputError(f'{out} is not a folder; {advice}')
+    if not any(out.iterdir()):
+        return False
+    finished = out / 'meta.json'
+    meta_file = finished if finished.exists() else out / _UNFINISHED
+    try:
+        found = json.loads(meta_file.read_text())
+        version = found['generator_version']
+    except (OSError, ValueError, TypeError, KeyError):
+        raise InputError(f'{out} holds something other than generated scenes; {advice}') from None
+    wanted = settings.meta()
+    if any(found.get(key) != value for key, value in wanted.items()):
+        had = ', '.join(f'{key} {found.get(key)}' for key in ('images', 'val', 'size', 'seed'))
+        raise InputError(
+            f'{out} holds scenes of other settings ({had}, version {version}); {advice}'
+        )
+    return finished.exists() and all(path.exists() for path in layout.all_files(out, settings))
+
+
+def make_scenes(
+    out: str | os.PathLike,
+    settings: SceneSettings,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> bool:
+    """Write the generated data set into a folder.
+
+    The same settings give the same bytes, whatever the number of workers (with the same versions
+    of NumPy, OpenCV and Pillow). Picture n does not depend on how many there are. An interrupted
+    or damaged data set of the same settings is written anew.
+
+    Args:
+        out: the folder; made if it is not there.
+        settings: what to write.
+        workers: processes to use; 1 is this process alone.
+        progress: called with (pictures done, pictures in all) now and then.
+
+    Returns:
+        True if the data set was written, False if it was there already.
+
+    Raises:
+        InputError: ``out`` holds something else, or ``workers`` is not positive.
+    """
+    out = Path(out)
+    if workers < 1:
+        raise InputError(f'workers must be at least 1, got {workers}')
+    if _is_complete(out, settings):
+        return False
+    meta = settings.meta()
+    try:
+        for folder in sorted({path.parent for path in layout.all_files(out, settings)}):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f'cannot make {error.filename}: {error.strerror}') from None
+    (out / 'meta.json').unlink(missing_ok=True)
+    unfinished = out / _UNFINISHED
+    unfinished.write_text(json.dumps(meta, indent=2) + '\n')
+
+    jobs = _jobs(out, settings)
+    total, done = sum(end - first for *_, first, end in jobs), 0
+    entries: dict[str, list[dict]] = {split: [] for split in SPLITS}
+    pixels = {split: np.zeros(len(layout.ADE_CLASS_NAMES), np.int64) for split in SPLITS}
+    for job, (found, counted) in zip(jobs, _results(jobs, workers), strict=True):
+        *_, split, first, end = job
+        entries[split] += found
+        pixels[split] += counted
+        done += end - first
+        if progress is not None:
+            progress(done, total)
+
+    for split in SPLITS:
+        images = [
+            coco.image_entry(
+                layout.scene_id(i), layout.coco_image(out, split, i).name, settings.size
+            )
+            for i in range(settings.count('scene', split))
+        ]
+        document = coco.document(images, entries[split], layout.GENERATOR_VERSION)
+        layout.coco_annotations(out, split).write_text(json.dumps(document))
+    meta['label_shares'] = {split: _shares(pixels[split]) for split in SPLITS}
+    unfinished.write_text(json.dumps(meta, indent=2) + '\n')
+    os.replace(unfinished, out / 'meta.json')
+    return True
+
+
+def _shares(pixels: np.ndarray) -> dict[str, float]:
+    """Share of the scenes' pixels that each segmentation class has."""
+    total = int(pixels.sum())
+    names = layout.ADE_CLASS_NAMES
+    return {name: round(int(n) / total, 5) for name, n in zip(names, pixels, strict=True)}
