@@ -4,10 +4,9 @@ import argparse
 
 from mmengine.config import Config
 
-from conmim_mm.apis.train import run_training, use_mixed_precision
+from conmim_mm.apis.options import add_online_evaluation, set_mismatch, use_mixed_precision
+from conmim_mm.apis.train import run_training
 from conmim_mm.errors import InputError
-from conmim_mm.online_evaluation import add_online_evaluation
-from conmim_mm.resume import set_mismatch
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.run_config import parse_run_arguments, run_config
 from conmim_mm.visualization.trackers import TRACKERS, add_trackers

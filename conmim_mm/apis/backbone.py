@@ -10,7 +10,6 @@ from mmengine.registry import init_default_scope
 
 from ..checkpoint.reading import load_checkpoint_file
 from ..checkpoint.saved_config import read_saved_config
-from ..commands.doctor.checks_machine import usable_cores
 from ..datasets.labelled_folder import LabelledSplit, find_labelled_split
 from ..errors import InputError
 from ..evaluation import Accuracy, extract_features, labelled_datasets
@@ -18,6 +17,7 @@ from ..formats.backbone import load_backbone
 from ..models.backbones.conmim_vit import ConMIMViT
 from ..models.data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
 from ..utils.files import check_place, writing
+from ..utils.machine import usable_cores
 from ..utils.work_dir import last_checkpoint
 
 MAX_WORKERS = 16

@@ -1,114 +1,23 @@
 """``conmim export``: the backbone of a checkpoint for timm, transformers and others."""
 
 import argparse
-import json
 import re
 import sys
 import tempfile
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
-
 from ..checkpoint.reading import backbone_state, load_checkpoint_file
 from ..errors import InputError
-from ..formats.key_names import (
-    BackboneSizes,
-    Weights,
-    normalisation,
-    read_sizes,
-    to_official,
-    to_timm,
-    to_transformers,
-    transformers_config,
-    transformers_preprocessor,
+from ..formats.backbone import read_sizes
+from ..formats.official_format import official_line, write_official
+from ..formats.publish import extract
+from ..formats.timm_format import timm_line, write_timm
+from ..formats.transformers_format import (
+    transformers_line,
+    write_transformers,
 )
-from ..models.extract import extract
 from ..utils.files import check_place, writing
 from .backbone import checkpoint_file
-
-# timm's models of this architecture: the sizes they come in, by width, depth and heads.
-TIMM_MODELS = {
-    (768, 12, 12): ('beit_base', (224, 384)),
-    (1024, 24, 16): ('beit_large', (224, 384, 512)),
-}
-
-
-def write_timm(weights: Weights, sizes: BackboneSizes, path: Path) -> None:
-    """A file for timm."""
-    torch.save(to_timm(weights, sizes), path)
-
-
-def write_official(weights: Weights, sizes: BackboneSizes, path: Path) -> None:
-    """A file for the original code."""
-    torch.save(dict(model=to_official(weights, sizes)), path)
-
-
-def write_transformers(weights: Weights, sizes: BackboneSizes, path: Path) -> None:
-    """A folder for Hugging Face's transformers."""
-    path.mkdir()
-    for name, content in (('config.json', transformers_config(sizes)),
-                          ('preprocessor_config.json', transformers_preprocessor(sizes))):
-        (path / name).write_text(json.dumps(content, indent=2) + '\n')
-    save_file(to_transformers(weights), path / 'model.safetensors', metadata=dict(format='pt'))
-    # safetensors lets nobody but the owner read its files.
-    (path / 'model.safetensors').chmod((path / 'config.json').stat().st_mode)
-
-
-def timm_line(sizes: BackboneSizes, path: Path) -> str:
-    """Loads a timm model; where no named one fits, the nearest one with other arguments."""
-    mean, std = normalisation()
-    # timm takes the image size and the channels from input_size, too.
-    overlay = dict(
-        input_size=(sizes.in_channels, sizes.img_size, sizes.img_size), mean=mean, std=std)
-    arch = (sizes.embed_dims, sizes.num_layers, sizes.num_heads)
-    family, img_sizes = TIMM_MODELS.get(arch, ('beit_base', (224, 384)))
-    img_size = sizes.img_size if sizes.img_size in img_sizes else 224
-    arguments = dict(
-        checkpoint_path=str(path), num_classes=0, global_pool='avg' if sizes.pooled else '')
-    if arch not in TIMM_MODELS:
-        arguments |= dict(embed_dim=arch[0], depth=arch[1], num_heads=arch[2])
-    if sizes.patch_size != 16:
-        arguments |= dict(patch_size=sizes.patch_size)
-    if sizes.mlp_ratio != 4:
-        arguments |= dict(mlp_ratio=sizes.mlp_ratio)
-    if not sizes.layer_scale:
-        arguments |= dict(init_values=0.)  # create_model drops None
-    if sizes.pos_embed:
-        arguments |= dict(use_abs_pos_emb=True)
-    if not (sizes.block_tables or sizes.shared_table):
-        arguments |= dict(use_rel_pos_bias=False)
-    return (f'import timm; model = timm.create_model({f"{family}_patch16_{img_size}"!r}, '
-            f'{_call(arguments)}, pretrained_cfg_overlay={overlay!r})')
-
-
-def transformers_line(sizes: BackboneSizes, path: Path) -> str:
-    """Loads Hugging Face's model."""
-    return f'from transformers import BeitModel; model = BeitModel.from_pretrained({str(path)!r})'
-
-
-def official_line(sizes: BackboneSizes, path: Path) -> str:
-    """Loads the original's model, in a checkout of https://github.com/TencentARC/ConMIM."""
-    arguments = dict(
-        img_size=sizes.img_size,
-        patch_size=sizes.patch_size,
-        in_chans=sizes.in_channels,
-        num_classes=0,
-        embed_dim=sizes.embed_dims,
-        depth=sizes.num_layers,
-        num_heads=sizes.num_heads,
-        mlp_ratio=sizes.mlp_ratio,
-        qkv_bias=True,
-        init_values=0.1 if sizes.layer_scale else None,
-        use_abs_pos_emb=sizes.pos_embed,
-        use_rel_pos_bias=sizes.block_tables,
-        use_shared_rel_pos_bias=sizes.shared_table,
-        use_mean_pooling=sizes.pooled)
-    return ('import functools, torch; from modeling_finetune import VisionTransformer; '
-            f'model = VisionTransformer({_call(arguments)}, '
-            'norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6)); '
-            f'model.load_state_dict(torch.load({str(path)!r}, map_location="cpu")["model"])')
-
 
 FORMATS = dict(
     timm=(write_timm, timm_line),
@@ -157,10 +66,6 @@ def warn_of_windows(checkpoint: dict) -> None:
     if re.search(r'window_blocks=[\[(]\s*-?\d', config):
         print('warning: this backbone was trained with attention windows in some blocks; the other '
               'library lets all its blocks attend globally, so its tokens differ', file=sys.stderr)
-
-
-def _call(arguments: dict) -> str:
-    return ', '.join(f'{name}={value!r}' for name, value in arguments.items())
 
 
 def run(args: argparse.Namespace) -> None:

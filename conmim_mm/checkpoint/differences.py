@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import torch
 from mmengine.logging import print_log
 
+from ..errors import InputError
+
 _SHOWN_KEYS = 5
 
 
@@ -38,3 +40,25 @@ def describe_differences(own: Mapping[str, torch.Tensor], given: Mapping[str, to
             print_log(f'{len(keys)} weights {what}:\n  ' + '\n  '.join(keys), logger='current',
                       level=logging.ERROR)
     return '; '.join(found)
+
+
+def check_state_dict(own: dict, given: dict) -> None:
+    """Compares the weights of a checkpoint with those of a model.
+
+    A checkpoint without any ``teacher.*`` key is complete without them: the teacher then starts as
+    the student's copy.
+
+    Args:
+        own: The model's state dict.
+        given: The checkpoint's; a leading ``module.`` in its keys is ignored.
+
+    Raises:
+        InputError: Keys are missing, unexpected or of another shape. The message names the first.
+    """
+    given = {key.removeprefix('module.'): value for key, value in given.items()}
+    if not any(key.startswith('teacher.') for key in given):
+        own = {key: value for key, value in own.items() if not key.startswith('teacher.')}
+    differences = describe_differences(own, given)
+    if differences:
+        raise InputError(f'the checkpoint does not fit the model: {differences}. Use the config it '
+                         'was trained with, or convert it first (tools/model_converters/)')

@@ -1,8 +1,10 @@
 from .image_files import ImageFiles
-from .sample_rng import EpochSeededSampler, InfiniteSeededSampler, SampleIndex, sample_rng
+from .sample_rng import SampleIndex, sample_rng
+from .samplers.seeded_samplers import EpochSeededSampler, InfiniteSeededSampler
 from .samplers.shard_sequential_sampler import ShardSequentialSampler
 from .shards.tar_shards import TarShards
-from .transforms.loading import LoadRGBImage, PackConMIMInputs, read_rgb
+from .transforms.formatting import PackConMIMInputs
+from .transforms.loading import LoadRGBImage, read_rgb
 from .transforms.masks import BlockPatchMask, RandomPatchMask
 from .transforms.perturbation import DevicePerturbation, TeacherPerturbation
 from .transforms.two_views import ConMIMTwoViews, LoadTwoViews

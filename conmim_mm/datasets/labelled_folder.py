@@ -1,8 +1,14 @@
 """Finds labels in a folder of images, for evaluating what was learnt from it."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+from mmpretrain.registry import DATASETS
+from torch.utils.data import Dataset
+
+from ..utils.sizes import to_size
 from .image_files import ImageFiles, is_image
 
 TRAIN_NAMES = ('train', 'training')
@@ -86,3 +92,60 @@ def class_folders(folder: str) -> tuple[str, ...]:
     has_images = all(
         any(is_image(name) for name in os.listdir(os.path.join(folder, sub))) for sub in names)
     return names if len(names) >= 2 and has_images else ()
+
+
+def labelled_datasets(split: LabelledSplit, size: int) -> tuple[Dataset, Dataset]:
+    """The images with labels to learn from, and those held out.
+
+    Args:
+        split: As :func:`find_labelled_split` finds it.
+        size: Pixels: the short edge is resized to it (bicubic), the middle square cut out.
+
+    Returns:
+        Two :class:`ImageFiles` with samples of ``inputs``
+        ``(3, size, size)`` uint8 and ``data_samples`` with a ``gt_label``, as
+        :func:`extract_features` takes them.
+    """
+    pipeline = evaluation_pipeline(size)
+    train, held_out = (
+        DATASETS.build(
+            dict(type='ImageFiles', with_label=True, metainfo=dict(classes=split.classes),
+                 pipeline=pipeline, **part)) for part in (split.train, split.held_out))
+    return train, held_out
+
+
+def evaluation_pipeline(size: int | Sequence[int]) -> list[dict]:
+    """How frozen features see an image.
+
+    Args:
+        size: As for :func:`labelled_datasets`, or ``(height, width)``: the short edge is resized
+            to the larger of the two.
+    """
+    height, width = to_size(size)
+    return [
+        dict(type='LoadRGBImage'),
+        dict(type='ResizeEdge', scale=max(height, width), edge='short', backend='pillow',
+             interpolation='bicubic'),
+        dict(type='CenterCrop', crop_size=(width, height)),
+        dict(type='PackInputs'),
+    ]
+
+
+def balanced_indices(labels: torch.Tensor, count: int, seed: int = 0) -> torch.Tensor:
+    """Draws images so that the classes have equal numbers, as far as they have images.
+
+    Args:
+        labels: ``(N,)`` int64.
+        count: How many to draw; all of them if there are fewer.
+        seed: The same seed draws the same images.
+
+    Returns:
+        Their indices, ascending, int64.
+    """
+    if count >= len(labels):
+        return torch.arange(len(labels))
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    by_class = order[labels[order].argsort(stable=True)]
+    _, sizes = labels[by_class].unique_consecutive(return_counts=True)
+    turn = torch.cat([torch.arange(size) for size in sizes])  # of an image within its class
+    return by_class[turn.argsort(stable=True)[:count]].sort().values

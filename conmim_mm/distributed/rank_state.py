@@ -1,14 +1,13 @@
 """What each process has besides the weights that they share: random numbers, open gradients."""
 
-import random
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_rank, get_world_size
 from mmengine.runner import Runner
 
-from ..engine.unwrap import unwrap_model
+from ..utils.random_state import random_state, set_random_state
+from .sharded import unwrap_model
 
 
 def gather_rank_states(runner: Runner) -> list[dict] | None:
@@ -50,25 +49,3 @@ def open_gradients(runner: Runner) -> dict[str, torch.Tensor]:
         return {}
     return {name: parameter.grad.cpu() for name, parameter
             in unwrap_model(runner.model).named_parameters() if parameter.grad is not None}
-
-
-def random_state() -> dict:
-    """State of Python's, NumPy's and PyTorch's generators, on the GPU of this process too."""
-    name, keys, *position = np.random.get_state()
-    state = dict(
-        python=random.getstate(),
-        numpy=(name, keys.tolist(), *position),
-        torch=torch.get_rng_state())
-    if torch.cuda.is_available():
-        state['cuda'] = torch.cuda.get_rng_state()
-    return state
-
-
-def set_random_state(state: dict) -> None:
-    """Puts back what :func:`random_state` gave."""
-    random.setstate(state['python'])
-    name, keys, *position = state['numpy']
-    np.random.set_state((name, np.array(keys, np.uint32), *position))
-    torch.set_rng_state(state['torch'].cpu())
-    if 'cuda' in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state['cuda'].cpu())

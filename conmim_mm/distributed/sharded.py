@@ -1,11 +1,10 @@
 """Looking at a model whose parameters are shared out among processes (FSDP) as at a whole one."""
 
 import torch
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 from torch.distributed.fsdp import FullStateDictConfig, StateDictType
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
-
-from ..engine.unwrap import unwrap_model
 
 FSDP_PREFIX = '_fsdp_wrapped_module.'
 
@@ -43,3 +42,10 @@ def whole_states(model: FSDP):
     """Context in which a sharded model gives and takes whole state dicts on every process."""
     return FSDP.state_dict_type(model, StateDictType.FULL_STATE_DICT,
                                 FullStateDictConfig(offload_to_cpu=offloads()))
+
+
+def unwrap_model(model: nn.Module) -> nn.Module:
+    """The model itself, where a runner holds it in DDP or under test-time augmentation."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model

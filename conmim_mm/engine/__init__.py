@@ -1,4 +1,5 @@
 from ..checkpoint.loaders import register_loaders
+from ..visualization.trackers import WandbRunBackend
 from .hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from .hooks.bad_numbers_hook import BadNumbersHook
 from .hooks.compile_hook import CompileHook
@@ -24,7 +25,6 @@ from .runners.resumable_loops import ResumableEpochLoop, ResumableIterLoop
 from .runners.train_log_processor import TrainLogProcessor
 from .schedulers.warmup_cosine_lr import WarmupCosineLR
 from .strategies.fsdp_strategy import ConMIMFSDPStrategy
-from .wandb_run_backend import WandbRunBackend
 
 __all__ = [
     'AtomicCheckpointHook', 'BadNumbersHook', 'BriefRunner', 'CompileHook', 'ConMIMAmpOptimWrapper',

@@ -1,14 +1,14 @@
 """Frozen features of a labelled data set."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from ..utils.inspection import inspection
 
-@torch.no_grad()
+
 def extract_features(backbone: nn.Module,
                      dataset: Dataset,
                      preprocessor: nn.Module,
@@ -38,7 +38,7 @@ def extract_features(backbone: nn.Module,
         dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=_collate,
         worker_init_fn=worker_init_fn, generator=torch.Generator())
     features, labels, done = None, torch.empty(len(dataset), dtype=torch.int64), 0
-    with evaluating(backbone), running_as_it_is():
+    with inspection(backbone):
         for batch in loader:
             images = preprocessor(dict(inputs=batch['inputs']))['inputs']
             tokens = backbone.forward_tokens(images)
@@ -49,25 +49,6 @@ def extract_features(backbone: nn.Module,
             features[done:end], labels[done:end] = pooled, batch['labels']
             done = end
     return features, labels
-
-
-def running_as_it_is() -> AbstractContextManager:
-    """Inside, nothing is compiled; before PyTorch 2.6 compiled blocks are compiled once more."""
-    if hasattr(torch.compiler, 'set_stance'):
-        return torch.compiler.set_stance('force_eager')
-    return nullcontext()
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Inside, a model and all its parts are in eval mode; afterwards each part is as it was."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _collate(samples: list[dict]) -> dict:

@@ -1,13 +1,19 @@
 """A backbone from a checkpoint alone: its settings are read off the weights."""
 
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
+from ..checkpoint.differences import describe_differences
 from ..checkpoint.reading import backbone_state, load_checkpoint_file
 from ..errors import InputError
 from ..models.backbones.conmim_vit import ConMIMViT
 from ..models.backbones.pretrained import fit_to_backbone
-from .key_names import build_backbone, read_sizes
+from ..models.layers.embedding import infer_embedded_grid
+from ..models.layers.rel_pos_bias import infer_square_grid
+from .key_names import OWN_TABLE, SHARED, TABLE, Weights
 
 
 def load_backbone(path: str | Path, weights: str = 'teacher',
@@ -37,3 +43,124 @@ def load_backbone(path: str | Path, weights: str = 'teacher',
     state, _ = fit_to_backbone(backbone, state)
     backbone.load_state_dict(state)
     return backbone.eval()
+
+
+@dataclass(frozen=True)
+class BackboneSizes:
+    """What another library must know to build this backbone; lengths as in ``ConMIMViT``."""
+
+    embed_dims: int
+    num_layers: int
+    num_heads: int
+    feedforward_channels: int
+    img_size: int
+    patch_size: int
+    in_channels: int
+    layer_scale: bool
+    shared_table: bool
+    block_tables: bool
+    pos_embed: bool
+    mask_token: bool
+    pooled: bool  # the last LayerNorm comes after mean pooling (fc_norm)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the patch grid."""
+        return (self.img_size // self.patch_size,) * 2
+
+    @property
+    def mlp_ratio(self) -> float:
+        """The ratio from which ``int(embed_dims * ratio)`` makes the MLP's width."""
+        ratio = self.feedforward_channels / self.embed_dims
+        exact = int(self.embed_dims * ratio) == self.feedforward_channels
+        return ratio if exact else (self.feedforward_channels + 0.5) / self.embed_dims
+
+
+def read_sizes(weights: Weights, num_heads: int | None = None) -> BackboneSizes:
+    """Reads off the weights what backbone they belong to, and that they are all of it.
+
+    Args:
+        weights: State dict of a :class:`ConMIMViT`, for square images.
+        num_heads: Attention heads; needed where no relative position table tells them.
+
+    Raises:
+        InputError: Not a state dict of this backbone, or the heads or the image size are unclear.
+    """
+    embed_dims, in_channels, patch_size, _ = _shape(weights, 'patch_embed.proj.weight', 4)
+    tables = [value for key, value in weights.items() if key.endswith(TABLE)]
+    blocks = [int(key.split('.')[1]) for key in weights if re.match(r'blocks\.\d+\.', key)]
+    sizes = BackboneSizes(
+        embed_dims=embed_dims,
+        num_layers=1 + max(blocks, default=-1),
+        num_heads=_read_heads(tables, num_heads, embed_dims),
+        feedforward_channels=_shape(weights, 'blocks.0.mlp.fc1.weight', 2)[0],
+        img_size=patch_size * _read_grid(tables, weights.get('pos_embed'))[0],
+        patch_size=patch_size,
+        in_channels=in_channels,
+        layer_scale='blocks.0.gamma_1' in weights,
+        shared_table=f'{SHARED}.{TABLE}' in weights,
+        block_tables=any(OWN_TABLE.search(key) for key in weights),
+        pos_embed='pos_embed' in weights,
+        mask_token='mask_token' in weights,
+        pooled='fc_norm.weight' in weights)
+    _check_complete(weights, sizes)
+    return sizes
+
+
+def _shape(weights: Weights, key: str, ndim: int) -> torch.Size:
+    if key not in weights or weights[key].ndim != ndim:
+        raise InputError(f'the weights have no {key} of {ndim} dimensions: not a ConMIMViT; '
+                         f'they begin with {", ".join(sorted(weights)[:3])}')
+    return weights[key].shape
+
+
+def _read_heads(tables: list[torch.Tensor], given: int | None, embed_dims: int) -> int:
+    read = tables[0].shape[-1] if tables else given
+    if read is None:
+        raise InputError('without a relative position table the weights do not tell the number of '
+                         'attention heads; give --num-heads')
+    if given not in (None, read):
+        raise InputError(f'--num-heads {given} contradicts the relative position table, which has '
+                         f'{read} heads; leave the option out')
+    if read < 1 or embed_dims % read:
+        raise InputError(f'{read} attention heads do not divide the width {embed_dims}')
+    return read
+
+
+def _read_grid(tables: list[torch.Tensor], pos_embed: torch.Tensor | None) -> tuple[int, int]:
+    if tables:
+        grid = infer_square_grid(len(tables[0]))
+    elif pos_embed is not None:
+        grid = infer_embedded_grid(pos_embed)
+    else:
+        raise InputError('the weights have neither a relative position table nor an absolute '
+                         'embedding, so the image size is unknown; such a ViT cannot be exported')
+    if grid is None:
+        raise InputError('the position table or embedding is not that of a square image; only '
+                         'backbones built for square images can be exported')
+    return grid
+
+
+def build_backbone(sizes: BackboneSizes) -> ConMIMViT:
+    """The backbone that :func:`read_sizes` has read about, with weights of its own."""
+    arch = {name: getattr(sizes, name)
+            for name in ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')}
+    return ConMIMViT(
+        arch=arch,
+        img_size=sizes.img_size,
+        patch_size=sizes.patch_size,
+        in_channels=sizes.in_channels,
+        out_type='avg_featmap' if sizes.pooled else 'raw',
+        layer_scale_init_value=0.1 if sizes.layer_scale else 0.,
+        use_shared_rel_pos_bias=sizes.shared_table,
+        use_rel_pos_bias=sizes.block_tables,
+        use_abs_pos_emb=sizes.pos_embed,
+        use_mask_token=sizes.mask_token)
+
+
+def _check_complete(weights: Weights, sizes: BackboneSizes) -> None:
+    with torch.device('meta'):
+        model = build_backbone(sizes)
+    differences = describe_differences(model.state_dict(), weights)
+    if differences:
+        raise InputError(f'these are not the weights of one ConMIMViT: {differences}')

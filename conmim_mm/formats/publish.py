@@ -1,22 +1,26 @@
 """A checkpoint reduced to what can be given to others, and the card that describes it."""
 
-import hashlib
+import ast
 import re
+from datetime import datetime, timezone
 from pathlib import Path
 from string import Template
 from typing import Any
 
 import torch
+from yapf.yapflib.yapf_api import FormatCode
 
 from ..checkpoint.plain_data import plain_data
 from ..checkpoint.reading import (
     WHOSE_WEIGHTS,
     backbone_of_model,
     is_pretraining_checkpoint,
+    load_checkpoint_file,
     model_state,
 )
+from ..checkpoint.saved_config import plain_assignment
 from ..errors import InputError
-from ..public_config import public_config
+from ..utils.files import sha256_of
 from ..version import __version__
 
 ALL_WEIGHTS = 'all'
@@ -24,6 +28,15 @@ HASH_LENGTH = 8  # what MMEngine and torch.hub look for behind the last hyphen o
 _TIMESTAMP = re.compile(r'_\d{8}_\d{6}$')
 _COMMIT = re.compile(r'[0-9a-f]{40}$')
 _KEPT = ('epoch', 'iter', 'seed', 'time', 'mmengine_version')
+
+REMOVED = 'REMOVED'
+_PATH_KEYS = frozenset({'data_root', 'ann_file', 'checkpoint', 'out_dir', 'save_dir'})
+# addresses and accounts of storage and of trackers
+_ACCOUNT_KEYS = frozenset({'backend_args', 'init_kwargs'})
+# of one machine and one run; the rest says what was trained
+_DROPPED = frozenset({'work_dir', 'load_from', 'resume', 'launcher'})
+_STYLE = dict(based_on_style='pep8', column_limit=100)
+_MACHINE_PATH = re.compile(r'^(/|~|\\\\|\.\./|[A-Za-z]:[\\/])|^[a-z0-9+]+://')
 
 
 def publishable(checkpoint: dict[str, Any], weights: str) -> dict[str, Any]:
@@ -79,12 +92,6 @@ def default_weights(checkpoint: dict[str, Any]) -> str:
     return WHOSE_WEIGHTS[0] if is_pretraining_checkpoint(checkpoint) else ALL_WEIGHTS
 
 
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
-
-
 def describe(published: dict[str, Any], path: Path, source_sha256: str, template: str) -> str:
     """A model card for a published file.
 
@@ -123,3 +130,108 @@ def learnt(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     buffers = ('running_mean', 'running_var', 'num_batches_tracked')
     return {key: value for key, value in state.items()
             if not key.startswith('teacher.') and not key.endswith(buffers)}
+
+
+def public_config(text: str) -> str:
+    """A config's text without what only its own machine knows.
+
+    The values of keys that name files and folders (``data_root``, ``ann_file``, ``checkpoint`` and
+    the like), what starts with one of these folders, and everything that looks like an absolute
+    path or an address become ``'REMOVED'``. Work dir, launcher, what the run started from and the
+    accounts of storage and trackers go.
+
+    Args:
+        text: What MMEngine saves: assignments of literals and of ``dict(...)``.
+
+    Returns:
+        The same, as Python that MMEngine reads as a config.
+
+    Raises:
+        InputError: The text is something else, such as code.
+    """
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f'the config in the checkpoint is no Python: {error}') from error
+    for statement in tree.body:
+        try:
+            plain_assignment(statement)
+        except ValueError as error:
+            raise InputError('the config in the checkpoint holds more than plain settings: '
+                             f'{error}') from error
+    tree.body = [one for one in tree.body if one.targets[0].id not in _DROPPED]
+    remover = _PathRemover(_data_roots(tree))
+    plain = ''.join(f'{ast.unparse(remover.visit(one))}\n' for one in tree.body)
+    return FormatCode(plain, style_config=_STYLE)[0]
+
+
+def _data_roots(tree: ast.Module) -> tuple[str, ...]:
+    values = [(node.arg, node.value) for node in ast.walk(tree) if isinstance(node, ast.keyword)]
+    values += [(one.targets[0].id, one.value) for one in tree.body]
+    return tuple({value.value.rstrip('/') for key, value in values if key == 'data_root'
+                  and isinstance(value, ast.Constant) and isinstance(value.value, str)} - {''})
+
+
+class _PathRemover(ast.NodeTransformer):
+
+    def __init__(self, data_roots: tuple[str, ...]) -> None:
+        self.data_roots = data_roots
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
+        node.value = self._public(node.targets[0].id, node.value)
+        return node
+
+    def visit_keyword(self, node: ast.keyword) -> ast.keyword:
+        node.value = self._public(node.arg, node.value)
+        return node
+
+    def visit_Dict(self, node: ast.Dict) -> ast.Dict:
+        node.values = [self._public(getattr(key, 'value', None), value)
+                       for key, value in zip(node.keys, node.values, strict=True)]
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        if isinstance(node.value, str) and (_MACHINE_PATH.search(node.value) or any(
+                f'{node.value}/'.startswith(f'{root}/') for root in self.data_roots)):
+            return ast.Constant(REMOVED)
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        # MMEngine writes infinity by a name that it does not know when it reads
+        return ast.Constant(float('inf')) if node.id == 'inf' else node
+
+    def _public(self, key: object, value: ast.expr) -> ast.expr:
+        if key in _ACCOUNT_KEYS:
+            return ast.Constant(None)
+        # default_hooks.checkpoint is no path, and '' means a default, which stays one
+        if key in _PATH_KEYS and isinstance(value, ast.Constant) and value.value:
+            return ast.Constant(REMOVED)
+        return self.visit(value)
+
+
+def extract(source: Path, target: Path, weights: str = 'teacher') -> dict:
+    """Writes the backbone of ``source`` to ``target`` and returns its ``meta``.
+
+    Raises:
+        InputError: ``source`` is no pre-training checkpoint, or both are the same file.
+    """
+    checkpoint = load_checkpoint_file(source)
+    if not is_pretraining_checkpoint(checkpoint):
+        raise InputError(f'{source} is no pre-training checkpoint of ConMIM (it has no projector)')
+    if target.exists() and target.samefile(source):
+        raise InputError(f'{target} is the checkpoint itself; give the backbone a file of its own')
+    run = checkpoint.get('meta', {})
+    meta = dict(
+        conmim_mm_version=__version__,
+        weights=weights,
+        source=source.name,
+        source_sha256=sha256_of(source),
+        extracted=datetime.now(timezone.utc).isoformat(timespec='seconds'),
+        pretraining={key: run[key] for key in ('epoch', 'iter', 'seed', 'experiment_name', 'time',
+                                               'mmengine_version', 'cfg') if key in run})
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f'{target.name}.unfinished')
+    with unfinished.open('wb') as file:  # a file's errors are the system's, a path's PyTorch's own
+        torch.save(dict(meta=meta, state_dict=backbone_of_model(checkpoint, weights)), file)
+    unfinished.replace(target)
+    return meta

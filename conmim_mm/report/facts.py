@@ -13,7 +13,7 @@ from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from ..engine.unwrap import unwrap_model
+from ..distributed.sharded import unwrap_model
 from ..version import __version__
 from .numbers import file_size
 

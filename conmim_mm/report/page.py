@@ -9,23 +9,36 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine.hooks.skipped_images_hook import FILE_NAME as SKIPPED
 from ..errors import InputError
+from ..utils.files import write_text
+from ..utils.work_dir import FILE_NAME as SKIPPED
 from ..utils.work_dir import LOG_FILES
 from .charts import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH
 from .curves import further_curves, learning_curves, tiles
-from .embed import embed
-from .files import FACTS, FOLDER, PAGE, PICTURES, SAMPLES, read_json, write_text
-from .progress import read_progress
+from .progress import FACTS, FOLDER, PAGE, PICTURES, SAMPLES, read_json, read_progress
 from .run_log import finite, read_run_log
-from .saved_config import newest_config, plain_settings
 from .verdict import judge
 
 if TYPE_CHECKING:
     from jinja2 import Template
+import ast
+from base64 import b64encode
+from contextlib import suppress
+from functools import lru_cache
+from io import BytesIO
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from ..checkpoint.saved_config import plain_assignment
 
 HERE = Path(__file__).parent
 SHOWN_SKIPPED = 10
+
+CONFIGS = ('*.py', '*/vis_data/config.py')
+
+MAX_SIDE = 1400  # pixels; larger pictures are reduced
+PNG_BYTES = 40_000  # a larger PNG gives way to JPEG
 
 
 def build_report(work_dir: Path) -> Path:
@@ -164,3 +177,80 @@ def _skipped(work_dir: Path) -> dict:
     except OSError:
         return dict(number=0, first=[])
     return dict(number=number, first=[(parts[0], parts[-1]) for parts in first])
+
+
+def newest_config(work_dir: Path) -> Path | None:
+    """The config of the last start of a run; None where none was saved."""
+    found = [path for pattern in CONFIGS for path in work_dir.glob(pattern)]
+    return max(found, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+
+
+def plain_settings(text: str) -> dict:
+    """The settings at the top of a saved config, as far as they are plain data.
+
+    A config is a program, and a report shall not run what lies in a folder. MMEngine saves one as
+    assignments of literals and calls of ``dict``; anything else is left out. Tuples become
+    lists, as in the other files that a report is made of.
+
+    Args:
+        text: The config's text.
+    """
+    try:
+        module = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
+    settings = {}
+    for statement in module.body:
+        with suppress(ValueError, RecursionError):
+            name, value = plain_assignment(statement)
+            settings[name] = _as_in_json(value)
+    return settings
+
+
+def _as_in_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_in_json(item) for key, item in value.items()}
+    return [_as_in_json(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+class Embedded(NamedTuple):
+    """A picture ready for a page.
+
+    Attributes:
+        uri: ``data:`` address with the picture in it.
+        width: Pixels.
+        height: Pixels.
+    """
+
+    uri: str
+    width: int
+    height: int
+
+
+def embed(path: Path) -> Embedded | None:
+    """A picture file for a page; None where it cannot be read."""
+    try:
+        return _embed(path, path.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=64)  # a run's pages show the same samples every time
+def _embed(path: Path, _changed: int) -> Embedded | None:
+    try:
+        content = path.read_bytes()
+        with Image.open(BytesIO(content)) as image:
+            image.load()
+            if image.format == 'PNG' and len(content) <= PNG_BYTES and max(image.size) <= MAX_SIDE:
+                return Embedded(_uri('png', content), *image.size)
+            reduced = image.convert('RGB')
+    except (OSError, ValueError, SyntaxError):  # SyntaxError: Pillow's for damaged files
+        return None
+    reduced.thumbnail((MAX_SIDE, MAX_SIDE))
+    buffer = BytesIO()
+    reduced.save(buffer, 'JPEG', quality=88)
+    return Embedded(_uri('jpeg', buffer.getvalue()), *reduced.size)
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f'data:image/{kind};base64,{b64encode(content).decode()}'

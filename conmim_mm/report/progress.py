@@ -1,11 +1,12 @@
 """How far a run is, and whether it goes on."""
 
+import json
 import time
 from pathlib import Path
 from typing import NamedTuple
 
+from ..utils.files import write_text
 from ..utils.work_dir import LOG_FILES
-from .files import FACTS, PROGRESS, read_json, write_json
 from .numbers import duration
 from .run_log import RunLog, finite
 
@@ -14,6 +15,13 @@ SILENT_ENTRIES = 20  # ... or the time of so many steps between two log entries
 RECENT = 20  # entries from which the time of a step is taken
 
 RUNNING, FINISHED, STOPPED, FAILED = 'running', 'finished', 'stopped', 'failed'
+
+FOLDER = 'report'
+PAGE = 'report.html'  # beside the folder
+FACTS = 'facts.json'  # versions, machine, data set
+PROGRESS = 'progress.json'  # how far the run is, and whether it goes on
+SAMPLES = 'samples.json'  # what the model is fed
+PICTURES = 'pictures.json'  # what explains the model
 
 
 class Progress(NamedTuple):
@@ -119,3 +127,19 @@ def note_start(work_dir: Path, facts: dict, iteration: int) -> None:
     starts = read_json(work_dir, FACTS, {}).get('starts', []) if iteration else []
     write_json(work_dir, FACTS, facts | dict(
         starts=[*starts, dict(time=time.time(), iteration=iteration)]))
+
+
+def write_json(work_dir: Path, name: str, content: object) -> None:
+    """Writes a file of the report folder, making that where it is missing."""
+    folder = work_dir / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / name, json.dumps(content, indent=1))
+
+
+def read_json(work_dir: Path, name: str, default: dict | list) -> dict | list:
+    """A file of the report folder; ``default`` where it is missing, damaged or of another kind."""
+    try:
+        content = json.loads((work_dir / FOLDER / name).read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return default
+    return content if isinstance(content, type(default)) else default

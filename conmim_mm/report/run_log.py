@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..engine.hooks.learning_monitor_hook import CHANCE, COLLAPSE, SHORTCUT
+from ..evaluation.learning_signs import _JUDGEMENTS, CHANCE, SHORTCUT
 from ..utils.work_dir import log_entries
 
 TEXT_LOGS = '*/*.log'
@@ -88,11 +88,3 @@ def finite(value: object) -> bool:
     """Whether something logged is a number that can be drawn."""
     return (isinstance(value, int | float) and not isinstance(value, bool)
             and math.isfinite(value))
-
-
-def _pattern(message: str) -> str:
-    """A regular expression for a message with its fields filled in."""
-    return '.*?'.join(map(re.escape, re.split(r'\{[^}]*\}', message)))
-
-
-_JUDGEMENTS = {text: re.compile(_pattern(text)) for text in (SHORTCUT, CHANCE, COLLAPSE)}

@@ -1,9 +1,8 @@
 """What the model is fed: both views of a few images, and what the mask leaves of them."""
 
 import math
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +12,14 @@ from mmengine.model import BaseDataPreprocessor
 from PIL import Image
 from torch.utils.data import Dataset
 
-from ..datasets.sample_rng import SampleIndex, keeping_process_rng
-from .files import FOLDER, SAMPLES, write_json
+from ..datasets.sample_rng import SampleIndex
+from ..utils.random_state import keeping_random_state
+from ..visualization.explain import Picture
+from .progress import FOLDER, PICTURES, SAMPLES, write_json
 
 HIDDEN_GREYS, HIDDEN_SHARE = (150, 90), 0.85  # stripes, below which there stays a trace
 STRIPE, PERIOD = 2, 8  # pixels
 VIEWS = ('student', 'teacher', 'masked')
-
-
-@contextmanager
-def keeping_generators() -> Iterator[None]:
-    """After it, every generator of this process that training may use is as it was before."""
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=devices), keeping_process_rng():
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
 
 
 @torch.no_grad()
@@ -50,7 +38,7 @@ def sample_inputs(dataset: Dataset, preprocessor: BaseDataPreprocessor, count: i
         bool, on the preprocessor's device; and the images' paths. None for a data set of another
         task.
     """
-    with keeping_generators():
+    with keeping_random_state():
         samples = []
         number = min(count, len(dataset))
         if number == 0:
@@ -119,3 +107,28 @@ def hide(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     shown = image.astype(np.float32)
     shown[hidden] += HIDDEN_SHARE * (stripes - shown[hidden])
     return shown.round().astype(np.uint8)
+
+
+def write_pictures(work_dir: Path, pictures: Sequence[Picture], iteration: int) -> None:
+    """Writes pictures into the report folder, in the place of those before.
+
+    Args:
+        work_dir: Folder of the run.
+        pictures: In the order in which the report shows them.
+        iteration: Iterations done when they were made.
+    """
+    folder = work_dir / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for number, picture in enumerate(pictures):
+        name = f'picture_{number}_{re.sub(r"[^a-z0-9_]+", "_", picture.name.lower())}.png'
+        aside = folder / f'{name}.tmp'
+        Image.fromarray(picture.image).save(aside, 'PNG')
+        aside.replace(folder / name)
+        entries.append(dict(title=picture.title, caption=picture.caption, file=name,
+                            step=iteration))
+    write_json(work_dir, PICTURES, entries)
+    listed = {entry['file'] for entry in entries}
+    for path in folder.glob('picture_*.png'):
+        if path.name not in listed:
+            path.unlink()

@@ -1,7 +1,7 @@
 """Runs a model to look at it, and leaves it as it was."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -17,15 +17,35 @@ def inspection(model: nn.Module) -> Iterator[None]:
     with batch statistics, 0.088 and 0.089 over 64 images.)
 
     Args:
-        model: Any module; parts that were compiled run uncompiled, as compiling them once more for
-            this mode would take longer than the pictures.
+        model: Any module; parts that were compiled run uncompiled.
     """
+    with evaluating(model), uncompiled(), torch.no_grad():
+        yield
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Inside, a model and all its parts are in eval mode; afterwards each part is as it was."""
+    with keeping_modes(model):
+        model.eval()
+        yield
+
+
+@contextmanager
+def keeping_modes(model: nn.Module) -> Iterator[None]:
+    """After it, each part of a model is in train or in eval mode as it was before."""
     modes = {module: module.training for module in model.modules()}
-    set_stance = getattr(torch.compiler, 'set_stance', None)  # from PyTorch 2.6
-    model.eval()
     try:
-        with torch.no_grad(), set_stance('force_eager') if set_stance else nullcontext():
-            yield
+        yield
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+def uncompiled() -> AbstractContextManager:
+    """Inside, what was compiled runs as it is written: batches of another size cost nothing.
+
+    Before PyTorch 2.6 compiled blocks are compiled once more.
+    """
+    set_stance = getattr(torch.compiler, 'set_stance', None)
+    return nullcontext() if set_stance is None else set_stance('force_eager')

@@ -2,18 +2,21 @@
 
 import json
 import logging
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.logging import print_log
 
+from .files import put_in_place
+
 POINTER = 'last_checkpoint'
 LOG_FILES = '*/vis_data/scalars.json'  # one for each start of a run
 INTERRUPTED = 'interrupted.pth'  # saved between two regular checkpoints, on a signal
 BAD_STEP_PREFIX = 'bad_step_'  # files for inspection, see BadNumbersHook
 _NO_CHECKPOINT_TO_RESUME = ('best_', BAD_STEP_PREFIX)
+
+FILE_NAME = 'skipped.txt'
 
 
 def last_checkpoint(work_dir: Path) -> Path | None:
@@ -67,18 +70,6 @@ def is_complete(path: Path) -> bool:
             return file.testzip() is None
     except (OSError, zipfile.BadZipFile):
         return False
-
-
-def put_in_place(aside: Path, path: Path) -> None:
-    """Flushes a file to the disk and renames it, so that ``path`` is the old or the new one."""
-    with aside.open('rb') as file:
-        os.fsync(file.fileno())
-    aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def write_pointer(work_dir: Path, checkpoint: Path) -> None:

@@ -5,9 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import InputError
-from ..models.backbones.conmim_vit import ConMIMViT
+from ..models.backbones.conmim_vit import ConMIMViT, resolve_blocks
 from ..models.layers.attention_patterns import Pattern
-from ..models.vit_arch import resolve_blocks
 from ..utils.inspection import inspection
 
 CLASS_TOKEN = 0

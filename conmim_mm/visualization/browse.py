@@ -12,7 +12,7 @@ from mmpretrain.registry import DATA_SAMPLERS, DATASETS, MODELS
 from torch.utils.data import Dataset, default_collate
 
 from ..datasets.replacing_dataset import ReplacingDataset
-from ..datasets.sample_rng import InfiniteSeededSampler
+from ..datasets.samplers.seeded_samplers import InfiniteSeededSampler
 from ..datasets.transforms.loading import read_rgb
 from ..errors import InputError, UnreadableImageError
 from .holes import cut_holes

@@ -1,5 +1,8 @@
 """Pictures that explain what a model in training has learnt, from a batch it is fed."""
 
+from typing import NamedTuple
+
+import numpy as np
 import torch
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
@@ -7,7 +10,6 @@ from ..errors import InputError
 from ..models.selfsup.conmim import ConMIM
 from .attention import CLASS_TOKEN, attention_maps, attention_weights
 from .look_up import LookUp, describe_score, look_up
-from .picture import Picture
 from .sheet import to_pixels
 from .sheets import (
     AttentionRow,
@@ -17,6 +19,22 @@ from .sheets import (
     sheet_of_attention,
 )
 from .token_pca import patch_tokens, token_colours
+
+
+class Picture(NamedTuple):
+    """A picture with the words that belong to it.
+
+    Attributes:
+        name: Short, for a file name: lower case, words joined by ``_``.
+        title: A few words, for a heading.
+        caption: One or two sentences: what is seen, and how to read it.
+        image: ``(H, W, 3)`` uint8, RGB.
+    """
+
+    name: str
+    title: str
+    caption: str
+    image: np.ndarray
 
 
 def explain_samples(model: ConMIM, inputs: dict[str, torch.Tensor],

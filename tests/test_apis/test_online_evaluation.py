@@ -3,8 +3,8 @@
 import pytest
 from mmengine.config import Config
 
+from conmim_mm.apis.options import add_online_evaluation
 from conmim_mm.errors import InputError
-from conmim_mm.online_evaluation import add_online_evaluation
 
 from ..conftest import CONFIGS
 

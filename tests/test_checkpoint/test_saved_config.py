@@ -6,8 +6,8 @@ import pytest
 from mmengine.config import Config
 
 from conmim_mm.checkpoint.saved_config import read_saved_config
-from conmim_mm.public_config import public_config
-from conmim_mm.report.saved_config import plain_settings
+from conmim_mm.formats.publish import public_config
+from conmim_mm.report.page import plain_settings
 
 
 @pytest.fixture(scope='module')

@@ -7,9 +7,9 @@ from collections import namedtuple
 from types import SimpleNamespace
 
 import pytest
-from conmim_mm.commands.doctor.doctor.checks import NOTE, OK, PROBLEM, Check, collect
 
-from conmim_mm.commands.doctor.doctor import checks_data, checks_machine, checks_software, doctor
+from conmim_mm.commands.doctor import checks_data, checks_machine, checks_software, doctor
+from conmim_mm.commands.doctor.checks import NOTE, OK, PROBLEM, Check, collect
 
 from ..conftest import ROOT
 

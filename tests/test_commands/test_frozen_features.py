@@ -121,11 +121,11 @@ def test_labels_below_train_and_val(labelled, tmp_path) -> None:
 
 def test_row_groups_are_written_as_they_fill(tmp_path, monkeypatch) -> None:
     parquet = pytest.importorskip('pyarrow.parquet')
-    from conmim_mm.commands import feature_files
+    from conmim_mm.apis import embed
 
-    monkeypatch.setattr(feature_files, 'ROWS', 4)
+    monkeypatch.setattr(embed, 'ROWS', 4)
     rows = np.arange(14, dtype=np.float32).reshape(7, 2)
-    with feature_files.open_feature_file(tmp_path / 'f.parquet', 2, True, {}) as file:
+    with embed.open_feature_file(tmp_path / 'f.parquet', 2, True, {}) as file:
         for i in range(0, 7, 2):
             part = rows[i:i + 2]
             file.add(part, [f'{i}'] * len(part), ['x'] * len(part))
@@ -135,7 +135,7 @@ def test_row_groups_are_written_as_they_fill(tmp_path, monkeypatch) -> None:
 
 
 def test_an_interrupted_file_leaves_the_old_one(tmp_path) -> None:
-    from conmim_mm.commands.feature_files import open_feature_file
+    from conmim_mm.apis.embed import open_feature_file
 
     path = tmp_path / 'f.npz'
     path.write_text('old')
@@ -191,7 +191,7 @@ def test_places_that_cannot_be_written(toy, labelled, tmp_path, fails, monkeypat
         assert line == f'error: cannot write {path}: {tmp_path / "file"} is no folder'
 
     # what is seen only when it is written
-    from conmim_mm.commands.feature_files import open_feature_file
+    from conmim_mm.apis.embed import open_feature_file
 
     path = tmp_path / 'file' / 'x.npz'
     with pytest.raises(InputError, match=f'cannot write {path}: '), \

@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 
 from conmim_mm.apis.pretrain import plan as pretrain_config
+from conmim_mm.apis.pretrain import recipe
 from conmim_mm.apis.pretrain import start as pretrain
 from conmim_mm.apis.pretrain.resumed_run import how_to_go_on
 from conmim_mm.commands import main
@@ -143,7 +144,7 @@ def test_default_folder_and_size(toy, monkeypatch, tmp_path) -> None:
 
 
 def test_recipes_on_own_images(toy, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(pretrain_config, 'usable_cores', lambda: 6)
+    monkeypatch.setattr(recipe, 'usable_cores', lambda: 6)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     args = parse_arguments(['pretrain', '--data', str(toy.photos), '--arch', 'b', '--epochs', '20',
                             '--batch-size', '2', '--gpus', '2', '--img-size', '160',

@@ -3,7 +3,7 @@ import pytest
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 
-from conmim_mm.evaluation.labelled_folder import evaluation_pipeline
+from conmim_mm.datasets.labelled_folder import evaluation_pipeline
 
 
 @pytest.mark.parametrize(('size', 'shape'), [

@@ -12,10 +12,10 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 
+from conmim_mm.apis.options import add_online_evaluation
 from conmim_mm.distributed.launch import close_cpu_processes, init_cpu_processes
 from conmim_mm.distributed.sharded import whole_state_dict
 from conmim_mm.errors import InputError
-from conmim_mm.online_evaluation import add_online_evaluation
 
 from ..toy import model_cfg, run_cfg
 

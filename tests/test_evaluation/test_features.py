@@ -7,8 +7,8 @@ from torch import nn
 
 from conmim_mm.engine.hooks.compile_hook import regions_of
 from conmim_mm.evaluation import extract_features
-from conmim_mm.evaluation.features import evaluating
 from conmim_mm.models import ConMIMDataPreprocessor
+from conmim_mm.utils.inspection import evaluating
 
 from ..toy import IMG_SIZE, build_model
 

@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from conmim_mm.errors import InputError
-from conmim_mm.public_config import REMOVED, public_config
+from conmim_mm.formats.publish import REMOVED, public_config
 
 from ..conftest import CONFIGS
 

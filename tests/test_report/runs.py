@@ -10,10 +10,9 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 
 from conmim_mm.models import ConMIMDataPreprocessor
-from conmim_mm.report.pictures import write_pictures
 from conmim_mm.report.progress import note_progress, note_start
-from conmim_mm.report.samples import sample_inputs, write_samples
-from conmim_mm.visualization.picture import Picture
+from conmim_mm.report.samples import sample_inputs, write_pictures, write_samples
+from conmim_mm.visualization.explain import Picture
 
 from ..toy import run_cfg, write_noise_images
 

@@ -5,8 +5,7 @@ from PIL import Image
 
 from conmim_mm.errors import InputError
 from conmim_mm.report import build_report
-from conmim_mm.report.embed import MAX_SIDE, embed
-from conmim_mm.report.saved_config import newest_config, plain_settings
+from conmim_mm.report.page import MAX_SIDE, embed, newest_config, plain_settings
 
 from .runs import training_entry, write_log
 

@@ -2,8 +2,15 @@ import time
 
 import pytest
 
-from conmim_mm.report.files import FACTS, PROGRESS, read_json, write_json
-from conmim_mm.report.progress import note_progress, note_start, read_progress
+from conmim_mm.report.progress import (
+    FACTS,
+    PROGRESS,
+    note_progress,
+    note_start,
+    read_json,
+    read_progress,
+    write_json,
+)
 from conmim_mm.report.run_log import RunLog, read_run_log
 
 from .runs import training_entry, write_log

@@ -1,6 +1,6 @@
 import pytest
 
-from conmim_mm.engine.hooks.learning_monitor_hook import CHANCE, COLLAPSE, SHORTCUT
+from conmim_mm.evaluation.learning_signs import CHANCE, COLLAPSE, SHORTCUT
 from conmim_mm.report.run_log import read_run_log
 
 from .runs import write_log

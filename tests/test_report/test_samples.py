@@ -9,8 +9,9 @@ from PIL import Image
 
 from conmim_mm.datasets.sample_rng import SampleIndex, sample_rng
 from conmim_mm.models import ConMIMDataPreprocessor
-from conmim_mm.report.files import SAMPLES, read_json
-from conmim_mm.report.samples import hide, keeping_generators, sample_inputs, write_samples
+from conmim_mm.report.progress import SAMPLES, read_json
+from conmim_mm.report.samples import hide, sample_inputs, write_samples
+from conmim_mm.utils.random_state import keeping_random_state
 
 from ..toy import run_cfg, write_noise_images
 
@@ -54,7 +55,7 @@ def test_generators_are_kept() -> None:
 
     draw()
     states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
-    with keeping_generators():
+    with keeping_random_state():
         inside = draw()
     assert torch.equal(torch.get_rng_state(), states[0])
     assert np.array_equal(np.random.get_state()[1], states[1]) and random.getstate() == states[2]

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from conmim_mm.engine.hooks.learning_monitor_hook import CHANCE, COLLAPSE, SHORTCUT
+from conmim_mm.evaluation.learning_signs import CHANCE, COLLAPSE, SHORTCUT
 from conmim_mm.report.run_log import RunLog
 from conmim_mm.report.verdict import judge
 

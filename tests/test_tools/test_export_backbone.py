@@ -12,9 +12,10 @@ from timm.models.beit import Beit
 from transformers import AutoImageProcessor, BeitModel
 
 from conmim_mm.errors import InputError
-from conmim_mm.formats.key_names import read_sizes, to_timm
+from conmim_mm.formats.backbone import read_sizes
+from conmim_mm.formats.official_format import classifier_from_original
+from conmim_mm.formats.timm_format import to_timm
 from conmim_mm.models import ConMIMViT
-from conmim_mm.models.original_weights import classifier_from_original
 from conmim_mm.utils.cli import run_tool
 
 from ..conftest import load_tool

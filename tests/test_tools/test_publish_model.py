@@ -10,7 +10,7 @@ from mmpretrain import get_model
 from torch.hub import HASH_REGEX
 
 from conmim_mm.errors import InputError
-from conmim_mm.public_config import REMOVED
+from conmim_mm.formats.publish import REMOVED
 
 from ..conftest import load_tool
 from ..toy import backbone_cfg, run_cfg, write_noise_images

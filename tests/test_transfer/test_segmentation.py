@@ -19,7 +19,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from scenes import ADE_CLASS_NAMES, SceneSettings, make_scenes
 
-from conmim_mm.models.rel_pos_resize import resize_table
+from conmim_mm.models.layers.rel_pos_bias import resize_table
 
 from ..conftest import CONFIGS
 

@@ -9,11 +9,12 @@ from conmim_mm.visualization.feature_map import (
     COLOURS,
     MARKERS,
     draw_feature_map,
+    folder_features,
+    labelled_source,
     map_features,
     spaced_out,
     style_of,
 )
-from conmim_mm.visualization.folder_features import folder_features, labelled_source
 from conmim_mm.visualization.load_model import load_pretraining
 
 from ..toy import write_noise_images

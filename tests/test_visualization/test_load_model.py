@@ -8,8 +8,7 @@ from mmengine.config import Config
 
 from conmim_mm.checkpoint.saved_config import read_saved_config
 from conmim_mm.errors import InputError
-from conmim_mm.visualization.component_check import check_components
-from conmim_mm.visualization.load_model import load_pretraining
+from conmim_mm.visualization.load_model import check_components, load_pretraining
 from conmim_mm.visualization.views import views_of_image
 
 from ..conftest import CONFIGS

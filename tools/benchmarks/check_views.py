@@ -15,7 +15,6 @@ from data_variants import image_paths
 from PIL import Image, ImageFilter, ImageOps
 
 from conmim_mm.datasets import LoadTwoViews, TeacherPerturbation, read_rgb
-from conmim_mm.datasets.crop_box import random_crop_box
 from conmim_mm.datasets.transforms.perturbation import (
     BRIGHTNESS,
     CONTRAST,
@@ -25,6 +24,7 @@ from conmim_mm.datasets.transforms.perturbation import (
     Perturbation,
     perturb,
 )
+from conmim_mm.datasets.transforms.two_views import random_crop_box
 from conmim_mm.errors import InputError
 from conmim_mm.models.data_preprocessors.batch_perturbation import perturb_batch
 from conmim_mm.utils.cli import run_tool

@@ -18,8 +18,8 @@ from mmpretrain.structures import DataSample
 from plain_conmim import PlainHead, PlainViT, move_one_by_one
 from torch import nn
 
+from conmim_mm.distributed.sharded import unwrap_model
 from conmim_mm.engine.hooks.compile_hook import CompileHook
-from conmim_mm.engine.unwrap import unwrap_model
 from conmim_mm.utils.run_config import read_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'conmim'

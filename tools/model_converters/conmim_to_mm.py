@@ -12,7 +12,7 @@ import torch
 import conmim_mm
 from conmim_mm.checkpoint.reading import load_checkpoint_file
 from conmim_mm.errors import InputError
-from conmim_mm.models.original_weights import (
+from conmim_mm.formats.official_format import (
     classifier_from_original,
     is_classifier,
     pretraining_from_original,

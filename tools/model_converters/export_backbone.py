@@ -10,8 +10,9 @@ and std of ImageNet.
 import argparse
 from pathlib import Path
 
-from conmim_mm.apis.export import FORMATS, export, timm_line  # noqa: F401
+from conmim_mm.apis.export import FORMATS, export  # noqa: F401
 from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
+from conmim_mm.formats.timm_format import timm_line  # noqa: F401
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.run_config import add_trust_argument
 

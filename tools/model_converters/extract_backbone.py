@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
-from conmim_mm.models.extract import extract
+from conmim_mm.formats.publish import extract
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.run_config import add_trust_argument
 

@@ -27,8 +27,8 @@ from PIL import Image
 from tqdm import tqdm
 
 import conmim_mm  # noqa: F401  (in the processes that are started as well)
+from conmim_mm.apis.train import resume_from_newest
 from conmim_mm.errors import InputError
-from conmim_mm.resume import resume_from_newest
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.run_comparison import run_differences
 

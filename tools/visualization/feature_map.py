@@ -23,11 +23,11 @@ from conmim_mm.visualization.feature_map import (
     MAX_LEGEND,
     MIN_IMAGES,
     draw_feature_map,
+    folder_features,
     map_features,
     small,
     spaced_out,
 )
-from conmim_mm.visualization.folder_features import folder_features
 from conmim_mm.visualization.load_model import load_pretraining
 
 

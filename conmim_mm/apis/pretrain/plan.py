@@ -1,34 +1,33 @@
 """From the options of ``conmim pretrain`` to a complete config and a summary of it."""
 
 import argparse
-import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
-from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.registry import DATASETS
 
-from ...commands.doctor.checks_machine import usable_cores
-from ...commands.run_plan import Plan, find_places
-from ...datasets.labelled_folder import held_out_beside
 from ...engine.hooks.online_evaluation.images import check_apart, labelled_split
 from ...errors import InputError
 from ...utils.cli import COMMAND, explain
-from ...utils.run_config import read_config, replace_data_root
+from ...utils.run_config import read_config
 from ...utils.shipped_files import recipe_file
-from ..train import use_mixed_precision
+from ..options import use_mixed_precision
 from .recipe import (
     Workload,
+    because,
+    check_parts,
     choose_batch,
+    describe_model,
     doubt_rate,
     drop_variables,
-    scale_rate,
     set_image_size,
-    shorten_warmup,
+    set_images,
+    set_length,
+    set_rates,
+    set_workers,
     speed_up_table,
-    train_by_epochs,
 )
 
 # In the written config: the options it was made with, which --resume compares.
@@ -40,6 +39,30 @@ _OWN_OPTION = {
     'train_cfg.max_iters': '--epochs', 'optim_wrapper.optimizer.lr': '--lr', 'work_dir': '--out',
     'data_root': '--data', 'train_dataloader.dataset.data_root': '--data',
     'model.backbone.img_size': '--img-size', 'resume': '--resume', 'launcher': '--gpus'}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it starts.
+
+    Attributes:
+        cfg: Its config, complete.
+        lines: What is worth knowing of it, by name.
+        places: Where everything will lie, by name.
+    """
+
+    cfg: Config
+    lines: dict[str, str]
+    places: dict[str, str]
+
+    def write(self, path: Path) -> None:
+        """Writes the config, with the lines above it."""
+        text = ''.join(f'# {line}\n' for line in _table(self.lines))
+        path.write_text(f'# Written by `conmim pretrain`.\n{text}{self.cfg.pretty_text}')
+
+    def summary(self) -> str:
+        """Lines and places, for the terminal."""
+        return '\n'.join(_table(self.lines | self.places))
 
 
 def plan_run(args: argparse.Namespace) -> Plan:
@@ -94,7 +117,7 @@ def fit_config(cfg: Config, args: argparse.Namespace) -> Plan:
     work = replace(work, epochs=set_length(cfg, args, work.epoch_length))
     each = f' on each of {processes} processes, {work.total_batch} together'
     lines['batch'] = (f'{batch} image{"s" * (batch > 1)}{each * (processes > 1)}'
-                      + _because(why_batch))
+                      + because(why_batch))
     lines['length'] = (f'{work.epochs:g} epoch{"s" * (work.epochs != 1)} x '
                        f'{work.epoch_length:,} = {work.steps:,} steps')
     lines['learning rate'] = set_rates(cfg, args, work)
@@ -112,14 +135,6 @@ def fit_config(cfg: Config, args: argparse.Namespace) -> Plan:
     return Plan(cfg, lines, find_places(cfg, args.out))
 
 
-def check_parts(cfg: Config) -> None:
-    """Builds what settings may not fit, so that a wrong one leaves no half-begun run behind."""
-    init_default_scope('mmpretrain')
-    DATASETS.build(cfg.train_dataloader.dataset | dict(lazy_init=True))
-    with torch.device('meta'):  # no memory, no time
-        MODELS.build(cfg.model)
-
-
 def given_options(args: argparse.Namespace) -> dict:
     """The options as plain data, folders as absolute paths; those that were not given left out."""
     values = {name: getattr(args, name) for name in OPTIONS}
@@ -129,75 +144,10 @@ def given_options(args: argparse.Namespace) -> dict:
     return {name: value for name, value in values.items() if value}
 
 
-def set_images(cfg: Config, data: Path) -> str:
-    """Lets a config read the images of a folder; which these are, in words."""
-    dataset = cfg.train_dataloader.dataset
-    if dataset.get('type', '').rpartition('.')[2] != 'ImageFiles':
-        raise InputError(f'{cfg.filename} reads {dataset.get("type")}, not a folder of images: '
-                         'start it with tools/train.py')
-    if cfg.get('data_root'):
-        replace_data_root(cfg, str(data))
-        dataset = cfg.train_dataloader.dataset
-    split = held_out_beside(str(data))
-    dataset.update(data_root=str(data), data_prefix=split[0] if split else '')
-    return f'{data / split[0]} ({split[1]} beside it is left out)' if split else str(data)
-
-
-def describe_model(cfg: Config, args: argparse.Namespace) -> str:
-    """Size of the ViT, and the config it comes from."""
-    backbone = cfg.model.backbone
-    arch = backbone.arch
-    size = (f'{arch["embed_dims"]} wide, {arch["num_layers"]} deep' if isinstance(arch, dict)
-            else arch)
-    name = args.config or f'configs/conmim/{recipe_file(args.arch).name}'
-    return (f'ViT, {size}, patches of {backbone.get("patch_size", 16)}, views of '
-            f'{backbone.get("img_size", 224)} pixels ({name})')
-
-
-def set_length(cfg: Config, args: argparse.Namespace, epoch_length: int) -> float:
-    """Fixes the length of the run; how many epochs it has."""
-    max_iters = cfg.train_cfg.get('max_iters')
-    if max_iters and args.config and not args.epochs:
-        return round(max_iters / epoch_length, 2)  # as the user's config has it
-    recipe = math.ceil(max_iters / epoch_length) if max_iters else cfg.train_cfg.max_epochs
-    epochs = args.epochs or recipe
-    train_by_epochs(cfg, epochs, epoch_length)
-    return epochs
-
-
-def set_rates(cfg: Config, args: argparse.Namespace, work: Workload) -> str:
-    """Sets learning rate and warm-up; both in words."""
-    optimizer = cfg.optim_wrapper.optimizer
-    if args.arch in ('s', 'b', 'l') and not args.lr:
-        rate = scale_rate(cfg, work.total_batch)
-    else:
-        optimizer.lr = args.lr or optimizer.lr
-        rate = f'{optimizer.lr:.2g}'
-    if 'max_epochs' not in cfg.train_cfg:
-        return rate
-    why = shorten_warmup(cfg, work.epochs)
-    schedule = cfg.get('param_scheduler')
-    if isinstance(schedule, dict) and schedule.get('warmup'):
-        rate += f', warm-up {schedule.warmup:g} epochs{_because(why)}'
-    return rate
-
-
-def set_workers(cfg: Config, processes: int) -> str:
-    """Lets no more processes read images than there are cores; how many do."""
-    loader = cfg.train_dataloader
-    cores, usual = usable_cores(), loader.get('num_workers', 0)
-    loader.num_workers = min(usual, max(1, cores // processes))
-    if not usual:
-        return 'none: the training reads its images itself'
-    few = f'the recipe has {usual}, this machine {cores} cores'
-    return (f'{loader.num_workers} read the images' + ' of each process' * (processes > 1)
-            + (_because(few) if loader.num_workers < usual else ''))
-
-
 def add_what_is_shown(cfg: Config, args: argparse.Namespace) -> None:
     """Adds the evaluation while training and other places to log to."""
     if args.eval_data:
-        from ...online_evaluation import add_online_evaluation
+        from ..options import add_online_evaluation
 
         add_online_evaluation(cfg, str(args.eval_data.absolute()))
     if args.track:
@@ -231,5 +181,20 @@ def set_other_options(cfg: Config, args: argparse.Namespace) -> None:
         raise InputError(f'--cfg-options do not fit the config: {error}') from error
 
 
-def _because(why: str) -> str:
-    return f' ({why})' if why else ''
+def find_places(cfg: Config, out: Path) -> dict[str, str]:
+    """Where a run with this config will leave what it makes."""
+    saving = cfg.get('default_hooks', {}).get('checkpoint', {})
+    interval, kept = saving.get('interval', 1), saving.get('max_keep_ckpts', -1)
+    unit = 'epoch' if 'max_epochs' in cfg.train_cfg else 'iter'
+    return dict(
+        checkpoints=f'{out}/{unit}_N.pth, every '
+        + (f'{interval} {unit}s' if interval > 1 else unit)
+        + (f', the last {kept} are kept' if kept > 0 else ''),
+        log=f'{out}/DATE/DATE.log',
+        report=f'{out}/report.html',
+        config=f'{out}/config.py; the same run again: python tools/train.py {out}/config.py '
+        '--work-dir ANOTHER')
+
+
+def _table(lines: dict[str, str]) -> list[str]:
+    return [f'{name:<15}{text}' for name, text in lines.items() if text]

@@ -1,11 +1,20 @@
 """Fits a pre-training recipe to a folder of images of any number."""
 
+import argparse
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
+import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS, MODELS
 
+from ...datasets.labelled_folder import held_out_beside
 from ...errors import InputError
+from ...utils.machine import usable_cores
+from ...utils.run_config import replace_data_root
+from ...utils.shipped_files import recipe_file
 
 # What the ImageNet recipe of ViT-S sees: 300 epochs.
 RECIPE_IMAGES = 300 * 1_281_167
@@ -179,3 +188,80 @@ def drop_variables(cfg: Config) -> None:
 def _is_ours(schedule: ConfigDict | list | None) -> bool:
     return isinstance(schedule, dict) and schedule.get('type') in ('WarmupCosineLR',
                                                                    'mmpretrain.WarmupCosineLR')
+
+
+def check_parts(cfg: Config) -> None:
+    """Builds what settings may not fit, so that a wrong one leaves no half-begun run behind."""
+    init_default_scope('mmpretrain')
+    DATASETS.build(cfg.train_dataloader.dataset | dict(lazy_init=True))
+    with torch.device('meta'):  # no memory, no time
+        MODELS.build(cfg.model)
+
+
+def set_images(cfg: Config, data: Path) -> str:
+    """Lets a config read the images of a folder; which these are, in words."""
+    dataset = cfg.train_dataloader.dataset
+    if dataset.get('type', '').rpartition('.')[2] != 'ImageFiles':
+        raise InputError(f'{cfg.filename} reads {dataset.get("type")}, not a folder of images: '
+                         'start it with tools/train.py')
+    if cfg.get('data_root'):
+        replace_data_root(cfg, str(data))
+        dataset = cfg.train_dataloader.dataset
+    split = held_out_beside(str(data))
+    dataset.update(data_root=str(data), data_prefix=split[0] if split else '')
+    return f'{data / split[0]} ({split[1]} beside it is left out)' if split else str(data)
+
+
+def describe_model(cfg: Config, args: argparse.Namespace) -> str:
+    """Size of the ViT, and the config it comes from."""
+    backbone = cfg.model.backbone
+    arch = backbone.arch
+    size = (f'{arch["embed_dims"]} wide, {arch["num_layers"]} deep' if isinstance(arch, dict)
+            else arch)
+    name = args.config or f'configs/conmim/{recipe_file(args.arch).name}'
+    return (f'ViT, {size}, patches of {backbone.get("patch_size", 16)}, views of '
+            f'{backbone.get("img_size", 224)} pixels ({name})')
+
+
+def set_length(cfg: Config, args: argparse.Namespace, epoch_length: int) -> float:
+    """Fixes the length of the run; how many epochs it has."""
+    max_iters = cfg.train_cfg.get('max_iters')
+    if max_iters and args.config and not args.epochs:
+        return round(max_iters / epoch_length, 2)  # as the user's config has it
+    recipe = math.ceil(max_iters / epoch_length) if max_iters else cfg.train_cfg.max_epochs
+    epochs = args.epochs or recipe
+    train_by_epochs(cfg, epochs, epoch_length)
+    return epochs
+
+
+def set_rates(cfg: Config, args: argparse.Namespace, work: Workload) -> str:
+    """Sets learning rate and warm-up; both in words."""
+    optimizer = cfg.optim_wrapper.optimizer
+    if args.arch in ('s', 'b', 'l') and not args.lr:
+        rate = scale_rate(cfg, work.total_batch)
+    else:
+        optimizer.lr = args.lr or optimizer.lr
+        rate = f'{optimizer.lr:.2g}'
+    if 'max_epochs' not in cfg.train_cfg:
+        return rate
+    why = shorten_warmup(cfg, work.epochs)
+    schedule = cfg.get('param_scheduler')
+    if isinstance(schedule, dict) and schedule.get('warmup'):
+        rate += f', warm-up {schedule.warmup:g} epochs{because(why)}'
+    return rate
+
+
+def set_workers(cfg: Config, processes: int) -> str:
+    """Lets no more processes read images than there are cores; how many do."""
+    loader = cfg.train_dataloader
+    cores, usual = usable_cores(), loader.get('num_workers', 0)
+    loader.num_workers = min(usual, max(1, cores // processes))
+    if not usual:
+        return 'none: the training reads its images itself'
+    few = f'the recipe has {usual}, this machine {cores} cores'
+    return (f'{loader.num_workers} read the images' + ' of each process' * (processes > 1)
+            + (because(few) if loader.num_workers < usual else ''))
+
+
+def because(why: str) -> str:
+    return f' ({why})' if why else ''

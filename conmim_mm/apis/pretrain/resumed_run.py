@@ -10,9 +10,9 @@ from mmengine.config import Config
 from ...checkpoint.reading import load_checkpoint_file
 from ...engine.hooks.start_checks.run_facts import RUN_FACTS
 from ...errors import InputError
-from ...utils.files import writing
+from ...utils.files import put_in_place, writing
 from ...utils.run_config import read_config
-from ...utils.work_dir import newest_complete_checkpoint, put_in_place
+from ...utils.work_dir import newest_complete_checkpoint
 from .plan import STARTED_WITH, given_options
 from .processes import check_gpus_of_before
 from .run_folder import CONFIG, describe_position, holds_run, position

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from ...errors import InputError
-from ...resume import set_mismatch
 from ...utils.cli import COMMAND, explain
 from ...utils.files import writing
 from ...utils.run_config import fit_to_machine, read_config
 from ...utils.work_dir import last_checkpoint, log_entries
+from ..options import set_mismatch
 from ..train import run_training
 from .plan import plan_run
 from .processes import check_gpus, start_processes

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+from ...utils.machine import usable_cores
 from .checks import NOTE, OK, PROBLEM, Check
-from .checks_machine import usable_cores
 
 LOOKED_AT = 200
 MAX_VIEWS, SECONDS = 1000, 5.  # of measuring the pipeline

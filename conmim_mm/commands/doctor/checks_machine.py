@@ -1,10 +1,10 @@
 """Is the machine fit for a training: GPUs, disk, shared memory, open files, cores?"""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...utils.machine import usable_cores
 from .checks import NOTE, OK, PROBLEM, Check, try_import
 
 GB = 2**30
@@ -86,13 +86,6 @@ def check_open_files() -> Iterator[Check]:
     yield Check(NOTE if few else OK, 'open files', 'unlimited' if unlimited else f'up to {limit}',
                 f'many workers may need more: ulimit -n {min(most, 65536) if most > 0 else 65536}'
                 if few else '')
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def check_cores() -> Iterator[Check]:

@@ -8,8 +8,8 @@ from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import DataLoader
 
 from ...errors import InputError
-from ..sample_rng import EpochSeededSampler
 from ..shards.tar_shards import TarShards
+from .seeded_samplers import EpochSeededSampler
 
 
 @DATA_SAMPLERS.register_module()

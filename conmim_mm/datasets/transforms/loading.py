@@ -5,12 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 
-import cv2
 import numpy as np
-import torch
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
-from mmpretrain.structures import DataSample
 from PIL import ExifTags, Image, ImageOps
 
 from ...errors import InputError
@@ -122,34 +119,3 @@ class LoadRGBImage(BaseTransform):
         results['img'] = img
         results['img_shape'] = results['ori_shape'] = img.shape[:2]
         return results
-
-
-@TRANSFORMS.register_module()
-class PackConMIMInputs(BaseTransform):
-    """Packs views and mask for the model.
-
-    Returns a dict of ``inputs``: ``student_view`` and ``teacher_view`` ``(3, h, w)`` uint8 and
-    ``mask`` ``(L,)`` bool, True = masked; and ``data_samples`` with the image's path and, as
-    ``skipped``, path and reason of each unreadable image it stands in for. In the place of
-    ``teacher_view`` there may be ``perturbation``, ``(11,)`` float32, from which the data
-    preprocessor makes it.
-    """
-
-    def transform(self, results: dict) -> dict:
-        """Packs a sample."""
-        inputs = dict(student_view=_to_channels_first(results['student_view']))
-        if 'perturbation' in results:
-            inputs['perturbation'] = torch.from_numpy(results['perturbation'])
-        else:
-            inputs['teacher_view'] = _to_channels_first(results['teacher_view'])
-        inputs['mask'] = torch.from_numpy(results['mask'].reshape(-1))
-        sample = DataSample(metainfo=dict(
-            img_path=results.get('img_path'), skipped=results.get('skipped', [])))
-        return dict(inputs=inputs, data_samples=sample)
-
-
-def _to_channels_first(view: np.ndarray) -> torch.Tensor:
-    view = np.ascontiguousarray(view)
-    channels = np.empty((view.shape[2], *view.shape[:2]), dtype=view.dtype)
-    cv2.split(view, list(channels))  # NumPy takes ten times as long
-    return torch.from_numpy(channels)

@@ -13,7 +13,8 @@ from mmpretrain.registry import HOOKS
 
 from ...distributed.rank_state import gather_rank_states, restore_rank_state
 from ...errors import InputError
-from ...utils.work_dir import INTERRUPTED, put_in_place, write_pointer
+from ...utils.files import put_in_place
+from ...utils.work_dir import INTERRUPTED, write_pointer
 
 OUTDATED = 'outdated_ckpt_ids'
 VALIDATED_ITER = 'validated_iter'

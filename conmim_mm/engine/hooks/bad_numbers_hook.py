@@ -12,10 +12,9 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ...checkpoint.plain_data import plain_data
-from ...distributed.sharded import whole_state_dict
+from ...distributed.sharded import unwrap_model, whole_state_dict
 from ...utils.work_dir import BAD_STEP_PREFIX
 from ..optimizers.guarded_optim_wrapper import BadStep, GuardedOptimWrapper
-from ..unwrap import unwrap_model
 
 NAMED_IMAGES = 3
 

@@ -11,10 +11,10 @@ from mmpretrain.registry import HOOKS
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
+from ...distributed.sharded import unwrap_model
 from ...errors import InputError
 from ...models.layers.block import Block
 from ...models.necks.conmim_projector import ConMIMProjector
-from ..unwrap import unwrap_model
 
 REGIONS = (Block, ConMIMProjector)
 

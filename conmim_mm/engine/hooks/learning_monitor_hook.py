@@ -5,23 +5,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
+from ...distributed.sharded import unwrap_model
 from ...errors import InputError
+from ...evaluation.learning_signs import CHANCE, COLLAPSE, SHORTCUT
 from ...evaluation.tokens import effective_rank, mean_similarity
 from ..schedulers.warmup_cosine_lr import WarmupCosineLR
-from ..unwrap import unwrap_model
-
-SHORTCUT = ('{hit_rate:.0%} of the hidden patches are found: the student matches positions rather '
-            'than content. Is there an absolute position embedding (use_abs_pos_emb)? '
-            'See docs/learning.md.')
-CHANCE = ('{hit_rate:.2%} of the hidden patches are found, where guessing finds {chance:.2%}, and '
-          'the warm-up is long over: the student does not learn. Give the relative position table '
-          'a higher rate (optim_wrapper.paramwise_cfg.custom_keys.relative_position_bias_table.'
-          'lr_mult) or a start that tells holes apart (model.backbone.rel_pos_init_slope). '
-          'See docs/learning.md.')
-COLLAPSE = ("the teacher's tokens of an image are all alike (mean cosine similarity "
-            '{similarity:.3f}): nothing is left to recognise. Stop this run, and start again, or '
-            'go on from a checkpoint before that, with a lower optim_wrapper.optimizer.lr or a '
-            'slower teacher (momentum of TeacherUpdateHook). See docs/learning.md.')
 
 
 @HOOKS.register_module()

@@ -2,7 +2,6 @@
 
 import importlib.util
 import math
-import os
 from collections import deque
 
 import torch
@@ -13,6 +12,7 @@ from mmpretrain.registry import HOOKS
 from torch.utils.data import DataLoader
 
 from ...datasets import TarShards, TeacherPerturbation
+from ...utils.machine import cores_per_process
 from .step_timer_hook import batch_length
 
 
@@ -82,7 +82,7 @@ def worker_remedies(loader: DataLoader, factor: float) -> list[str]:
         loader: The training loader.
         factor: How many times as many images the model could take.
     """
-    cpus = usable_cpus()
+    cpus = cores_per_process()
     # without workers, loading takes turns with the model, which asks for one worker at least
     needed = min(math.ceil(loader.num_workers * factor) or max(cpus - 1, 1), cpus)
     remedies = []
@@ -116,8 +116,3 @@ def pipeline_remedies(dataset: object) -> list[str]:
         remedies.append('tar shards (tools/dataset_converters/make_shards.py), if the disk or the '
                         'network is slow')
     return remedies
-
-
-def usable_cpus() -> int:
-    """CPUs that each process of this machine has for itself."""
-    return max(len(os.sched_getaffinity(0)) // int(os.environ.get('LOCAL_WORLD_SIZE', 1)), 1)

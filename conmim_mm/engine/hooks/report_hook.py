@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,9 +14,11 @@ from mmpretrain.registry import HOOKS
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
+from ...distributed.sharded import unwrap_model
 from ...errors import InputError, StoppedBySignal
 from ...models.layers.cross_process_bn import CrossProcessBN
-from ..unwrap import unwrap_model
+from ...utils.inspection import keeping_modes, uncompiled
+from ...utils.random_state import keeping_random_state
 
 SHARE = 1 / 200  # of the time, for pages and for pictures each: one percent together
 NUM_SAMPLES = 4
@@ -127,12 +129,11 @@ class ReportHook(Hook):
     def _explain(self, runner: Runner) -> None:
         if self._inputs is None or needs_other_processes(runner.model, runner.world_size):
             return
-        from ...report.pictures import write_pictures
-        from ...report.samples import keeping_generators
+        from ...report.samples import write_pictures
         from ...visualization.explain import explain_samples
 
         model = unwrap_model(runner.model)
-        with self.pictures.measured(), keeping_generators(), looked_at(model):
+        with self.pictures.measured(), keeping_random_state(), keeping_modes(model), uncompiled():
             pictures = explain_samples(model, self._inputs, max_images=NUM_SAMPLES)
             write_pictures(Path(runner.work_dir), pictures, runner.iter)
 
@@ -181,24 +182,6 @@ def needs_other_processes(model: nn.Module, world_size: int) -> bool:
     """Whether one process alone cannot run a model, or would wait for the others in it."""
     return world_size > 1 and any(
         isinstance(module, FSDP | CrossProcessBN | nn.SyncBatchNorm) for module in model.modules())
-
-
-@contextmanager
-def looked_at(model: nn.Module) -> Iterator[None]:
-    """Around looking at a model: nothing is compiled for it, and its modes come back."""
-    modes = {module: module.training for module in model.modules()}
-    try:
-        with uncompiled():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
-def uncompiled() -> AbstractContextManager:
-    """Inside, what was compiled runs as it is written; batches of another size cost nothing."""
-    set_stance = getattr(torch.compiler, 'set_stance', None)  # PyTorch 2.6
-    return nullcontext() if set_stance is None else set_stance('force_eager')
 
 
 def _one_line(error: BaseException) -> str:

@@ -10,8 +10,8 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ...errors import InputError
+from ...utils.work_dir import FILE_NAME
 
-FILE_NAME = 'skipped.txt'
 COUNTS = 'skipped_images'  # in the message hub, which is part of every checkpoint
 
 Counts = dict[str, list]  # of each path: how many times (int), and the last reason (str)

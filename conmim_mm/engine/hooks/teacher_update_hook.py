@@ -4,9 +4,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
+from ...distributed.sharded import unwrap_model
 from ...errors import InputError
 from ..schedulers.curves import cosine, num_optimizer_steps, optimizer_step
-from ..unwrap import unwrap_model
 
 
 @HOOKS.register_module()

@@ -12,7 +12,7 @@ from ...checkpoint.differences import describe_differences
 from ...checkpoint.reading import backbone_state, load_checkpoint_file, weights_below
 from ...errors import InputError
 from ..layers.embedding import infer_embedded_grid, resize_pos_embed
-from ..rel_pos_resize import infer_square_grid, resize_table
+from ..layers.rel_pos_bias import infer_square_grid, resize_table
 
 if TYPE_CHECKING:
     from .conmim_vit import ConMIMViT

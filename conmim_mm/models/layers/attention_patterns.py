@@ -13,9 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
-from ..rel_pos_resize import crop_table
-from ..relation_index import relation_index
-from .rel_pos_bias import RelativePositionBias, bias_matrix, gather_bias
+from .rel_pos_bias import RelativePositionBias, bias_matrix, crop_table, gather_bias, relation_index
 
 Pattern = Callable[
     [torch.Tensor, torch.Tensor, torch.Tensor, RelativePositionBias | None], torch.Tensor]

@@ -16,8 +16,8 @@ from conmim_mm.datasets import (
     RandomPatchMask,
     SampleIndex,
 )
-from conmim_mm.datasets.crop_box import random_crop_box
 from conmim_mm.datasets.transforms import image_region, jpeg_region
+from conmim_mm.datasets.transforms.two_views import random_crop_box
 from conmim_mm.errors import InputError, UnreadableImageError
 
 from .test_jpeg_region import smooth

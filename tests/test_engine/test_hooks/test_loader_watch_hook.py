@@ -18,7 +18,7 @@ ADVICE = 'in docs'
 @pytest.fixture
 def warnings_of(monkeypatch):
     """Runs steps of (time, data_time) on a machine of four CPUs; returns what was warned of."""
-    monkeypatch.setattr(loader_watch_hook, 'usable_cpus', lambda: 4)
+    monkeypatch.setattr(loader_watch_hook, 'cores_per_process', lambda: 4)
     monkeypatch.setattr(loader_watch_hook, 'pipeline_remedies', lambda dataset: [ADVICE])
 
     def run(steps: list[tuple[float, float]], workers: int = 2, **settings) -> list[str]:

@@ -22,7 +22,7 @@ from conmim_mm.engine.hooks import report_hook
 from conmim_mm.errors import InputError, StoppedBySignal
 from conmim_mm.models import CrossProcessBN
 from conmim_mm.utils.run_comparison import run_differences
-from conmim_mm.visualization.picture import Picture
+from conmim_mm.visualization.explain import Picture
 
 from ...toy import build_model, run_cfg
 

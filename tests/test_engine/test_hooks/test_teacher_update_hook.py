@@ -7,7 +7,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from conmim_mm.engine.hooks.start_checks.start_checks_hook import check_state_dict
+from conmim_mm.checkpoint.differences import check_state_dict
 from conmim_mm.engine.hooks.teacher_update_hook import TeacherUpdateHook
 from conmim_mm.errors import InputError
 

@@ -6,8 +6,7 @@ from conmim_mm.errors import InputError
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 from conmim_mm.models.layers.attention_patterns import FullAttention
 from conmim_mm.models.layers.embedding import resize_pos_embed
-from conmim_mm.models.layers.rel_pos_bias import sloping_table
-from conmim_mm.models.rel_pos_resize import resize_table
+from conmim_mm.models.layers.rel_pos_bias import resize_table, sloping_table
 
 from ...toy import ARCH, IMG_SIZE, NUM_PATCHES, PATCH_SIZE, backbone_cfg
 

@@ -6,7 +6,7 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
 
 from conmim_mm.errors import InputError
-from conmim_mm.models.rel_pos_resize import resize_table
+from conmim_mm.models.layers.rel_pos_bias import resize_table
 
 from ...toy import ARCH, backbone_cfg, build_model
 

@@ -11,8 +11,12 @@ from conmim_mm.models.layers.attention_patterns import (
     WindowAttention,
     global_pattern,
 )
-from conmim_mm.models.layers.rel_pos_bias import RelativePositionBias, bias_matrix
-from conmim_mm.models.rel_pos_resize import crop_table, resize_table
+from conmim_mm.models.layers.rel_pos_bias import (
+    RelativePositionBias,
+    bias_matrix,
+    crop_table,
+    resize_table,
+)
 
 HEADS, WIDTH = 2, 8
 

@@ -2,14 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from conmim_mm.models.layers.rel_pos_bias import RelativePositionBias, bias_matrix
-from conmim_mm.models.rel_pos_resize import (
+from conmim_mm.models.layers.rel_pos_bias import (
+    RelativePositionBias,
+    bias_matrix,
     crop_table,
     geometric_positions,
     infer_square_grid,
+    num_relations,
+    relation_index,
     resize_table,
 )
-from conmim_mm.models.relation_index import num_relations, relation_index
 
 from ...conftest import GOLDEN
 

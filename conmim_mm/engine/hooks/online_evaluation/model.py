@@ -7,8 +7,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
-from ....distributed.sharded import whole_state_dict
-from ...unwrap import unwrap_model
+from ....distributed.sharded import unwrap_model, whole_state_dict
 
 
 class RGBImages(nn.Module):

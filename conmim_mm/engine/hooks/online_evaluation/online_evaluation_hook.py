@@ -8,11 +8,11 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
 from torch.utils.data import Dataset
 
-from ....distributed.rank_state import random_state, set_random_state
+from ....distributed.sharded import unwrap_model
 from ....distributed.stop_signals import init_shielded
 from ....errors import InputError
 from ....evaluation import evaluate_features, extract_features
-from ...unwrap import unwrap_model
+from ....utils.random_state import random_state, set_random_state
 from ..step_timer_hook import StepTimerHook
 from .cost import CostMeter, plan_evaluation
 from .images import UNREADABLE, EvaluationImages, check_apart, labelled_split

@@ -2,7 +2,7 @@
 
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from ...unwrap import unwrap_model
+from ....distributed.sharded import unwrap_model
 
 RUN_FACTS = 'run'
 _SIZES = ('embed_dims', 'num_layers', 'num_heads', 'patch_size')

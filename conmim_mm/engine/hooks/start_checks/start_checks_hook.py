@@ -5,12 +5,11 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch.utils.data import DataLoader
 
-from ....checkpoint.differences import describe_differences
+from ....checkpoint.differences import check_state_dict
 from ....datasets.samplers.shard_sequential_sampler import scattered_reads
 from ....distributed.agreement import check_data_agrees
-from ....distributed.sharded import whole_state_dict
+from ....distributed.sharded import unwrap_model, whole_state_dict
 from ....errors import InputError
-from ...unwrap import unwrap_model
 from .labels import check_labels
 from .run_facts import RUN_FACTS, describe_changes, fit_position, run_facts
 
@@ -107,25 +106,3 @@ def keep_what_fits(checkpoint: dict, own: dict) -> None:
             if key in checkpoint}
     checkpoint.clear()
     checkpoint.update(meta, state_dict=fitting)
-
-
-def check_state_dict(own: dict, given: dict) -> None:
-    """Compares the weights of a checkpoint with those of a model.
-
-    A checkpoint without any ``teacher.*`` key is complete without them: the teacher then starts as
-    the student's copy.
-
-    Args:
-        own: The model's state dict.
-        given: The checkpoint's; a leading ``module.`` in its keys is ignored.
-
-    Raises:
-        InputError: Keys are missing, unexpected or of another shape. The message names the first.
-    """
-    given = {key.removeprefix('module.'): value for key, value in given.items()}
-    if not any(key.startswith('teacher.') for key in given):
-        own = {key: value for key, value in own.items() if not key.startswith('teacher.')}
-    differences = describe_differences(own, given)
-    if differences:
-        raise InputError(f'the checkpoint does not fit the model: {differences}. Use the config it '
-                         'was trained with, or convert it first (tools/model_converters/)')

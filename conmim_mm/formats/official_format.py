@@ -1,16 +1,62 @@
-"""Parameter names of the original implementation, in and out."""
+"""The original code's weights: from it and for it (https://github.com/TencentARC/ConMIM)."""
 
 import re
+from pathlib import Path
 
 import torch
 
 from ..errors import InputError
+from ..models.layers.rel_pos_bias import relation_index
+from .backbone import BackboneSizes
+from .key_names import TABLE, Weights, call_arguments, without_table_module
 
 # Parts of original checkpoints that no run of ConMIM uses: BEiT's token classifier, a second table
 # for another resolution, and indices that are computed.
 _UNUSED = re.compile(r'^(lm_head\.|rel_pos_bias2\.|.*relative_position_index$)')
 _PROJECTOR = 'projectors.'
 _HEAD = 'head.'
+
+
+def to_official(weights: Weights, sizes: BackboneSizes) -> Weights:
+    """State dict of the original's ``VisionTransformer`` (its fine-tuning model, no classifier).
+
+    The original keeps the indices into the tables among its weights. It has no mask token here.
+    """
+    converted = {
+        without_table_module(key): value
+        for key, value in weights.items() if key != 'mask_token'
+    }
+    for key in [key for key in converted if key.endswith(TABLE)]:
+        converted[key.replace(TABLE, 'relative_position_index')] = relation_index(sizes.grid)
+    return converted
+
+
+def write_official(weights: Weights, sizes: BackboneSizes, path: Path) -> None:
+    """A file for the original code."""
+    torch.save(dict(model=to_official(weights, sizes)), path)
+
+
+def official_line(sizes: BackboneSizes, path: Path) -> str:
+    """Loads the original's model, in a checkout of https://github.com/TencentARC/ConMIM."""
+    arguments = dict(
+        img_size=sizes.img_size,
+        patch_size=sizes.patch_size,
+        in_chans=sizes.in_channels,
+        num_classes=0,
+        embed_dim=sizes.embed_dims,
+        depth=sizes.num_layers,
+        num_heads=sizes.num_heads,
+        mlp_ratio=sizes.mlp_ratio,
+        qkv_bias=True,
+        init_values=0.1 if sizes.layer_scale else None,
+        use_abs_pos_emb=sizes.pos_embed,
+        use_rel_pos_bias=sizes.block_tables,
+        use_shared_rel_pos_bias=sizes.shared_table,
+        use_mean_pooling=sizes.pooled)
+    return ('import functools, torch; from modeling_finetune import VisionTransformer; '
+            f'model = VisionTransformer({call_arguments(arguments)}, '
+            'norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6)); '
+            f'model.load_state_dict(torch.load({str(path)!r}, map_location="cpu")["model"])')
 
 
 def pretraining_from_original(student: dict[str, torch.Tensor],

@@ -1,13 +1,34 @@
-"""Puts the evaluation during training into a config."""
+"""What options of the command line do to a config."""
 
 import os
 
 from mmengine.config import Config
 
-from .errors import InputError
+from ..errors import InputError
+
+FLOAT32_WRAPPERS = ('OptimWrapper', 'GuardedOptimWrapper', 'mmpretrain.GuardedOptimWrapper')
 
 HOOK = 'OnlineEvaluationHook'
 BEST = 'val/knn_top1'
+
+
+def use_mixed_precision(cfg: Config) -> None:
+    """Lets a config train in bfloat16, if it does not do so already."""
+    if cfg.optim_wrapper.get('type', 'OptimWrapper') in FLOAT32_WRAPPERS:
+        cfg.optim_wrapper.type = 'mmpretrain.ConMIMAmpOptimWrapper'
+
+
+def set_mismatch(cfg: Config, mismatch: str) -> None:
+    """Sets what :class:`StartChecksHook` does with a checkpoint that does not fit.
+
+    Raises:
+        InputError: The config has no such hook.
+    """
+    hooks = [hook for hook in cfg.get('custom_hooks', []) if 'StartChecksHook' in hook['type']]
+    if not hooks:
+        raise InputError(f'{cfg.filename} has no StartChecksHook in custom_hooks, so there is '
+                         'nothing that would refuse a checkpoint')
+    hooks[0].mismatch = mismatch
 
 
 def add_online_evaluation(cfg: Config, folder: str) -> None:
