@@ -16,7 +16,7 @@ from ..datasets.samplers.seeded_samplers import InfiniteSeededSampler
 from ..datasets.transforms.loading import read_rgb
 from ..errors import InputError, UnreadableImageError
 from .holes import cut_holes
-from .sheet import Sheet
+from .sheet import Sheet, to_pixels
 
 LONGEST_NAME = 26
 
@@ -86,7 +86,7 @@ def grey_levels(cfg: Config, inputs: dict[str, torch.Tensor]) -> dict[str, np.nd
     settings = dict(type='ConMIMDataPreprocessor') | dict(cfg.model.get('data_preprocessor') or {})
     preprocessor = MODELS.build(settings | dict(mean=None, std=None))
     inputs = preprocessor(dict(inputs=inputs))['inputs']
-    views = {key: inputs[key].round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    views = {key: to_pixels(inputs[key], preprocessor)
              for key in ('student_view', 'teacher_view')}
     return views | dict(mask=inputs['mask'].numpy())
 

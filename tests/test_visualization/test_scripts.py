@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from common import check_picture_file, save_picture
+from common import check_picture_file
 from PIL import Image
+
+from conmim_mm.visualization.sheet import save_picture
 
 from ..conftest import CONFIGS, load_tool
 

@@ -10,13 +10,12 @@ from common import (
     add_weights_argument,
     backbone_of,
     load_with_views,
-    save_picture,
 )
 
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.visualization.attention import CLASS_TOKEN, attention_weights, patch_at
 from conmim_mm.visualization.attention_picture import open_window, sheet_of_image
-from conmim_mm.visualization.sheet import to_pixels
+from conmim_mm.visualization.sheet import save_picture, to_pixels
 
 
 def main() -> None:

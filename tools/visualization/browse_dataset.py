@@ -3,12 +3,13 @@
 import argparse
 from pathlib import Path
 
-from common import check_picture_file, save_picture
+from common import check_picture_file
 
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.run_config import add_config_arguments, read_config
 from conmim_mm.visualization.browse import draw_samples, fed_samples
+from conmim_mm.visualization.sheet import save_picture
 
 
 def main() -> None:

@@ -2,11 +2,8 @@
 
 import argparse
 import io
-import tempfile
 from pathlib import Path
-from typing import BinaryIO
 
-import numpy as np
 import torch
 from mmengine.device import get_device
 from PIL import Image
@@ -15,6 +12,7 @@ from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
 from conmim_mm.errors import InputError
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 from conmim_mm.models.selfsup.conmim import ConMIM
+from conmim_mm.utils.files import check_place
 from conmim_mm.utils.run_config import add_trust_argument
 from conmim_mm.visualization.load_model import load_pretraining
 from conmim_mm.visualization.views import views_of_image
@@ -91,49 +89,8 @@ def check_picture_file(path: Path) -> None:
     kind = Image.registered_extensions().get(path.suffix.lower())
     try:
         # Pillow knows formats that it only reads, or that hold no colours
-        _write(Image.new('RGB', (1, 1)), io.BytesIO(), kind)
+        Image.new('RGB', (1, 1)).save(io.BytesIO(), kind)
     except (KeyError, OSError, ValueError):
         raise InputError(f'{path} is not the name of a picture; take one that ends with '
                          '.png') from None
-    check_writable(path)
-
-
-def check_writable(path: Path) -> None:
-    """Fails where a file cannot be written; leaves neither the file nor a folder.
-
-    Raises:
-        InputError: Such as for a lack of permission.
-    """
-    folder = path.absolute().parent
-    try:
-        if path.exists():
-            path.open('ab').close()
-        while not folder.exists():
-            folder = folder.parent
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise _not_written(path, error) from None
-
-
-def save_picture(pixels: np.ndarray, path: Path) -> None:
-    """Writes ``(H, W, 3)`` uint8 to a file, with the folders it needs.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
-    kind = Image.registered_extensions()[path.suffix.lower()]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open('wb') as file:
-            _write(Image.fromarray(pixels), file, kind)
-    except OSError as error:
-        raise _not_written(path, error) from None
-
-
-def _write(image: Image.Image, file: BinaryIO, kind: str) -> None:
-    image.save(file, kind, optimize=True)
-
-
-def _not_written(path: Path, error: OSError) -> InputError:
-    return InputError(f'cannot write {path}: {error.strerror or error}')
+    check_place(path)

@@ -4,11 +4,11 @@ import argparse
 import math
 from pathlib import Path
 
-from common import check_writable
 from mmengine.config import Config
 
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.files import check_place
 from conmim_mm.utils.sizes import divide_size, to_size
 from conmim_mm.visualization import draw_learning_curve, read_scalars
 
@@ -25,7 +25,7 @@ def main() -> None:
     configs = sorted(args.work_dir.glob('*.py'))
     if not configs:
         raise InputError(f'no pre-training run (no saved config) in {args.work_dir}')
-    check_writable(out)
+    check_place(out)
     backbone = Config.fromfile(configs[0]).model.backbone
     grid = divide_size(to_size(backbone.img_size), backbone.patch_size, 'img_size', 'patch_size')
     num_patches = math.prod(grid)
