@@ -1,5 +1,5 @@
-# UperNet with ViT-L/16 at 640 pixels, ADE20K, 160k iterations, 8 GPUs x 2 images; everything else as
-# at 512. Too much for the GPU? model.backbone.with_cp=True takes less memory and more time.
+# UperNet with ViT-L/16 at 640 pixels, ADE20K, 160k iterations, 8 GPUs x 2 images; else as at 512.
+# Too much for the GPU? model.backbone.with_cp=True takes less memory and more time.
 _base_ = 'vit-l_upernet_8xb2-160k_ade20k-512x512.py'
 
 crop_size = (640, 640)

@@ -124,13 +124,6 @@ def test_where_no_file_can_be_is_refused_first(refused, tmp_path, tool) -> None:
         assert refused(tool, *args, out=out) == f'error: cannot write {out}: {reason}'
 
 
-def test_a_curve_where_no_file_can_be(refused, tmp_path) -> None:
-    (tmp_path / 'run.py').touch()
-    out = tmp_path / 'run.py' / 'o.png'
-    error = refused('learning_curve', tmp_path, out=out)
-    assert error == f'error: cannot write {out}: Not a directory'
-
-
 def test_the_check_leaves_nothing(tmp_path) -> None:
     check_picture_file(tmp_path / 'new' / 'o.png')
     assert not list(tmp_path.iterdir())

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from conmim_mm.report.run_log import read_run_log
 from conmim_mm.utils.work_dir import log_entries
-from conmim_mm.visualization.curves import read_scalars
 
 ROOT = Path(__file__).parents[2]
 # What a training starts from, and what the tables call it.
@@ -100,10 +100,7 @@ class Training:
     @property
     def step(self) -> int:
         """The last step in the log."""
-        try:
-            steps = read_scalars(self.work_dir)
-        except FileNotFoundError:  # still starting
-            return 0
+        steps = read_run_log(self.work_dir).training
         return steps[-1]['step'] if steps else 0
 
     @property
