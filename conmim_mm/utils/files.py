@@ -116,10 +116,14 @@ def remove_leftovers(folder: Path, name: str) -> None:
 
     Args:
         folder: Where; nobody may be writing ``name`` there now.
-        name: Of the files or folders, as a pattern for :meth:`Path.glob`.
+        name: Of the files or folders; ``*`` in it stands for anything.
+
+    Raises:
+        InputError: They can't be removed.
     """
-    for path in folder.glob(f'.{name}.*.tmp'):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    with writing(folder):
+        for path in folder.glob(f'.{name.replace("[", "[[]").replace("?", "[?]")}.*.tmp'):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, durable: bool = False) -> None:

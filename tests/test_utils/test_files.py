@@ -105,7 +105,9 @@ def test_leftovers_of_a_killed_run(tmp_path) -> None:
     for name in ('.a.pth.0123.tmp', 'a.pth', '.b.0123.tmp', 'a.pth.tmp'):
         (tmp_path / name).touch()
     (tmp_path / '.out.pth.x.tmp').mkdir()
+    (tmp_path / '.[b].0123.tmp').touch()
     remove_leftovers(tmp_path, '*.pth')
+    remove_leftovers(tmp_path, '[b]')
     assert names(tmp_path) == ['.b.0123.tmp', 'a.pth', 'a.pth.tmp']
 
 
