@@ -13,8 +13,6 @@ import time
 from pathlib import Path
 
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
@@ -26,6 +24,7 @@ from tqdm import tqdm
 
 sys.path.append(str(Path(__file__).parents[1] / 'dataset_converters'))  # for the scenes
 
+from learning_curve import draw_learning_curve, read_scalars
 from output_folder import prepare_output, save_results
 from scenes import SceneSettings, make_scenes
 
@@ -39,7 +38,6 @@ from conmim_mm.evaluation import (
     extract_features,
     labelled_datasets,
 )
-from conmim_mm.report.run_log import read_run_log
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.run_config import add_trust_argument
 
@@ -133,36 +131,6 @@ def summarise(results: dict) -> str:
     return '\n'.join(lines)
 
 
-def draw_learning_curve(scalars: list[dict], num_patches: int, target: Path, title: str) -> None:
-    """Draws loss and hit rate over the steps, each beside chance.
-
-    Args:
-        scalars: With ``step``, ``loss`` and ``hit_rate``.
-        num_patches: Patches L of an image: chance is a loss of ln L and a hit rate of 1 / L.
-        target: Picture to write.
-        title: Heading.
-    """
-    figure = Figure(figsize=(9, 3.6), layout='constrained')
-    FigureCanvasAgg(figure)
-    steps = [entry['step'] for entry in scalars]
-    panels = (
-        ('loss', 'loss', math.log(num_patches), f'chance: ln {num_patches}'),
-        ('hit_rate', 'own patch ranked first', 1 / num_patches, f'chance: 1/{num_patches}'),
-    )
-    for axes, (key, label, chance, chance_label) in zip(
-            figure.subplots(1, 2), panels, strict=True):
-        axes.plot(steps, [entry[key] for entry in scalars], color='#1f5fa8')
-        axes.axhline(chance, color='#b04a2f', linestyle='--', linewidth=1)
-        axes.annotate(chance_label, (steps[-1], chance), xytext=(0, 4), ha='right',
-                      textcoords='offset points', color='#b04a2f', fontsize=9)
-        axes.set_xlabel('step')
-        axes.set_title(label, fontsize=10)
-        axes.set_ylim(bottom=0)
-        axes.spines[['top', 'right']].set_visible(False)
-    figure.suptitle(title, fontsize=11)
-    figure.savefig(target, dpi=120)
-
-
 def run_demo(args: argparse.Namespace) -> dict:
     """Everything, from data to numbers."""
     started = time.time()
@@ -184,7 +152,7 @@ def run_demo(args: argparse.Namespace) -> dict:
         before = evaluate(build_random_model(cfg), split)
     model = pretrain(cfg)
 
-    scalars = read_run_log(Path(cfg.work_dir)).training
+    scalars = read_scalars(Path(cfg.work_dir))
     num_patches = math.prod(model.backbone.grid)
     last = scalars[-AVERAGED_ENTRIES:]
     results = dict(

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from learning_curve import read_scalars
 from mmengine.config import Config
 
-from conmim_mm.report.run_log import read_run_log
 from conmim_mm.utils.work_dir import log_entries
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +100,10 @@ class Training:
     @property
     def step(self) -> int:
         """The last step in the log."""
-        steps = read_run_log(self.work_dir).training
+        try:
+            steps = read_scalars(self.work_dir)
+        except FileNotFoundError:  # still starting
+            return 0
         return steps[-1]['step'] if steps else 0
 
     @property
