@@ -68,7 +68,7 @@ install_base() {
   if ! compgen -G "$VENV/lib/python3.*/site-packages/torch/__init__.py" >/dev/null; then
     free=$(df -Pm "$VENV" | awk 'NR == 2 { print $4 }')
     ((free >= 7000)) || die "7 GB of free disk are needed for $VENV, there are $free MB"
-    say 'torch, torchvision and OpenMMLab: 2.7 GB of downloads, unless uv still has them'
+    say 'torch, torchvision and OpenMMLab: 2.8 GB of downloads, unless uv still has them'
   fi
   uv_install --reinstall-package conmim_mm -e ".${1:-}"
   "$py" -c 'import cv2' 2>/dev/null && return
