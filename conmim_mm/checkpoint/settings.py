@@ -53,7 +53,17 @@ def read_literals(text: str) -> dict[str, Any]:
         SyntaxError: It is no Python.
         TypeError: It is no text, or has a key that cannot be one.
     """
-    return dict(map(_assignment, ast.parse(text).body))
+    settings = {}
+    for statement in ast.parse(text).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                try:
+                    settings[name] = ast.literal_eval(_AsLiteral().visit(value))
+                except ValueError:
+                    raise ValueError(f'line {statement.lineno} computes a value') from None
+            case _:
+                raise ValueError(f'line {statement.lineno} assigns no value')
+    return settings
 
 
 def dicts_in(part: Any, without: str | None = None) -> Iterator[dict]:
@@ -86,41 +96,19 @@ def _checked_copy(settings: dict) -> dict:
     return copy(settings, 0)
 
 
-def _assignment(statement: ast.stmt) -> tuple[str, Any]:
-    match statement:
-        case ast.Assign(targets=[ast.Name(id=name)]):
-            return name, _value(statement.value)
-    raise ValueError(f'line {statement.lineno} assigns no value')
+class _AsLiteral(ast.NodeTransformer):
+    """Writes what MMEngine writes as literals; anything else stays, for Python to refuse."""
 
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        match node:
+            case ast.Call(func=ast.Name(id='dict'), args=[ast.Dict() as items], keywords=[]):
+                return items
+            case ast.Call(func=ast.Name(id='dict'), args=[], keywords=items):
+                # the key of dict(**items) is None, which is no node
+                return ast.Dict([item.arg and ast.Constant(item.arg) for item in items],
+                                [item.value for item in items])
+        return node
 
-def _value(node: ast.expr) -> Any:
-    match node:
-        case ast.Call():
-            return _dict_of(node)
-        case ast.Dict():
-            if None in node.keys:
-                raise ValueError(f'line {node.lineno} unpacks a dict')
-            return dict(zip(map(_value, node.keys), map(_value, node.values), strict=True))
-        case ast.List() | ast.Set():
-            return [_value(item) for item in node.elts]
-        case ast.Tuple():
-            return tuple(_value(item) for item in node.elts)
-        case ast.Name(id=name) if name in _NUMBERS:
-            return _NUMBERS[name]
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Name(id=name)) if name in _NUMBERS:
-            return -_NUMBERS[name]
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        raise ValueError(f'line {node.lineno} computes {ast.unparse(node)[:40]}') from None
-
-
-def _dict_of(call: ast.Call) -> dict:
-    if not isinstance(call.func, ast.Name) or call.func.id != 'dict':
-        raise ValueError(f'line {call.lineno} calls {ast.unparse(call.func)[:40]}')
-    if len(call.args) > 1 or not all(isinstance(one, ast.Dict) for one in call.args):
-        raise ValueError(f'line {call.lineno} makes a dict of something else than a dict')
-    if any(keyword.arg is None for keyword in call.keywords):
-        raise ValueError(f'line {call.lineno} unpacks a dict')
-    values = _value(call.args[0]) if call.args else {}
-    return values | {keyword.arg: _value(keyword.value) for keyword in call.keywords}
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(_NUMBERS[node.id]) if node.id in _NUMBERS else node

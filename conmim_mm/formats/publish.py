@@ -81,7 +81,7 @@ def publishable(checkpoint: dict[str, Any], weights: str) -> dict[str, Any]:
         raise InputError('the config in the checkpoint holds more than plain settings: '
                          f'{error}') from error
     if settings:
-        meta |= {SETTINGS: settings, 'cfg': config_text(settings)}
+        meta |= {SETTINGS: plain_data(settings), 'cfg': config_text(settings)}
     return dict(meta=meta, state_dict=state)
 
 
@@ -157,6 +157,8 @@ def public_settings(settings: dict[str, Any]) -> dict[str, Any]:
             return {name: public(name, item) for name, item in value.items()}
         if isinstance(value, list | tuple):
             return type(value)(public(key, item) for item in value)
+        if isinstance(value, float) and math.isinf(value):
+            return _Infinity(value)
         is_private = isinstance(value, str) and value and (
             key in _PATH_KEYS or _MACHINE_PATH.search(value)
             or any(f'{value}/'.startswith(f'{root}/') for root in roots))
@@ -168,11 +170,14 @@ def public_settings(settings: dict[str, Any]) -> dict[str, Any]:
 def config_text(settings: dict[str, Any]) -> str:
     """Settings as the text of a config, which MMEngine's and mmpretrain's inferencers run.
 
+    Args:
+        settings: Of :func:`public_settings`.
+
     Raises:
         InputError: Their names are such that the text would be more than settings.
     """
     try:
-        text = Config(_with_literals(settings)).pretty_text
+        text = Config(settings).pretty_text
         read_literals(text)  # MMEngine writes the keys of a dict as they are, quotes and all
     except (KeyError, ValueError, SyntaxError, TypeError) as error:
         raise InputError('the settings in the checkpoint make no config: '
@@ -184,14 +189,6 @@ class _Infinity(float):
 
     def __repr__(self) -> str:  # MMEngine writes inf, a name that it does not know when it reads
         return '-1e309' if self < 0 else '1e309'
-
-
-def _with_literals(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_literals(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(map(_with_literals, value))
-    return _Infinity(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def extract(source: Path, target: Path, weights: str = 'teacher') -> dict:

@@ -30,10 +30,10 @@ def test_what_mmengine_writes_is_read_without_running_it(name) -> None:
 
 @pytest.mark.parametrize(('text', 'reason'), [
     ('import os', 'line 1 assigns no value'),
-    ("model = dict(type='ConMIM')\nx = open('f', 'w')", 'line 2 calls open'),
-    ("x = dict(a=[__import__('os').system('true')])", 'line 1 calls __import__'),
+    ("model = dict(type='ConMIM')\nx = open('f', 'w')", 'line 2 computes'),
+    ("x = dict(a=[__import__('os').system('true')])", 'line 1 computes'),
     ('x = [y for y in ()]', 'line 1 computes'),
-    ('x = dict(**y)', 'line 1 unpacks a dict'),
+    ('x = dict(**y)', 'line 1 computes'),
     pytest.param('x = ' + '-' * 100_000 + '1', '', id='nested'),
 ])
 def test_a_config_that_is_code_is_refused(text, reason, tmp_path) -> None:
