@@ -1,32 +1,21 @@
 """ConMIM (Masked Image Modeling with Denoising Contrast, ICLR 2023) for OpenMMLab.
 
-Importing this package registers its components into mmpretrain's registries; a config does so by
-``custom_imports = dict(imports=['conmim_mm'], allow_failed_imports=False)``. Only the command line
-``conmim`` does it later, when a sub-command needs them.
+Importing this package registers nothing. A config has its components registered by
+``custom_imports = dict(imports=['conmim_mm.registration'], allow_failed_imports=False)``, a script
+by :func:`register_all_modules`.
 """
 
-import warnings
+import importlib
 
 from .errors import InputError
-from .lean_import import lean_import
-from .utils.cli import is_command_line
 from .version import __version__
 
-__all__ = ['InputError', '__version__', 'register_components']
+__all__ = ['InputError', '__version__', 'register_all_modules']
 
 
-def register_components() -> None:
-    """Registers the components; done by the import already, but for ``conmim``."""
-    with lean_import(), warnings.catch_warnings():
-        # Pre-training needs none of mmcv's compiled ops, so their absence is nothing to warn of.
-        warnings.filterwarnings(
-            'ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-        from . import datasets, engine, models  # noqa: F401
-        from .utils.model_zoo import register_models
-    register_models()
+def register_all_modules() -> None:
+    """Registers the components in mmpretrain's registries, as :mod:`conmim_mm.registration` says.
 
-
-# `conmim --help` and wrong arguments are answered at once, `conmim doctor` also where PyTorch or
-# mmcv can't be imported.
-if not is_command_line():
-    register_components()
+    Takes seconds the first time, as PyTorch and mmpretrain are imported, and nothing after that.
+    """
+    importlib.import_module('.registration', __package__)

@@ -11,11 +11,15 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
+from conmim_mm import register_all_modules
+
 pytest_plugins = ['tests.runs']
 
 # the cores, shared among pytest-xdist's processes
 THREADS = (os.cpu_count() or 1) // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))
 os.environ.setdefault('OMP_NUM_THREADS', str(max(THREADS, 1)))
+
+register_all_modules()
 
 # MMEngine's loggers keep the stderr of the test that made them, which pytest has closed since.
 logging.raiseExceptions = False

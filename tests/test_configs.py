@@ -50,7 +50,7 @@ def test_builds_at_full_size(path: Path) -> None:
     constructor(model)
     for transform in cfg.train_dataloader.dataset.pipeline:
         TRANSFORMS.build(transform)
-    for hook in cfg.custom_hooks:
+    for hook in cfg.default_hooks.values():
         HOOKS.build(hook)
 
 
@@ -58,8 +58,8 @@ def test_builds_at_full_size(path: Path) -> None:
 def test_bad_numbers_stop_every_run(path: Path) -> None:
     cfg = Config.fromfile(path)
     assert issubclass(OPTIM_WRAPPERS.get(cfg.optim_wrapper.type), GuardedOptimWrapper)
-    hooks = [hook.type for hook in cfg.custom_hooks]
-    assert {'LearningMonitorHook', 'TeacherUpdateHook', 'BadNumbersHook'} <= set(hooks)
+    assert {'start_checks', 'learning_monitor', 'teacher', 'skipped_images', 'bad_numbers'} <= set(
+        cfg.default_hooks)
 
 
 @pytest.mark.parametrize('path', PRETRAINING, ids=name)
@@ -141,15 +141,15 @@ def test_ablations_are_config_switches() -> None:
         type='BlockPatchMask', img_size=cfg.img_size, patch_size=cfg.patch_size, num_masked=75)
     cfg.merge_from_dict({
         'train_dataloader.dataset.pipeline.0.perturbation': None,
-        'custom_hooks.2.momentum': 0.,
-        'custom_hooks.2.end_momentum': 0.,
+        'default_hooks.teacher.momentum': 0.,
+        'default_hooks.teacher.end_momentum': 0.,
         'model.backbone.use_shared_rel_pos_bias': False,
         'model.backbone.use_abs_pos_emb': True,
     })
     pipeline = cfg.train_dataloader.dataset.pipeline
     assert TRANSFORMS.build(pipeline[0]).perturbation is None
     assert TRANSFORMS.build(pipeline[1]).num_masked == 75
-    hook = HOOKS.build(cfg.custom_hooks[2])
+    hook = HOOKS.build(cfg.default_hooks.teacher)
     assert [hook.momentum_at(step, 10) for step in range(10)] == [0.] * 10
     with torch.device('meta'):
         model = MODELS.build(cfg.model)

@@ -7,7 +7,9 @@ import torch
 from mmpretrain.registry import MODELS
 from PIL import Image
 
-import conmim_mm  # noqa: F401
+from conmim_mm import register_all_modules
+
+register_all_modules()  # here, too: processes that tests start take their runs from this file
 
 IMG_SIZE = 32
 PATCH_SIZE = 8
@@ -58,7 +60,7 @@ def write_noise_images(folder: Path, count: int, side: int) -> Path:
 
 
 def run_cfg(images: Path, work_dir: Path, epochs: int = 2, batch_size: int = 4, accumulate: int = 1,
-            **overrides) -> dict:
+            default_hooks: dict | None = None, **overrides) -> dict:
     """A whole run on a folder of images, one checkpoint an epoch."""
     pipeline = [
         dict(type='LoadRGBImage'),
@@ -87,8 +89,10 @@ def run_cfg(images: Path, work_dir: Path, epochs: int = 2, batch_size: int = 4, 
             paramwise_cfg=dict(flat_decay_mult=0.)),
         param_scheduler=dict(type='WarmupCosineLR', warmup=1, eta_min=1e-5,
                              convert_to_iter_based=True),
-        custom_hooks=[dict(type='StartChecksHook'), dict(type='TeacherUpdateHook', momentum=0.9)],
-        default_hooks=dict(checkpoint=dict(type='AtomicCheckpointHook', interval=1)),
+        default_hooks=dict(
+            start_checks=dict(type='StartChecksHook'),
+            teacher=dict(type='TeacherUpdateHook', momentum=0.9),
+            checkpoint=dict(type='AtomicCheckpointHook', interval=1)) | (default_hooks or {}),
         default_scope='mmpretrain',
         randomness=dict(seed=0),
         experiment_name=f'{work_dir.name}_{len(list(work_dir.glob("*")))}',

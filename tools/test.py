@@ -6,11 +6,17 @@ import os
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from conmim_mm import register_all_modules
 from conmim_mm.distributed.agreement import check_configs_agree
 from conmim_mm.distributed.launch import processes
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
-from conmim_mm.utils.run_config import check_checkpoint, parse_run_arguments, run_config
+from conmim_mm.utils.run_config import (
+    check_checkpoint,
+    drop_hooks_switched_off,
+    parse_run_arguments,
+    run_config,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -78,7 +84,9 @@ def draw_predictions(cfg: Config, folder: str, name: str) -> None:
 
 def main() -> None:
     args = parse_args()
+    register_all_modules()  # for configs, too, that do not do it themselves
     cfg = load_config(args)
+    drop_hooks_switched_off(cfg)
     with processes(cfg):
         check_configs_agree(cfg)
         Runner.from_cfg(cfg).test()

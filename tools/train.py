@@ -4,6 +4,7 @@ import argparse
 
 from mmengine.config import Config
 
+from conmim_mm import register_all_modules
 from conmim_mm.apis.options import add_online_evaluation, set_mismatch, use_mixed_precision
 from conmim_mm.apis.train import run_training
 from conmim_mm.errors import InputError
@@ -71,6 +72,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
 def main() -> None:
     args = parse_args()
+    register_all_modules()  # for configs, too, that do not do it themselves
     run_training(load_config(args), args.resume, args.elastic)
 
 

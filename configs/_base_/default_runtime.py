@@ -1,7 +1,10 @@
 default_scope = 'mmpretrain'
-custom_imports = dict(imports=['conmim_mm'], allow_failed_imports=False)
+custom_imports = dict(imports=['conmim_mm.registration'], allow_failed_imports=False)
 
+# NAME=None switches any of them off
 default_hooks = dict(
+    # refuses data, labels and checkpoints that do not fit, before the first step
+    start_checks=dict(type='mmpretrain.StartChecksHook'),
     runtime_info=dict(type='mmpretrain.StepLogHook'),
     timer=dict(type='mmpretrain.StepTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
@@ -10,7 +13,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # SIGTERM, SIGINT and SIGUSR1: end the step, save, exit with 143
     stop=dict(type='mmpretrain.StopOnSignalHook'),
-    # at a terminal one line in place of the log's; None switches it off
+    # at a terminal one line in place of the log's
     live=dict(type='mmpretrain.LiveViewHook'),
     # warns once if more than this share of the time goes into waiting for data
     loader=dict(type='mmpretrain.LoaderWatchHook', max_share=0.2),

@@ -7,8 +7,6 @@ default_hooks = dict(
     logger=dict(interval=50),
     visualization=dict(type='DetVisualizationHook'))
 
-custom_hooks = [dict(type='mmpretrain.StartChecksHook')]
-
 log_processor = dict(_delete_=True, window_size=50)
 
 visualizer = dict(type='DetLocalVisualizer', name='visualizer')

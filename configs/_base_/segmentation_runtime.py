@@ -8,8 +8,6 @@ default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=16000),
     visualization=dict(type='SegVisualizationHook'))
 
-custom_hooks = [dict(type='mmpretrain.StartChecksHook')]
-
 log_processor = dict(_delete_=True, by_epoch=False)
 
 visualizer = dict(type='SegLocalVisualizer')

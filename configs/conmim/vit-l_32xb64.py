@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/backbones/vit-l.py', '../_base_/models/conmim.py',
     '../_base_/datasets/images_conmim_224.py', '../_base_/schedules/conmim_adamw.py',
-    '../_base_/default_runtime.py'
+    '../_base_/conmim_runtime.py'
 ]
 
 model = dict(

@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/backbones/vit-tiny.py', '../_base_/models/conmim.py',
     '../_base_/datasets/images_conmim_224.py', '../_base_/schedules/conmim_adamw.py',
-    '../_base_/default_runtime.py'
+    '../_base_/conmim_runtime.py'
 ]
 
 # what is edited most often
@@ -48,18 +48,11 @@ param_scheduler = dict(
 
 train_cfg = dict(_delete_=True, type='mmpretrain.ResumableIterLoop', max_iters=max_iters)
 
-# a short run needs a teacher that moves faster than the recipes' 0.996
-custom_hooks = [
-    dict(type='StartChecksHook'),
-    dict(type='LearningMonitorHook'),
-    dict(type='TeacherUpdateHook', momentum=0.99, end_momentum=1.0),
-    dict(type='SkippedImagesHook', max_share=0.01),
-    dict(type='BadNumbersHook'),
-]
-
 auto_scale_lr = dict(base_batch_size=batch_size)
 
 default_hooks = dict(
+    # a short run needs a teacher that moves faster than the recipes' 0.996
+    teacher=dict(momentum=0.99),
     logger=dict(interval=20),
     checkpoint=dict(by_epoch=False, interval=200, max_keep_ckpts=1))
 log_processor = dict(by_epoch=False)

@@ -35,14 +35,7 @@ optim_wrapper = dict(
         custom_keys=dict(
             # so few steps are not enough for the table to grow at the base rate
             relative_position_bias_table=dict(lr_mult=100.))))
-custom_hooks = [
-    dict(type='StartChecksHook'),
-    dict(type='LearningMonitorHook'),
-    dict(type='TeacherUpdateHook', momentum=0.996, end_momentum=1.0),
-    dict(type='SkippedImagesHook', max_share=0.01),
-    dict(type='BadNumbersHook'),
-]
-
 train_cfg = dict(max_iters=max_iters)
 param_scheduler = dict(warmup=max_iters // 10)
 auto_scale_lr = dict(base_batch_size=batch_size)
+default_hooks = dict(teacher=dict(momentum=0.996))

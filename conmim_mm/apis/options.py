@@ -24,11 +24,11 @@ def set_mismatch(cfg: Config, mismatch: str) -> None:
     Raises:
         InputError: The config has no such hook.
     """
-    hooks = [hook for hook in cfg.get('custom_hooks', []) if 'StartChecksHook' in hook['type']]
-    if not hooks:
-        raise InputError(f'{cfg.filename} has no StartChecksHook in custom_hooks, so there is '
-                         'nothing that would refuse a checkpoint')
-    hooks[0].mismatch = mismatch
+    checks = cfg.get('default_hooks', {}).get('start_checks')
+    if not checks:
+        raise InputError(f'{cfg.filename} has no default_hooks.start_checks, so there is nothing '
+                         'that would refuse a checkpoint')
+    checks.mismatch = mismatch
 
 
 def add_online_evaluation(cfg: Config, folder: str) -> None:

@@ -15,7 +15,7 @@ from ..distributed.agreement import check_configs_agree
 from ..distributed.launch import processes
 from ..engine.hooks.start_checks.run_facts import RUN_FACTS
 from ..errors import InputError
-from ..utils.run_config import check_checkpoint
+from ..utils.run_config import check_checkpoint, drop_hooks_switched_off
 from ..utils.work_dir import is_complete, newest_complete_checkpoint
 
 RESOLVED = 'resolved_config.py'
@@ -37,6 +37,7 @@ def run_training(cfg: Config, resume: str | None = None, elastic: bool = False) 
         InputError: The config, the data or the checkpoint do not fit each other.
     """
     keep_own_config(cfg)
+    drop_hooks_switched_off(cfg)
     with processes(cfg):
         choose_start(cfg, resume, elastic)
         check_configs_agree(cfg)

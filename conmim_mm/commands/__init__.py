@@ -27,11 +27,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def run() -> None:
         if args.command not in LEAN_COMMANDS:
-            from .. import register_components
+            from .. import register_all_modules
 
             # mmpretrain's data sets print that they lack a library nobody asked for
             with contextlib.redirect_stdout(io.StringIO()):
-                register_components()
+                register_all_modules()
         if getattr(args, 'trust_checkpoint', False):
             from ..checkpoint.reading import TRUST_VARIABLE
 

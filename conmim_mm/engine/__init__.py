@@ -1,5 +1,3 @@
-from ..checkpoint.loaders import register_loaders
-from ..visualization.trackers import WandbRunBackend
 from .hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from .hooks.bad_numbers_hook import BadNumbersHook
 from .hooks.compile_hook import CompileHook
@@ -32,8 +30,5 @@ __all__ = [
     'LearningMonitorHook', 'LiveViewHook', 'LoaderWatchHook', 'MergedOptimWrapperConstructor',
     'NonFiniteError', 'OnlineEvaluationHook', 'ReportHook', 'ResumableEpochLoop',
     'ResumableIterLoop', 'SkippedImagesHook', 'StartChecksHook', 'StepLogHook', 'StepTimerHook',
-    'StopOnSignalHook', 'TeacherUpdateHook', 'TrainLogProcessor', 'WandbRunBackend',
-    'WarmupCosineLR'
+    'StopOnSignalHook', 'TeacherUpdateHook', 'TrainLogProcessor', 'WarmupCosineLR'
 ]
-
-register_loaders()

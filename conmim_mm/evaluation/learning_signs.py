@@ -13,7 +13,7 @@ CHANCE = ('{hit_rate:.2%} of the hidden patches are found, where guessing finds 
 COLLAPSE = ("the teacher's tokens of an image are all alike (mean cosine similarity "
             '{similarity:.3f}): nothing is left to recognise. Stop this run, and start again, or '
             'go on from a checkpoint before that, with a lower optim_wrapper.optimizer.lr or a '
-            'slower teacher (momentum of TeacherUpdateHook). See docs/learning.md.')
+            'slower teacher (default_hooks.teacher.momentum). See docs/learning.md.')
 
 
 def _pattern(message: str) -> str:

@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from ..errors import InputError
 
@@ -18,16 +17,6 @@ USER_ERROR_STATUS = 2
 INTERRUPTED_STATUS = 130
 
 COMMAND = 'conmim'
-
-
-def is_command_line() -> bool:
-    """Whether this process was started as ``conmim`` or ``python -m conmim_mm``."""
-    script = sys.argv[0] if getattr(sys, 'argv', None) else ''
-    if script == '-m':  # while Python looks for the module
-        arguments = sys.orig_argv
-        return arguments[arguments.index('-m') + 1] == __package__ if '-m' in arguments else False
-    path = Path(script)
-    return path.stem == COMMAND or (path.name, path.parent.name) == ('__main__.py', __package__)
 
 
 def run_tool(main: Callable[[], None]) -> None:

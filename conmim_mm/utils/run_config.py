@@ -10,6 +10,9 @@ from mmengine.config import Config, DictAction
 from ..checkpoint.reading import TRUST_OPTION, TRUST_VARIABLE, looks_like_checkpoint
 from ..errors import InputError
 
+_HOOKS_OF_EVERY_RUN = (
+    'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options that change a config."""
@@ -132,6 +135,21 @@ def fit_to_machine(cfg: Config) -> None:
             loader.pin_memory = False
         if not loader.get('num_workers'):
             loader.persistent_workers = False
+
+
+def drop_hooks_switched_off(cfg: Config) -> None:
+    """Drops what ``default_hooks.NAME=None`` switches off, in any runner.
+
+    Of the hooks that it adds by itself MMEngine's runner has to be told so, hence they stay None;
+    of any other name a None is a bare ``AssertionError`` to it.
+
+    Args:
+        cfg: The config of a run, changed in place.
+    """
+    hooks = cfg.get('default_hooks') or {}
+    for name in [name for name, hook in hooks.items() if hook is None]:
+        if name not in _HOOKS_OF_EVERY_RUN:
+            del hooks[name]
 
 
 def check_checkpoint(path: str) -> None:

@@ -1,6 +1,8 @@
-"""Image and patch-grid sizes, and the one-line errors when they do not fit."""
+"""Sizes of images, patch grids and batches, and the one-line errors when they do not fit."""
 
 from collections.abc import Sequence
+
+import torch
 
 from ..errors import InputError
 
@@ -30,3 +32,18 @@ def divide_size(size: tuple[int, int], by: int, name: str, by_name: str) -> tupl
         raise InputError(f'{name}={height}x{width} (height x width) is not divisible by '
                          f'{by_name}={by}')
     return height // by, width // by
+
+
+def batch_length(batch: object) -> int:
+    """How many images a batch holds.
+
+    Args:
+        batch: As a loader gives it: a dict with ``inputs``, which are one value per image, stacked
+            or in a list, or a dict of such.
+
+    Returns:
+        0 for anything else.
+    """
+    if isinstance(batch, dict) and batch:
+        return batch_length(batch['inputs'] if 'inputs' in batch else next(iter(batch.values())))
+    return len(batch) if isinstance(batch, torch.Tensor | list | tuple) else 0

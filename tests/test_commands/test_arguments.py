@@ -13,7 +13,6 @@ from conmim_mm.commands.arguments import (
     WEIGHTS,
     parse_arguments,
 )
-from conmim_mm.utils import cli
 from conmim_mm.utils.shipped_files import RECIPES
 from conmim_mm.visualization import trackers
 
@@ -72,20 +71,6 @@ def test_help_comes_without_pytorch() -> None:
     imported = {line.rpartition('|')[2].strip() for line in done.stderr.splitlines()}
     assert 'conmim_mm.commands.arguments' in imported
     assert not {'torch', 'mmengine', 'numpy', 'conmim_mm.models'} & imported
-
-
-@pytest.mark.parametrize('argv0, orig_argv, expected', [
-    ('/env/bin/conmim', [], True),
-    (r'conmim.exe', [], True),
-    ('-m', ['python', '-m', 'conmim_mm', 'knn'], True),
-    ('/site-packages/conmim_mm/__main__.py', [], True),
-    ('tools/train.py', [], False),
-    ('-m', ['python', '-m', 'pytest', '-m', 'conmim_mm'], False),
-    ('-c', [], False), ('', [], False)])
-def test_only_the_command_line_registers_later(monkeypatch, argv0, orig_argv, expected) -> None:
-    monkeypatch.setattr(sys, 'argv', [argv0])
-    monkeypatch.setattr(sys, 'orig_argv', orig_argv)
-    assert cli.is_command_line() is expected
 
 
 def test_a_user_that_does_not_exist(capsys) -> None:

@@ -123,7 +123,8 @@ def test_what_is_no_run_stays(toy, tmp_path, fails) -> None:
     (['--cfg-options', 'train_dataloader.dataset.pipeline.9.size=3'], 'do not fit the config'),
     (['--img-size', '30'], 'not divisible by'),
     (['--gpus', '10'], '9 images are fewer than 10 processes'),
-    (['--cfg-options', 'custom_hooks.0.type=StartChekHook'], 'did you mean StartChecksHook'),
+    (['--cfg-options', 'default_hooks.stop.type=StopOnSignallHook'],
+     'did you mean StopOnSignalHook'),
 ])
 def test_bad_input_gets_one_line(toy, fails, tmp_path, options, words) -> None:
     base = toy.options if '--config' not in options else toy.options[:2]

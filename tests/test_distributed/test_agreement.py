@@ -19,7 +19,7 @@ def train(images, tmp_path):
     def call(more: str) -> list[str]:
         config = tmp_path / 'config.py'
         Config(run_cfg(images, tmp_path / 'run', experiment_name='agree',
-                       custom_imports=dict(imports=['conmim_mm']))).dump(config)
+                       custom_imports=dict(imports=['conmim_mm.registration']))).dump(config)
         config.write_text(config.read_text() + more)
         stopped = subprocess.run(
             [TOOLS / 'dist_train.sh', config, '2'], timeout=120, capture_output=True, text=True,
@@ -97,6 +97,7 @@ if os.environ['RANK'] == '1':
 @pytest.mark.slow
 def test_other_data(train, tmp_path) -> None:
     (tmp_path / 'one_image_less.py').write_text(ONE_IMAGE_LESS)
-    errors = train("\ncustom_imports = dict(imports=['conmim_mm', 'one_image_less'])\n")
+    errors = train(
+        "\ncustom_imports = dict(imports=['conmim_mm.registration', 'one_image_less'])\n")
     assert all('different data: on rank 1 the number of samples is 11, on rank 0 12' in line
                for line in errors)

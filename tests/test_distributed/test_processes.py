@@ -90,7 +90,7 @@ def test_fsdps_checkpoints_are_whole_and_plain(results) -> None:
 def test_one_process_goes_on_from_fsdp(images, results, tmp_path) -> None:
     cfg = cfg_of(images, tmp_path / 'run', 1, resume=True,
                  load_from=str(results / 'fsdp' / 'epoch_2.pth'))
-    cfg.custom_hooks[0].mismatch = 'rescale'
+    cfg.default_hooks.start_checks.mismatch = 'rescale'
     train(cfg, tmp_path / 'run')
     assert_same_weights(*read(tmp_path, 'run'), *read(results, 'one'), tolerance=1e-5)
 

@@ -84,7 +84,7 @@ def test_bad_images_and_shards_are_skipped_and_counted(tmp_path, workers: int) -
     shards = shard_tree(folder, tmp_path / 'shards', per_shard=5)
     os.truncate(shards / '2.tar', os.path.getsize(shards / '2.tar') // 2)
     cfg = shards_cfg(shards, tmp_path / 'run', workers)
-    cfg['custom_hooks'].append(dict(type='SkippedImagesHook', max_share=0.5))
+    cfg['default_hooks']['skipped_images'] = dict(type='SkippedImagesHook', max_share=0.5)
     runner = Runner.from_cfg(cfg)
     assert len(runner.train_dataloader.dataset) == 17  # what is left of 2.tar has two
     (shards / '3.tar').unlink()

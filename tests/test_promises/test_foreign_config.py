@@ -43,7 +43,7 @@ def test_trains_among_other_components(tmp_path, mask: dict) -> None:
         train_cfg=dict(by_epoch=True, max_epochs=2),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
         param_scheduler=dict(type='CosineAnnealingLR', T_max=2),
-        custom_hooks=[dict(type='mmpretrain.TeacherUpdateHook', momentum=0.9)],
+        default_hooks=dict(teacher=dict(type='mmpretrain.TeacherUpdateHook', momentum=0.9)),
         default_scope='mmpretrain',
         experiment_name=f'foreign_{tmp_path.name}',
         log_level='WARNING')

@@ -17,7 +17,6 @@ from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS, MODELS
 from torch.utils.data import Dataset
 
-import conmim_mm  # noqa: F401
 from conmim_mm.models.losses.patch_infonce_loss import patch_infonce
 
 from ..conftest import CONFIGS, PARITY_DIR, load_tool
@@ -78,7 +77,7 @@ class Recorder(Hook):
 
 def build_config(reference: dict, work_dir, checkpoint) -> Config:
     cfg = Config()
-    for base in ('models/conmim.py', 'schedules/conmim_adamw.py', 'default_runtime.py'):
+    for base in ('models/conmim.py', 'schedules/conmim_adamw.py', 'conmim_runtime.py'):
         cfg.merge_from_dict(Config.fromfile(CONFIGS / '_base_' / base).to_dict())
     cfg.merge_from_dict({
         'model.backbone': dict(
@@ -117,9 +116,7 @@ def build_config(reference: dict, work_dir, checkpoint) -> Config:
         eta_min=reference['min_lr'],
         by_epoch=False)
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=reference['steps'])
-    for hook in cfg.custom_hooks:
-        if hook.type == 'TeacherUpdateHook':
-            hook.momentum = reference['teacher_momentum']
+    cfg.default_hooks.teacher.momentum = reference['teacher_momentum']
     cfg.default_hooks.checkpoint = None
     cfg.default_hooks.sampler_seed = None
     cfg.experiment_name = work_dir.name

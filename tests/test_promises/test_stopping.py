@@ -52,10 +52,10 @@ def write_stoppable(folder: Path, images: Path, step: int, number: int,  # noqa:
     text = write_config(folder, images).read_text()
     path = folder / f'{name}.py'
     path.write_text(text.replace('dict(max_epochs=2)', 'dict(max_epochs=4)') + f'''
-custom_imports = dict(imports=['conmim_mm', 'signal_once'])
-custom_hooks = [dict(type='StartChecksHook'), dict(type='TeacherUpdateHook', momentum=0.9),
-                dict(type='SignalOnce', step={step}, number={int(number)})]
-default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1, max_keep_ckpts=1))
+custom_imports = dict(imports=['conmim_mm.registration', 'signal_once'])
+custom_hooks = [dict(type='SignalOnce', step={step}, number={int(number)})]
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1, max_keep_ckpts=1),
+                     teacher=dict(momentum=0.9))
 model['backbone']['drop_path_rate'] = 0.3
 ''')
     return path

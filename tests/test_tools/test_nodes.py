@@ -37,7 +37,8 @@ def config(tmp_path) -> Path:
     write_noise_images(tmp_path / 'images', count=8, side=40)
     path = tmp_path / 'toy.py'
     Config(run_cfg(tmp_path / 'images', tmp_path / 'run', batch_size=2, experiment_name='nodes',
-                   log_level='INFO', custom_imports=dict(imports=['conmim_mm']))).dump(path)
+                   log_level='INFO',
+                   custom_imports=dict(imports=['conmim_mm.registration']))).dump(path)
     return path
 
 

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from ..conftest import CONFIGS, ROOT, TOOLS, load_tool
 from ..toy import ARCH, write_noise_images
@@ -36,7 +38,7 @@ train_cfg = dict(max_epochs=2)
 auto_scale_lr = dict(base_batch_size=4)
 """
 BASES = ('models/conmim.py', 'datasets/images_conmim_224.py', 'schedules/conmim_adamw.py',
-         'default_runtime.py')
+         'conmim_runtime.py')
 
 
 @pytest.fixture(scope='module')
@@ -165,6 +167,27 @@ def test_auto_scale_lr_scales_by_the_batch(train, config, tmp_path) -> None:
     assert json.loads(logs[0])['lr'] == pytest.approx(1e-3 * 2 / 4)
 
 
+@pytest.mark.parametrize('switched_off', [
+    ('start_checks', 'learning_monitor', 'teacher', 'skipped_images', 'bad_numbers'),
+    ('runtime_info', 'timer', 'logger', 'param_scheduler', 'checkpoint', 'sampler_seed', 'stop',
+     'live', 'report')], ids=['of the method', 'of the run'])
+def test_hooks_are_switched_off_by_name(train, config, tmp_path, monkeypatch,
+                                        switched_off) -> None:
+    """It trains to the end without them, and with the others."""
+    there = []
+
+    def noting(runner: Runner, real: Callable = Runner.train) -> None:
+        there.extend(type(hook).__name__ for hook in runner.hooks)
+        real(runner)
+
+    monkeypatch.setattr(Runner, 'train', noting)
+    train(config, '--work-dir', tmp_path / 'run', '--cfg-options',
+          *(f'default_hooks.{name}=None' for name in switched_off))
+    hooks = Config.fromfile(config).default_hooks
+    assert sorted(there) == sorted(hook.type.removeprefix('mmpretrain.')
+                                   for name, hook in hooks.items() if name not in switched_off)
+
+
 @pytest.mark.parametrize('options, words', [
     (['train_dataloader.dataset.data_root=/no/such/place'], 'no such folder: /no/such/place'),
     (['train_dataloader.dataset.data_root={empty}'], 'no images in {empty}: looked for .jpg .jpeg'),
@@ -265,9 +288,9 @@ def test_two_processes(config, tmp_path, persistent: bool) -> None:
     """tools/dist_train.sh: equal teachers; masks and crops differ by rank and by epoch."""
     (tmp_path / 'trace_hook.py').write_text(TRACE_HOOK)
     config.write_text(config.read_text() + f'''
-custom_imports = dict(imports=['conmim_mm', 'trace_hook'])
-custom_hooks = [dict(type='TeacherUpdateHook', momentum=0.5),
-                dict(type='TraceHook', folder={str(tmp_path)!r})]
+custom_imports = dict(imports=['conmim_mm.registration', 'trace_hook'])
+default_hooks = dict(teacher=dict(momentum=0.5))
+custom_hooks = [dict(type='TraceHook', folder={str(tmp_path)!r})]
 ''')
     subprocess.run(
         [TOOLS / 'dist_train.sh', config, '2', '--work-dir', tmp_path / 'run', '--cfg-options',

@@ -91,7 +91,7 @@ def test_builds_at_full_size(path: Path) -> None:
     assert sizes == [model.backbone.img_size[0]] * 3
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         METRICS.build(evaluator)
-    assert 'StartChecksHook' in [HOOKS.build(hook).__class__.__name__ for hook in cfg.custom_hooks]
+    assert type(HOOKS.build(cfg.default_hooks.start_checks)).__name__ == 'StartChecksHook'
 
 
 @pytest.mark.parametrize('stem, epochs, batch_size, lr, decay, drop_path, warmup, start', [

@@ -15,8 +15,6 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from scenes import CLASS_NAMES, SceneSettings, make_scenes
 
-import conmim_mm  # noqa: F401
-
 from ..conftest import CONFIGS
 
 pytest.importorskip('mmcv._ext', reason='mmdet needs the compiled ops of mmcv')
@@ -95,7 +93,7 @@ def test_builds_at_full_size(path: Path) -> None:
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         for transform in loader.dataset.pipeline:
             TRANSFORMS.build(transform)
-    for hook in cfg.custom_hooks:
+    for hook in cfg.default_hooks.values():
         HOOKS.build(hook)
 
 

@@ -10,8 +10,6 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-import conmim_mm  # noqa: F401
-
 from ..conftest import CONFIGS
 
 KINDS = ('conmim', 'classification', 'segmentation', 'detection')

@@ -99,7 +99,7 @@ def test_builds_at_full_size(stem: str) -> None:
         for transform in pipeline:
             TRANSFORMS.build(transform)
     VISUALIZERS.build(dict(cfg.visualizer, name=f'test_{stem}'))
-    for hook in [*cfg.default_hooks.values(), *cfg.custom_hooks]:
+    for hook in cfg.default_hooks.values():
         HOOKS.build(hook)
     METRICS.build(cfg.val_evaluator)
     MODELS.build(dict(cfg.tta_model, module=model))

@@ -1,8 +1,16 @@
+from types import SimpleNamespace
+
 import pytest
 from mmengine.config import Config
+from mmengine.runner import FlexibleRunner, Runner
 
 from conmim_mm.errors import InputError
-from conmim_mm.utils.run_config import fit_to_machine, read_config, replace_data_root
+from conmim_mm.utils.run_config import (
+    drop_hooks_switched_off,
+    fit_to_machine,
+    read_config,
+    replace_data_root,
+)
 
 from ..conftest import CONFIGS
 
@@ -58,3 +66,19 @@ def test_loaders_fit_the_machine(monkeypatch) -> None:
     fit_to_machine(cfg)
     assert cfg.train_dataloader == dict(pin_memory=False, persistent_workers=True, num_workers=2)
     assert cfg.val_dataloader == dict(pin_memory=False, persistent_workers=False, num_workers=0)
+
+
+@pytest.mark.parametrize('runner', [Runner, FlexibleRunner])
+@pytest.mark.parametrize('path', TASKS, ids=lambda path: f'{path.parent.name}/{path.stem}')
+def test_none_switches_any_hook_off(path, runner) -> None:
+    cfg = read_config(str(path))
+    for name in cfg.default_hooks:
+        changed = read_config(str(path), {f'default_hooks.{name}': None})
+        drop_hooks_switched_off(changed)
+        registered = []
+        runner.register_default_hooks(SimpleNamespace(register_hook=registered.append),
+                                      changed.default_hooks)
+        hooks = dict(cfg.default_hooks)
+        del hooks[name]
+        assert sorted(hook['type'] for hook in registered) == sorted(
+            hook['type'] for hook in hooks.values())

@@ -10,9 +10,8 @@ from mmengine.runner import Runner
 from mmpretrain.registry import VISBACKENDS
 
 from conmim_mm import InputError
-from conmim_mm.engine import WandbRunBackend
 from conmim_mm.utils.work_dir import log_entries
-from conmim_mm.visualization.trackers import add_trackers
+from conmim_mm.visualization.trackers import WandbRunBackend, add_trackers
 
 from ..toy import run_cfg, write_noise_images
 

@@ -14,7 +14,7 @@ import torch
 from mmengine.device import get_device
 from mmengine.registry import MODELS, init_default_scope
 
-import conmim_mm  # noqa: F401
+import conmim_mm.registration  # noqa: F401
 from conmim_mm.errors import InputError
 from conmim_mm.models.layers import attention_patterns
 from conmim_mm.utils.cli import run_tool

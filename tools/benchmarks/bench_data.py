@@ -16,7 +16,7 @@ import torch
 from data_variants import VARIANTS, build_loader, image_paths
 from mmengine.registry import init_default_scope
 
-import conmim_mm  # noqa: F401
+import conmim_mm.registration  # noqa: F401
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
 

@@ -22,7 +22,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
-import conmim_mm  # noqa: F401
+import conmim_mm.registration  # noqa: F401
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.run_config import read_config

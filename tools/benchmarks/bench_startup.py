@@ -46,7 +46,7 @@ def train(config: str, data_root: str, folder: Path, environment: str) -> None:
 
     mark('interpreter')
     hide(ENVIRONMENTS[environment])
-    importlib.import_module('conmim_mm')  # as in train.py, before what it imports, too
+    importlib.import_module('conmim_mm.registration')  # which tools/train.py does a little later
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
     mark('imports')
@@ -141,8 +141,6 @@ def main() -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Measures and prints."""
-    from scenes import SceneSettings, make_scenes
-
     from conmim_mm.errors import InputError
 
     if args.repeats < 1:
@@ -150,6 +148,9 @@ def report(args: argparse.Namespace) -> None:
     runs = {environment: [] for environment in ENVIRONMENTS}
     with tempfile.TemporaryDirectory() as folder:
         if args.data_root is None:
+            sys.path.append(str(ROOT / 'tools/dataset_converters'))  # for the scenes
+            from scenes import SceneSettings, make_scenes
+
             make_scenes(folder, SceneSettings(images=300, size=64))
         data_root = str(Path(args.data_root or f'{folder}/imagenet').resolve())
         for _ in range(args.repeats):

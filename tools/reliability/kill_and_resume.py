@@ -26,7 +26,7 @@ from mmengine.runner import Runner
 from PIL import Image
 from tqdm import tqdm
 
-import conmim_mm  # noqa: F401  (in the processes that are started as well)
+import conmim_mm.registration  # noqa: F401  (in the processes that are started as well)
 from conmim_mm.apis.train import resume_from_newest
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool

@@ -21,7 +21,5 @@ train_cfg = dict(type='mmpretrain.ResumableEpochLoop', max_epochs=90, val_interv
 val_cfg = dict()
 test_cfg = dict()
 
-custom_hooks = [dict(type='StartChecksHook')]
-
 # --auto-scale-lr scales lr by (total batch / base_batch_size)
 auto_scale_lr = dict(base_batch_size=total_batch_size, enable=False)

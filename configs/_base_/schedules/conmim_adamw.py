@@ -24,14 +24,5 @@ param_scheduler = dict(
 
 train_cfg = dict(type='mmpretrain.ResumableEpochLoop', max_epochs=300)
 
-custom_hooks = [
-    dict(type='StartChecksHook'),
-    dict(type='LearningMonitorHook'),
-    # momentum=0, end_momentum=0 switches the asymmetric progress off
-    dict(type='TeacherUpdateHook', momentum=0.996, end_momentum=1.0),
-    dict(type='SkippedImagesHook', max_share=0.01),
-    dict(type='BadNumbersHook'),
-]
-
 # --auto-scale-lr scales lr by (total batch / base_batch_size)
 auto_scale_lr = dict(base_batch_size=2048, enable=False)

@@ -184,7 +184,7 @@ def set_other_options(cfg: Config, args: argparse.Namespace) -> None:
 
 def find_places(cfg: Config, out: Path) -> dict[str, str]:
     """Where a run with this config will leave what it makes."""
-    saving = cfg.get('default_hooks', {}).get('checkpoint', {})
+    saving = cfg.get('default_hooks', {}).get('checkpoint') or {}
     interval, kept = saving.get('interval', 1), saving.get('max_keep_ckpts', -1)
     unit = 'epoch' if 'max_epochs' in cfg.train_cfg else 'iter'
     return dict(

@@ -120,7 +120,7 @@ def check_components() -> Iterator[Check]:
     """Whether the components of conmim_mm register, which takes all of OpenMMLab."""
     for name in ('mmengine', 'mmcv', 'mmpretrain'):
         module, why = (None, 'see above')
-        if name != 'mmpretrain':  # comes with the components, without mmdetection
+        if name != 'mmpretrain':  # comes with the components
             module, why = try_import(name)
             if module is None:
                 yield Check(PROBLEM, name, f'cannot be imported: {why}',
@@ -129,7 +129,7 @@ def check_components() -> Iterator[Check]:
     package, _ = try_import(DISTRIBUTION)
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # mmpretrain's remarks
-            package.register_components()
+            package.register_all_modules()
     except Exception as error:
         yield Check(PROBLEM, DISTRIBUTION, f'its components cannot be imported: '
                     f'{type(error).__name__}: {" ".join(str(error).split())[:200]}',

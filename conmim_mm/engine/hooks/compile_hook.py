@@ -3,8 +3,6 @@
 import os
 import shutil
 
-import torch
-import torch._dynamo
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
@@ -15,6 +13,7 @@ from ...distributed.sharded import unwrap_model
 from ...errors import InputError
 from ...models.layers.block import Block
 from ...models.necks.conmim_projector import ConMIMProjector
+from ..private_names import DYNAMO
 
 REGIONS = (Block, ConMIMProjector)
 
@@ -58,9 +57,8 @@ class CompileHook(Hook):
 
 def allow_variants(number: int) -> None:
     """Lets PyTorch compile a function this often before it gives up on it."""
-    config = torch._dynamo.config
-    name = 'recompile_limit' if hasattr(config, 'recompile_limit') else 'cache_size_limit'  # < 2.6
-    setattr(config, name, max(getattr(config, name), number))
+    name = 'recompile_limit' if hasattr(DYNAMO, 'recompile_limit') else 'cache_size_limit'  # < 2.6
+    setattr(DYNAMO, name, max(getattr(DYNAMO, name), number))
 
 
 def regions_of(model: nn.Module) -> list[nn.Module]:

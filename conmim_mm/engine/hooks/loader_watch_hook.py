@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from ...datasets import TarShards, TeacherPerturbation
 from ...utils.machine import cores_per_process
-from .step_timer_hook import batch_length
+from ...utils.sizes import batch_length
 
 
 @HOOKS.register_module()
@@ -51,6 +51,8 @@ class LoaderWatchHook(Hook):
         if self._seen <= self.skip:
             return
         hub = runner.message_hub
+        if 'train/data_time' not in hub.log_scalars:  # default_hooks.timer=None
+            return
         self._steps.append((hub.get_scalar('train/time').current(),
                             hub.get_scalar('train/data_time').current(), batch_length(data_batch)))
         if len(self._steps) < self._steps.maxlen:

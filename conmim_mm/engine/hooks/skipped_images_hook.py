@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from mmengine.config import Config
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -108,7 +107,7 @@ class SkippedImagesHook(Hook):
                 f'{len(counts)} of {total} images cannot be read, more than '
                 f'max_share={self.max_share:g} of them; the first is '
                 f'{min(map(printable, counts))}, all are in {Path(runner.work_dir, FILE_NAME)}; '
-                f'repair or remove them, or raise {_setting(runner.cfg)}')
+                f'repair or remove them, or raise default_hooks.skipped_images.max_share')
 
 
 def add_counts(counts: Counts, new: Iterable[tuple[str, str]]) -> Counts:
@@ -139,11 +138,3 @@ def printable(text: str) -> str:
 
 def _data_set_size(runner: Runner) -> int:
     return len(runner.train_dataloader.dataset)
-
-
-def _setting(cfg: Config) -> str:
-    """The setting's name as ``--cfg-options`` takes it."""
-    for number, hook in enumerate(cfg.get('custom_hooks') or []):
-        if isinstance(hook, dict) and str(hook['type']).endswith('SkippedImagesHook'):
-            return f'custom_hooks.{number}.max_share'
-    return 'max_share of SkippedImagesHook'

@@ -3,11 +3,12 @@
 import time
 from collections import deque
 
-import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook, IterTimerHook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
+
+from ...utils.sizes import batch_length
 
 
 @HOOKS.register_module()
@@ -83,18 +84,3 @@ class _EndOfStep(Hook):
 
     def after_val(self, runner: Runner) -> None:
         self.timer.begin_waiting()
-
-
-def batch_length(batch: object) -> int:
-    """How many images a batch holds.
-
-    Args:
-        batch: As a loader gives it: a dict with ``inputs``, which are one value per image, stacked
-            or in a list, or a dict of such.
-
-    Returns:
-        0 for anything else.
-    """
-    if isinstance(batch, dict) and batch:
-        return batch_length(batch['inputs'] if 'inputs' in batch else next(iter(batch.values())))
-    return len(batch) if isinstance(batch, torch.Tensor | list | tuple) else 0

@@ -9,7 +9,6 @@ from mmpretrain.registry import HOOKS
 
 from ...distributed.stop_signals import StopSignals, shield_workers
 from ...errors import StoppedBySignal
-from .atomic_checkpoint_hook import AtomicCheckpointHook
 
 
 @HOOKS.register_module()
@@ -30,7 +29,7 @@ class StopOnSignalHook(Hook):
         self.common_val_iters = 0
 
     def before_train(self, runner: Runner) -> None:
-        if not any(isinstance(hook, AtomicCheckpointHook) for hook in runner.hooks):
+        if not savers(runner):
             runner.logger.warning('a signal will end this run without saving: that needs '
                                   'default_hooks.checkpoint.type=mmpretrain.AtomicCheckpointHook')
             return
@@ -75,11 +74,15 @@ class StopOnSignalHook(Hook):
         return int(tensor)
 
     def _stop(self, runner: Runner, done: dict) -> None:
-        saver = next(hook for hook in runner.hooks if isinstance(hook, AtomicCheckpointHook))
-        path = saver.save_interrupted(runner, done)
+        path = savers(runner)[0].save_interrupted(runner, done)
         name = self.signals.received or 'a signal to another process'
         runner.logger.warning(f'stopped by {name} after iteration {done["iter"]}, all saved in '
                               f'{path}; the same command with --resume goes on')
         runner.visualizer.close()
         self.after_train(runner)
         raise StoppedBySignal
+
+
+def savers(runner: Runner) -> list[Hook]:
+    """The hooks of a run that can save it in the middle of an epoch."""
+    return [hook for hook in runner.hooks if hasattr(hook, 'save_interrupted')]

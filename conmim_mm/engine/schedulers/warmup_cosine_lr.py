@@ -1,16 +1,16 @@
 """The learning rate of every optimizer step."""
 
 from mmengine.optim import OptimWrapper
-from mmengine.optim.scheduler import _ParamScheduler
 from mmpretrain.registry import PARAM_SCHEDULERS
 from torch.optim import Optimizer
 
 from ...errors import InputError
+from ..private_names import ParamScheduler
 from .curves import num_optimizer_steps, optimizer_step, warmup_cosine
 
 
 @PARAM_SCHEDULERS.register_module()
-class WarmupCosineLR(_ParamScheduler):
+class WarmupCosineLR(ParamScheduler):
     """Linear warm-up from 0, then a cosine to ``eta_min``; per step, in closed form.
 
     One curve for all parameter groups: a group whose rate is k times the optimizer's keeps that

@@ -1,7 +1,6 @@
 """Training with parameters, gradients and optimizer states shared out among the processes."""
 
 import torch
-from mmengine._strategy import FSDPStrategy
 from mmengine.dist import is_distributed
 from mmengine.optim import BaseOptimWrapper
 from mmengine.registry import STRATEGIES
@@ -14,6 +13,7 @@ from ...errors import InputError
 from ...models.layers.block import Block
 from ...models.selfsup.ema_teacher import EMATeacher
 from ..optimizers.amp_optim_wrapper import ConMIMAmpOptimWrapper
+from ..private_names import FSDPStrategy
 
 
 @STRATEGIES.register_module()

@@ -31,7 +31,7 @@ def faulty_run(images: Path, work_dir: Path, max_bad_steps: int = 0, **kwargs) -
     cfg = run_cfg(images, work_dir, **kwargs)
     cfg['model'] = dict(model_cfg(), type='FaultyConMIM', **faults)
     cfg['optim_wrapper'].update(type='GuardedOptimWrapper', max_bad_steps=max_bad_steps)
-    cfg['custom_hooks'] = [*cfg['custom_hooks'], dict(type='BadNumbersHook')]
+    cfg['default_hooks']['bad_numbers'] = dict(type='BadNumbersHook')
     return cfg
 
 
@@ -154,7 +154,7 @@ def test_works_by_iterations_too(images, tmp_path) -> None:
 
 def test_without_the_hook_the_message_is_plain(images, tmp_path) -> None:
     cfg = faulty_run(images, tmp_path, bad_losses=[2])
-    cfg['custom_hooks'].pop()
+    del cfg['default_hooks']['bad_numbers']
     with pytest.raises(NonFiniteError, match=r'step 2 \(learning rate 0.0005\); the weights are'):
         Runner.from_cfg(cfg).train()
 
@@ -167,7 +167,7 @@ def test_a_failed_saving_does_not_hide_the_reason(images, tmp_path) -> None:
 
 def test_says_so_where_nobody_looks(images, tmp_path) -> None:
     cfg = run_cfg(images, tmp_path)
-    cfg['custom_hooks'].append(dict(type='BadNumbersHook'))
+    cfg['default_hooks']['bad_numbers'] = dict(type='BadNumbersHook')
     Runner.from_cfg(cfg).train()
     log = next(tmp_path.glob('*/*.log')).read_text()
     assert 'OptimWrapper does not look; set optim_wrapper.type to GuardedOptimWrapper' in log
@@ -216,8 +216,8 @@ def test_two_processes_of_which_one_is_bad(images, tmp_path, fault: str,
     cfg = faulty_run(images, tmp_path / 'run', max_bad_steps, epochs=2, batch_size=2,
                      **{fault: [2]})
     cfg['model']['rank'] = 1
-    cfg['custom_hooks'].append(dict(type='TraceHook'))
-    cfg['custom_imports'] = dict(imports=['conmim_mm', 'tests.faulty', 'trace_hook'])
+    cfg['custom_hooks'] = [dict(type='TraceHook')]
+    cfg['custom_imports'] = dict(imports=['conmim_mm.registration', 'tests.faulty', 'trace_hook'])
     config = tmp_path / 'config.py'
     config.write_text('\n'.join(f'{key} = {value!r}' for key, value in cfg.items()))
     result = subprocess.run(

@@ -88,3 +88,11 @@ def test_no_option_that_is_in_use_already(monkeypatch) -> None:
         advice = '; '.join(pipeline_remedies(dataset))
         assert 'simplejpeg' in advice and 'make_shards.py' in advice
         assert ('dataset.pipeline.1.perturbation.type=DevicePerturbation' in advice) == expected
+
+
+def test_without_a_timer_it_has_nothing_to_say() -> None:
+    runner = SimpleNamespace(message_hub=MessageHub('loader watch without a timer'))
+    hook = LoaderWatchHook(window=4, skip=2)
+    hook.before_train(runner)
+    for _ in range(10):
+        hook.after_train_iter(runner, 0, BATCH)

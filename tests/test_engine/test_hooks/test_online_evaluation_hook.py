@@ -60,7 +60,7 @@ def build(images: Path, work_dir: Path, *hooks: dict, by_epoch: bool = True, sav
             logger=dict(type='LoggerHook', interval=1),
             runtime_info=dict(type='StepLogHook'),
             stop=dict(type='StopOnSignalHook')), log_level='INFO')
-    cfg['custom_hooks'] += hooks
+    cfg['custom_hooks'] = hooks
     if not by_epoch:
         cfg['train_dataloader']['sampler']['type'] = 'InfiniteSeededSampler'
         cfg['train_cfg'] = dict(type='ResumableIterLoop', max_iters=STEPS)

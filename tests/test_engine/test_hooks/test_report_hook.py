@@ -43,7 +43,7 @@ class At(Hook):
 def train(images: Path, work_dir: Path, *hooks: Hook, hook: dict | None = None,
           **overrides) -> Runner:
     cfg = run_cfg(images, work_dir, **overrides)
-    cfg['default_hooks'] = dict(
+    cfg['default_hooks'].update(
         checkpoint=dict(type='AtomicCheckpointHook', interval=2),
         logger=dict(type='LoggerHook', interval=1), stop=dict(type='StopOnSignalHook'),
         **({} if hook is None else dict(report=dict(type='ReportHook') | hook)))

@@ -79,7 +79,7 @@ def bad_run(images: Path, work_dir: Path, workers: int = 0, **overrides) -> dict
     # MMEngine keeps one message hub per name and second; tests are faster than that.
     cfg['experiment_name'] = f'{work_dir.parent.name}_{work_dir.name}'
     cfg['train_dataloader']['num_workers'] = workers
-    cfg['custom_hooks'] = [*cfg['custom_hooks'], dict(type='SkippedImagesHook', max_share=0.5)]
+    cfg['default_hooks']['skipped_images'] = dict(type='SkippedImagesHook', max_share=0.5)
     return cfg
 
 
@@ -159,7 +159,7 @@ def test_nothing_to_skip_leaves_no_file(bad_images, tmp_path) -> None:
 
 def test_too_many_end_the_run(bad_images, tmp_path) -> None:
     cfg = bad_run(bad_images, tmp_path / 'run')
-    cfg['custom_hooks'][-1]['max_share'] = 4 / 27
+    cfg['default_hooks']['skipped_images']['max_share'] = 4 / 27
     runner = Runner.from_cfg(cfg)
     with pytest.raises(InputError) as error:
         runner.train()
@@ -169,13 +169,13 @@ def test_too_many_end_the_run(bad_images, tmp_path) -> None:
     assert str(error.value) == (
         f'{len(found)} of 27 images cannot be read, more than max_share=0.148148 of them; the '
         f'first is {first}, all are in {tmp_path}/run/skipped.txt; repair or remove them, or '
-        'raise custom_hooks.2.max_share')
+        'raise default_hooks.skipped_images.max_share')
 
 
 @pytest.mark.parametrize('share, ends', [(7 / 27, False), (6.9 / 27, True)])
 def test_just_the_share_is_allowed(bad_images, tmp_path, share: float, ends: bool) -> None:
     cfg = bad_run(bad_images, tmp_path / 'run')
-    cfg['custom_hooks'][-1]['max_share'] = share
+    cfg['default_hooks']['skipped_images']['max_share'] = share
     if ends:
         with pytest.raises(InputError, match='7 of 27 images cannot be read'):
             train(cfg)
@@ -231,7 +231,7 @@ def train_in_two_processes(config: Path, work_dir: Path, *options: str):
 @pytest.mark.slow
 def test_two_processes_count_together(two_process_config, tmp_path) -> None:
     run = train_in_two_processes(two_process_config, tmp_path / 'run',
-                                 'custom_hooks.3.max_share=0.5')
+                                 'default_hooks.skipped_images.max_share=0.5')
     assert run.returncode == 0, run.stderr
     found = skipped(tmp_path / 'run')
     assert list(found) == [f'bad_{i}.png' for i in range(4)]
@@ -244,8 +244,8 @@ def test_two_processes_count_together(two_process_config, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_stop_together(two_process_config, tmp_path) -> None:
-    run = train_in_two_processes(two_process_config, tmp_path / 'run',
-                                 'custom_hooks.3.interval=50')  # an epoch has four iterations
+    run = train_in_two_processes(  # an epoch has four iterations
+        two_process_config, tmp_path / 'run', 'default_hooks.skipped_images.interval=50')
     assert run.returncode != 0
     for start in ('error: ', '[rank 1] error: '):
         assert f'\n{start}4 of 16 images cannot be read, more than max_share=0.01' in run.stderr

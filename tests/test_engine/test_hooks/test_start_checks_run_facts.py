@@ -46,7 +46,7 @@ def resumed(images: Path, work_dir: Path, checkpoint: Path, mismatch: str = 'ref
             **overrides) -> Runner:
     cfg = run_cfg(images, work_dir, param_scheduler=SCHEDULE, resume=True,
                   load_from=str(checkpoint), **overrides)
-    cfg['custom_hooks'][0]['mismatch'] = mismatch
+    cfg['default_hooks']['start_checks']['mismatch'] = mismatch
     return Runner.from_cfg(cfg)
 
 

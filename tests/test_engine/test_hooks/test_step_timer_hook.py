@@ -9,7 +9,6 @@ from mmengine.logging import MessageHub
 
 from conmim_mm.engine import StepTimerHook
 from conmim_mm.engine.hooks import step_timer_hook
-from conmim_mm.engine.hooks.step_timer_hook import batch_length
 
 # seconds of waiting, of the step itself and of hooks after it, and images
 STEPS = [(1, 3, 2, 8), (1, 3, 0, 8), (5, 3, 0, 4), (0, 2, 0, 8)]
@@ -68,17 +67,6 @@ def test_images_of_all_processes(run, monkeypatch) -> None:
 
 def test_time_left_counts_from_a_resume_on(run) -> None:
     assert [entry['eta'] for entry in run('resumed step timer', start=100)] == [12, 10, 6, 0]
-
-
-@pytest.mark.parametrize('batch, expected', [
-    (dict(inputs=torch.zeros(5, 3)), 5),
-    (dict(data_samples=[1, 2], inputs=[torch.zeros(3, 8, 8)] * 3), 3),
-    (dict(views=dict(one=torch.zeros(2, 3))), 2),
-    ({}, 0),
-    (None, 0),
-])
-def test_batch_length(batch: object, expected: int) -> None:
-    assert batch_length(batch) == expected
 
 
 def test_what_is_left_out_counts_nowhere(monkeypatch) -> None:

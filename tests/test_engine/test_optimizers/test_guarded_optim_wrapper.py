@@ -8,7 +8,6 @@ from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from mmpretrain.registry import OPTIM_WRAPPERS
 
-import conmim_mm  # noqa: F401
 from conmim_mm.engine import NonFiniteError
 from conmim_mm.errors import InputError
 
