@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from conmim_mm.datasets.labelled_folder import LabelledSplit
+from conmim_mm.datasets.labelled_folder import LabelledSplit, labelled_datasets
 from conmim_mm.errors import InputError
-from conmim_mm.evaluation import extract_features, labelled_datasets
+from conmim_mm.evaluation import extract_features
 from conmim_mm.visualization.feature_map import (
     COLOURS,
     MARKERS,

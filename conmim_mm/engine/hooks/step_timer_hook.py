@@ -16,7 +16,7 @@ class StepTimerHook(IterTimerHook):
 
     MMEngine counts what hooks do at the end of a step, such as saving a checkpoint, as time spent
     on loading the next batch. Here ``data_time`` is the wait for the loader and nothing else;
-    ``time`` is still all of it.
+    ``time`` is still all of it, but for validations.
 
     Logged beside them, over the log's window (``log_processor.window_size``):
 
@@ -35,6 +35,18 @@ class StepTimerHook(IterTimerHook):
         super().before_train(runner)
         self._steps = deque(maxlen=runner.log_processor.window_size)
         self.t = self._waiting_since = time.time()
+
+    def before_val(self, runner: Runner) -> None:
+        self._paused = time.time(), getattr(self, 't', None), runner.message_hub.runtime_info.get(
+            'eta')
+
+    def after_val(self, runner: Runner) -> None:
+        since, t, eta = self._paused
+        if t is None:  # nothing is being trained
+            return
+        self.t = t  # MMEngine's clock of a validation is the same one
+        self.leave_out(time.time() - since)
+        runner.message_hub.update_info('eta', eta)
 
     def leave_out(self, seconds: float) -> None:
         """Counts a time that has just passed neither as part of a step nor as waiting for data."""
@@ -79,9 +91,6 @@ class _EndOfStep(Hook):
         self.timer.begin_waiting()
 
     def after_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
-        self.timer.begin_waiting()
-
-    def after_val(self, runner: Runner) -> None:
         self.timer.begin_waiting()
 
 
