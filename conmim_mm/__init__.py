@@ -21,7 +21,7 @@ def register_components() -> None:
         # Pre-training needs none of mmcv's compiled ops, so their absence is nothing to warn of.
         warnings.filterwarnings(
             'ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-        from . import datasets, engine, models  # noqa: F401
+        from . import datasets, engine, evaluation, models  # noqa: F401
         from .utils.model_zoo import register_models
     register_models()
 

@@ -13,11 +13,7 @@ from conmim_mm.apis import backbone as frozen_backbone
 from conmim_mm.commands import main
 from conmim_mm.datasets.labelled_folder import labelled_datasets, labelled_split
 from conmim_mm.errors import InputError
-from conmim_mm.evaluation import (
-    extract_features,
-    knn_predict,
-    linear_probe_predict,
-)
+from conmim_mm.evaluation import extract_features, knn_predict, linear_probe_predict
 from conmim_mm.formats.backbone import load_backbone
 from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import (
     IMAGENET_MEAN,

@@ -16,6 +16,7 @@ from conmim_mm.datasets.labelled_folder import (
     class_names,
     evaluation_pipeline,
     find_labelled_split,
+    whole_folder,
 )
 from conmim_mm.errors import InputError
 
@@ -112,6 +113,20 @@ def test_class_folders(tmp_path: Path) -> None:
     assert class_folders(str(tmp_path / 'a')) == ()
 
 
+def test_the_held_out_part_of_a_split_is_taken(tmp_path) -> None:
+    for part in ('train', 'val'):
+        for name in ('a', 'b'):
+            (tmp_path / part / name).mkdir(parents=True)
+            write_noise_images(tmp_path / part / name, 1, 8)
+    assert whole_folder(str(tmp_path)) == (
+        dict(data_root=str(tmp_path), data_prefix='val'), ('a', 'b'))
+    for part in ('train', 'val'):  # parts, not classes
+        for name in ('a', 'b'):
+            (tmp_path / part / name / '0.png').rename(tmp_path / part / f'{name}.png')
+            (tmp_path / part / name).rmdir()
+    assert whole_folder(str(tmp_path)) == (dict(data_root=str(tmp_path)), ())
+
+
 def test_labels_below_train_and_val(tmp_path: Path) -> None:
     fill(tmp_path, train__dark=1, train__bright=1, val__dark=1, val__bright=1)
     paths = ['train/dark/0.png', 'val/bright/sub/1.png', 'other/dark/2.png', 'train/3.png']
@@ -173,7 +188,8 @@ def test_labelled_images_are_drawn_alike_from_both_parts(labelled: Path) -> None
     # of each class the fifth and the tenth
     assert [held_out(images[i]) for i in range(30)] == [False] * 24 + [True] * 6
     assert images.metainfo == dict(classes=('blue', 'green', 'red'))
-    assert [images.get_data_info(i)['img_path'][-9:] for i in (24, 29)] == ['lue/4.png', 'red/9.png']
+    paths = [Path(images.get_data_info(i)['img_path']) for i in (24, 29)]
+    assert paths == [labelled / 'blue' / '4.png', labelled / 'red' / '9.png']
     images.draw(9)
     assert [int(images[i]['data_samples'].gt_label) for i in range(9)] == [
         0, 0, 1, 1, 2, 2, 0, 1, 2]

@@ -47,9 +47,11 @@ class FeatureValLoop(ValLoop):
     """
 
     def __init__(self, runner: Runner, dataloader: dict, evaluator: dict | list) -> None:
-        model = unwrap_model(runner.model)
-        if not hasattr(model, 'teacher'):
-            raise InputError('FeatureValLoop needs a model with a teacher, such as ConMIM')
+        model = runner.model
+        # under FSDP it is not built yet
+        if not hasattr(MODELS.get(model['type']) if isinstance(model, dict) else
+                       unwrap_model(model), 'predict'):
+            raise InputError('FeatureValLoop needs a model that predicts features, such as ConMIM')
         dataset = DATASETS.build(dataloader['dataset'])
         check_apart(dataset.data_root, runner.train_dataloader.dataset)
         check_data_agrees(dataset)
