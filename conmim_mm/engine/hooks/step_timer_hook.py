@@ -37,21 +37,17 @@ class StepTimerHook(IterTimerHook):
         self.t = self._waiting_since = time.time()
 
     def before_val(self, runner: Runner) -> None:
-        self._paused = time.time(), getattr(self, 't', None), runner.message_hub.runtime_info.get(
-            'eta')
+        self._paused = time.time(), vars(self).get('t'), runner.message_hub.runtime_info.get('eta')
 
     def after_val(self, runner: Runner) -> None:
         since, t, eta = self._paused
         if t is None:  # nothing is being trained
             return
-        self.t = t  # MMEngine's clock of a validation is the same one
-        self.leave_out(time.time() - since)
-        runner.message_hub.update_info('eta', eta)
-
-    def leave_out(self, seconds: float) -> None:
-        """Counts a time that has just passed neither as part of a step nor as waiting for data."""
-        self.t += seconds
-        self._waiting_since += seconds
+        # MMEngine times the validation by the same clock, and says how much of it is left
+        passed = time.time() - since
+        self.t = t + passed
+        self._waiting_since += passed
+        runner.message_hub.runtime_info.update(eta=eta or 0.)
 
     def begin_waiting(self) -> None:
         """Notes that from now on only the loader keeps the step from beginning."""
