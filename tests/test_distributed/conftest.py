@@ -1,0 +1,1 @@
+from ..test_engine.conftest import images, validated  # noqa: F401
