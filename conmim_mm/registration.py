@@ -14,7 +14,7 @@ try:
         # Pre-training needs none of mmcv's compiled ops, so their absence is nothing to warn of.
         warnings.filterwarnings(
             'ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-        from . import datasets, engine, models  # noqa: F401
+        from . import datasets, engine, evaluation, models  # noqa: F401
         from .checkpoint.loaders import register_loaders
         from .utils.model_zoo import register_models
         from .visualization import trackers  # noqa: F401

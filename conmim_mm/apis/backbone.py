@@ -10,9 +10,9 @@ from mmengine.registry import init_default_scope
 
 from ..checkpoint.reading import load_checkpoint_file
 from ..checkpoint.settings import saved_settings
-from ..datasets.labelled_folder import LabelledSplit, find_labelled_split
+from ..datasets.labelled_folder import labelled_datasets, labelled_split
 from ..errors import InputError
-from ..evaluation import Accuracy, extract_features, labelled_datasets
+from ..evaluation import Accuracy, extract_features
 from ..formats.backbone import load_backbone
 from ..models.backbones.conmim_vit import ConMIMViT
 from ..models.data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
@@ -80,21 +80,6 @@ def num_workers(args: argparse.Namespace) -> int:
     return args.workers if args.workers is not None else min(usable_cores(), MAX_WORKERS)
 
 
-def labelled_split(folder: Path) -> LabelledSplit:
-    """Which labelled images to learn from and which to hold out.
-
-    Raises:
-        InputError: No such folder, or no labels in it.
-    """
-    if not folder.is_dir():
-        raise InputError(f'no such folder: {folder}')
-    split = find_labelled_split(str(folder))
-    if split is None:
-        raise InputError(f'no labels in {folder}: it must hold train/CLASS/* and val/CLASS/*, or '
-                         'CLASS/* with five images or more in a class, and no images beside them')
-    return split
-
-
 def judge(args: argparse.Namespace, name: str, predict, **settings: object) -> None:
     """Prints the accuracy of a way to classify frozen features.
 
@@ -106,7 +91,7 @@ def judge(args: argparse.Namespace, name: str, predict, **settings: object) -> N
     """
     if args.json:
         check_place(args.json)
-    split = labelled_split(args.data)
+    split = labelled_split(str(args.data))
     frozen = frozen_backbone(args)
     parts = [
         extract_features(frozen.backbone, dataset, frozen.preprocessor, args.batch_size,

@@ -12,9 +12,9 @@ from mmpretrain.registry import DATASETS
 from tqdm import tqdm
 
 from ..commands.arguments import FEATURE_FILES
-from ..datasets.labelled_folder import evaluation_pipeline, find_labelled_split
+from ..datasets.labelled_folder import class_names, evaluation_pipeline
 from ..errors import InputError
-from ..evaluation.image_features import image_features
+from ..evaluation.features import image_features
 from ..utils.files import check_place, remove_leftovers, written_whole
 from .backbone import frozen_backbone, num_workers
 
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
         pipeline=evaluation_pipeline(frozen.img_size)))
     paths = [os.path.relpath(dataset.get_data_info(i)['img_path'], args.data)
              for i in range(len(dataset))]
-    labels = read_labels(args.data, paths)
+    labels = class_names(str(args.data), paths)
     about = dict(checkpoint=str(args.checkpoint), weights=args.weights,
                  img_size=str(frozen.img_size), data=str(args.data))
     unreadable = []
@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> None:
     with open_feature_file(args.out, frozen.backbone.embed_dims, bool(labels), about) as file, \
             tqdm(total=len(paths), unit='image', disable=None) as bar:
         for batch in batches:
-            file.add(batch.features, [paths[i] for i in batch.indices],
+            file.add(batch.features.numpy(), [paths[i] for i in batch.indices],
                      [labels[i] for i in batch.indices] if labels else None)
-            unreadable += [(paths[i], reason) for i, reason in batch.unreadable]
+            unreadable += [(paths[i], error.reason) for i, error in batch.unreadable]
             bar.update(len(batch.indices) + len(batch.unreadable))
         if len(unreadable) == len(paths):
             raise InputError(f'none of the {len(paths)} images in {args.data} can be read: '
@@ -80,26 +80,6 @@ def check_target(out: Path, overwrite: bool) -> None:
         raise InputError(f'{out} exists already: add --overwrite to replace it, or choose another '
                          '--out')
     check_place(out)
-
-
-def read_labels(folder: Path, paths: list[str]) -> list[str]:
-    """The class of each image by its folder; empty where the folders are no classes.
-
-    Args:
-        folder: The folder of images.
-        paths: Relative to it.
-    """
-    split = find_labelled_split(str(folder))
-    if split is None:
-        return []
-    above = {part.get('data_prefix', '') for part in (split.train, split.held_out)} - {''}
-    labels = []
-    for path in paths:
-        *folders, _ = Path(path).parts
-        if above:  # train/ and val/
-            folders = folders[1:] if folders and folders[0] in above else []
-        labels.append(folders[0] if folders and folders[0] in split.classes else '')
-    return labels
 
 
 class FeatureFile(Protocol):

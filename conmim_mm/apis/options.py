@@ -8,7 +8,6 @@ from ..errors import InputError
 
 FLOAT32_WRAPPERS = ('OptimWrapper', 'GuardedOptimWrapper', 'mmpretrain.GuardedOptimWrapper')
 
-HOOK = 'OnlineEvaluationHook'
 BEST = 'val/knn_top1'
 
 
@@ -34,14 +33,13 @@ def set_mismatch(cfg: Config, mismatch: str) -> None:
 def add_online_evaluation(cfg: Config, folder: str) -> None:
     """Has a run judge its features on a labelled folder, and keep the best checkpoint by k-NN.
 
-    Other settings of the checkpoint hook stay as they are, and so do those of an
-    ``OnlineEvaluationHook`` that the config has already, which gets the folder. A ``save_best`` of
-    its own the config keeps.
+    Before the first step, at intervals and at the end. Other settings of the checkpoint hook stay
+    as they are, and so do those of a validation of this kind that the config has already, which
+    gets the folder. A ``save_best`` of its own the config keeps.
 
     Args:
         cfg: A pre-training config, changed in place.
-        folder: As ``data_root`` of
-            :class:`OnlineEvaluationHook`.
+        folder: As ``data_root`` of :class:`LabelledImages`.
 
     Raises:
         InputError: No such folder.
@@ -49,17 +47,21 @@ def add_online_evaluation(cfg: Config, folder: str) -> None:
     folder = os.path.expanduser(folder)
     if not os.path.isdir(folder):
         raise InputError(f'no such folder of labelled images: {folder}')
-    hooks = [dict(hook) for hook in cfg.get('custom_hooks') or []]
-    own = [hook for hook in hooks if hook['type'].rpartition('.')[2] == HOOK]
-    if not own:
-        own = [dict(type=f'mmpretrain.{HOOK}')]
-        hooks += own
-    own[0]['data_root'] = folder
-    cfg.custom_hooks = hooks
-    if 'default_hooks' not in cfg:
-        cfg.default_hooks = {}
-    if 'checkpoint' not in cfg.default_hooks:
-        cfg.default_hooks.checkpoint = dict(type='mmpretrain.AtomicCheckpointHook', interval=1)
-    checkpoint = cfg.default_hooks.checkpoint
-    if checkpoint and not checkpoint.get('save_best'):
-        checkpoint.update(save_best=BEST, rule='greater')
+    if (cfg.get('val_cfg') or {}).get('type', '').rpartition('.')[2] != 'FeatureValLoop':
+        cfg.val_cfg = dict(type='mmpretrain.FeatureValLoop')
+        cfg.val_evaluator = dict(type='mmpretrain.FrozenFeatureMetric')
+        cfg.val_dataloader = dict(
+            batch_size=64,
+            num_workers=cfg.get('train_dataloader', {}).get('num_workers', 0),
+            sampler=dict(type='DefaultSampler', shuffle=False, seed=0),
+            dataset=dict(type='mmpretrain.LabelledImages',
+                         size=cfg.model.get('backbone', {}).get('img_size', 224)))
+    cfg.val_dataloader.dataset.data_root = folder
+    hooks = dict(cfg.get('default_hooks') or {})
+    hooks.setdefault('logger', dict(type='LoggerHook'))
+    hooks.setdefault('checkpoint', dict(type='mmpretrain.AtomicCheckpointHook', interval=1))
+    if hooks['logger']:
+        hooks['logger']['log_metric_by_epoch'] = False  # by step, as all else
+    if hooks['checkpoint'] and not hooks['checkpoint'].get('save_best'):
+        hooks['checkpoint'].update(save_best=BEST, rule='greater')
+    cfg.merge_from_dict(dict(train_cfg=dict(val_begin=0), default_hooks=hooks))

@@ -1,4 +1,5 @@
 from .image_files import ImageFiles
+from .labelled_folder import LabelledImages
 from .sample_rng import SampleIndex, sample_rng
 from .samplers.seeded_samplers import EpochSeededSampler, InfiniteSeededSampler
 from .samplers.shard_sequential_sampler import ShardSequentialSampler
@@ -11,7 +12,7 @@ from .transforms.two_views import ConMIMTwoViews, LoadTwoViews
 
 __all__ = [
     'BlockPatchMask', 'ConMIMTwoViews', 'DevicePerturbation', 'EpochSeededSampler', 'ImageFiles',
-    'InfiniteSeededSampler', 'LoadRGBImage', 'LoadTwoViews', 'PackConMIMInputs', 'RandomPatchMask',
-    'SampleIndex', 'ShardSequentialSampler', 'TarShards', 'TeacherPerturbation', 'read_rgb',
-    'sample_rng'
+    'InfiniteSeededSampler', 'LabelledImages', 'LoadRGBImage', 'LoadTwoViews', 'PackConMIMInputs',
+    'RandomPatchMask', 'SampleIndex', 'ShardSequentialSampler', 'TarShards', 'TeacherPerturbation',
+    'read_rgb', 'sample_rng'
 ]

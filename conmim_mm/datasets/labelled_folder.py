@@ -1,19 +1,28 @@
-"""Finds labels in a folder of images, for evaluating what was learnt from it."""
+"""Labels read from folder names, and the images that have them."""
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
+import numpy as np
 import torch
+from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
+from mmpretrain.structures import DataSample
 from torch.utils.data import Dataset
 
+from ..errors import InputError, UnreadableImageError
 from ..utils.sizes import to_size
 from .image_files import ImageFiles, is_image
 
 TRAIN_NAMES = ('train', 'training')
 HELD_OUT_NAMES = ('val', 'valid', 'validation', 'test')
 HELD_OUT_SHARE = 5  # without a folder of its own, every fifth image of a class is held out
+MAX_HELD_OUT = 3  # of a drawn subset, at most one image in so many is held out
+COMPARED_IMAGES = 10_000
+UNREADABLE = -1  # in the place of a label
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,21 @@ def find_labelled_split(root: str) -> LabelledSplit | None:
     return LabelledSplit(classes, *(dict(data_root=root, indices=part) for part in indices))
 
 
+def labelled_split(root: str) -> LabelledSplit:
+    """As :func:`find_labelled_split`, of a folder that must have labels.
+
+    Raises:
+        InputError: No such folder, or no labels in it.
+    """
+    if not os.path.isdir(root):
+        raise InputError(f'no such folder: {root}')
+    split = find_labelled_split(root)
+    if split is None:
+        raise InputError(f'no labels in {root}: it must hold train/CLASS/* and val/CLASS/*, or '
+                         'CLASS/* with five images or more in a class, and no images beside them')
+    return split
+
+
 def held_out_beside(root: str) -> tuple[str, str] | None:
     """The training part of a folder that also has one to hold out, and the latter; by names only.
 
@@ -94,6 +118,40 @@ def class_folders(folder: str) -> tuple[str, ...]:
     return names if len(names) >= 2 and has_images else ()
 
 
+def whole_folder(root: str) -> tuple[dict, tuple[str, ...]]:
+    """Arguments of :class:`ImageFiles` for a folder, and the names of its classes, if it has any.
+
+    Of ``train/CLASS/*`` and ``val/CLASS/*`` the held-out images are taken.
+    """
+    split = find_labelled_split(root)
+    if split is not None and 'data_prefix' in split.held_out:
+        return split.held_out, split.classes
+    # a class may be too small to hold images of it out
+    classes = class_folders(root)
+    is_split = set(classes) <= {*TRAIN_NAMES, *HELD_OUT_NAMES}
+    return dict(data_root=root), () if is_split else classes
+
+
+def class_names(root: str, paths: Sequence[str]) -> list[str]:
+    """The class of each image by its folder; empty where the folders are no classes.
+
+    Args:
+        root: The folder of images, as :func:`find_labelled_split` takes it.
+        paths: Relative to it.
+    """
+    split = find_labelled_split(root)
+    if split is None:
+        return []
+    above = {part.get('data_prefix', '') for part in (split.train, split.held_out)} - {''}
+    labels = []
+    for path in paths:
+        *folders, _ = PurePath(path).parts
+        if above:  # train/ and val/
+            folders = folders[1:] if folders and folders[0] in above else []
+        labels.append(folders[0] if folders and folders[0] in split.classes else '')
+    return labels
+
+
 def labelled_datasets(split: LabelledSplit, size: int) -> tuple[Dataset, Dataset]:
     """The images with labels to learn from, and those held out.
 
@@ -112,6 +170,108 @@ def labelled_datasets(split: LabelledSplit, size: int) -> tuple[Dataset, Dataset
             dict(type='ImageFiles', with_label=True, metainfo=dict(classes=split.classes),
                  pipeline=pipeline, **part)) for part in (split.train, split.held_out))
     return train, held_out
+
+
+@DATASETS.register_module()
+class LabelledImages(Dataset):
+    """Images with labels to learn from, then others to hold out, the same ones every time.
+
+    A sample has ``inputs`` ``(3, H, W)`` uint8, RGB, and ``data_samples`` with ``gt_label`` and,
+    as meta information, ``sample_idx`` and ``held_out``. One that cannot be read is black and has
+    the label ``UNREADABLE``, so that every process of a run has as many samples.
+
+    Args:
+        data_root: See :func:`find_labelled_split`.
+        size: As for :func:`evaluation_pipeline`.
+        max_images: So many at most, of both parts together and of all classes alike; None: all.
+
+    Raises:
+        InputError: No such folder, no labels in it, or fewer than two images wanted.
+    """
+
+    def __init__(self, data_root: str, size: int | Sequence[int],
+                 max_images: int | None = None) -> None:
+        if max_images is not None and max_images < 2:
+            raise InputError('max_images of LabelledImages must be at least 2: one to learn from '
+                             'and one to hold out')
+        self.data_root = os.path.expanduser(data_root)
+        self.size = to_size(size)
+        split = labelled_split(self.data_root)
+        self.metainfo = dict(classes=split.classes)
+        self.parts = labelled_datasets(split, size)
+        self.max_images = max_images
+        self.draw(max_images or sum(map(len, self.parts)))
+
+    def draw(self, count: int) -> None:
+        """Takes so many images at most, of all classes alike; at most a third is held out."""
+        train, held_out = self.parts
+        num_held_out = min(len(held_out), max(1, count // MAX_HELD_OUT))
+        self.indices = [
+            (part, index) for part, share in ((train, count - num_held_out),
+                                              (held_out, num_held_out))
+            for index in balanced_indices(_labels(part), share).tolist()]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def get_data_info(self, index: int) -> dict:
+        """``img_path`` and ``gt_label`` of a sample."""
+        part, own = self.indices[index]
+        return part.get_data_info(own)
+
+    def __getitem__(self, index: int) -> dict:
+        part, own = self.indices[index]
+        try:
+            sample = part[own]
+        except UnreadableImageError as error:
+            print_log(f'left out of the evaluation: {error}', logger='current',
+                      level=logging.WARNING)
+            sample = dict(inputs=torch.zeros(3, *self.size, dtype=torch.uint8),
+                          data_samples=DataSample().set_gt_label(UNREADABLE))
+        sample['data_samples'].set_metainfo(
+            dict(sample_idx=index, held_out=part is self.parts[1]))
+        return sample
+
+
+def _labels(dataset: Dataset) -> torch.Tensor:
+    return torch.tensor([
+        dataset.get_data_info(index)['gt_label'] for index in range(len(dataset))])
+
+
+def check_apart(data_root: str, training_set: Dataset) -> None:
+    """Refuses to judge a model by images that it was pre-trained on.
+
+    Of more than 10,000 training images as many, evenly spread, are looked at; all of them where the
+    labelled folder lies below what these have in common.
+
+    Args:
+        data_root: The folder of labelled images.
+        training_set: What the model is pre-trained on, loaded.
+
+    Raises:
+        InputError: A training image lies in the folder.
+    """
+    if not (len(training_set) and hasattr(training_set, 'get_data_info')):
+        return
+    root = os.path.realpath(os.path.expanduser(data_root))
+    indices = np.unique(np.linspace(0, len(training_set) - 1, COMPARED_IMAGES).astype(int))
+    folders = _folders(training_set, indices)
+    if _is_below(root, os.path.commonpath(folders)):
+        folders = _folders(training_set, range(len(training_set)))
+    for folder in sorted(folders):
+        if _is_below(folder, root):
+            raise InputError(f'{data_root} holds images of the pre-training set ({folder}): give '
+                             'a labelled folder that is apart from it, such as val/ beside train/')
+
+
+def _folders(dataset: Dataset, indices: Iterable[int]) -> set[str]:
+    folders = {os.path.dirname(dataset.get_data_info(int(index)).get('img_path', ''))
+               for index in indices}
+    return {os.path.realpath(folder) for folder in folders}
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
 
 
 def evaluation_pipeline(size: int | Sequence[int]) -> list[dict]:

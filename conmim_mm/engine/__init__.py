@@ -4,7 +4,6 @@ from .hooks.compile_hook import CompileHook
 from .hooks.learning_monitor_hook import LearningMonitorHook
 from .hooks.live_view.live_view_hook import LiveViewHook
 from .hooks.loader_watch_hook import LoaderWatchHook
-from .hooks.online_evaluation.online_evaluation_hook import OnlineEvaluationHook
 from .hooks.report_hook import ReportHook
 from .hooks.skipped_images_hook import SkippedImagesHook
 from .hooks.start_checks.start_checks_hook import StartChecksHook
@@ -19,6 +18,7 @@ from .optimizers.optim_constructor import (
     MergedOptimWrapperConstructor,
 )
 from .runners.brief_runner import BriefRunner
+from .runners.feature_val_loop import FeatureValLoop
 from .runners.resumable_loops import ResumableEpochLoop, ResumableIterLoop
 from .runners.train_log_processor import TrainLogProcessor
 from .schedulers.warmup_cosine_lr import WarmupCosineLR
@@ -26,9 +26,9 @@ from .strategies.fsdp_strategy import ConMIMFSDPStrategy
 
 __all__ = [
     'AtomicCheckpointHook', 'BadNumbersHook', 'BriefRunner', 'CompileHook', 'ConMIMAmpOptimWrapper',
-    'ConMIMFSDPStrategy', 'GuardedOptimWrapper', 'LayerDecayOptimWrapperConstructor',
-    'LearningMonitorHook', 'LiveViewHook', 'LoaderWatchHook', 'MergedOptimWrapperConstructor',
-    'NonFiniteError', 'OnlineEvaluationHook', 'ReportHook', 'ResumableEpochLoop',
+    'ConMIMFSDPStrategy', 'FeatureValLoop', 'GuardedOptimWrapper',
+    'LayerDecayOptimWrapperConstructor', 'LearningMonitorHook', 'LiveViewHook', 'LoaderWatchHook',
+    'MergedOptimWrapperConstructor', 'NonFiniteError', 'ReportHook', 'ResumableEpochLoop',
     'ResumableIterLoop', 'SkippedImagesHook', 'StartChecksHook', 'StepLogHook', 'StepTimerHook',
     'StopOnSignalHook', 'TeacherUpdateHook', 'TrainLogProcessor', 'WarmupCosineLR'
 ]

@@ -1,57 +1,106 @@
-"""Frozen features of a labelled data set."""
+"""Frozen features of images, a batch at a time or all together; bad files are left out."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
+from mmengine.logging import print_log
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from ..errors import InputError, UnreadableImageError
 from ..utils.inspection import inspection
 
 
-def extract_features(backbone: nn.Module,
-                     dataset: Dataset,
-                     preprocessor: nn.Module,
-                     batch_size: int = 256,
-                     num_workers: int = 2,
-                     worker_init_fn: Callable[[int], None] | None = None
-                     ) -> tuple[torch.Tensor, torch.Tensor]:
+class FeatureBatch(NamedTuple):
+    """What :func:`image_features` gives.
+
+    Attributes:
+        indices: Of the images in the data set, in its order.
+        features: ``(len(indices), C)`` float32, on the CPU.
+        labels: One for each, of those that have labels.
+        unreadable: Index of each image that could not be read, and what says why.
+    """
+
+    indices: list[int]
+    features: torch.Tensor
+    labels: list[int]
+    unreadable: list[tuple[int, UnreadableImageError]]
+
+
+def image_features(backbone: nn.Module, dataset: Dataset, preprocessor: nn.Module,
+                   batch_size: int = 64, num_workers: int = 2) -> Iterator[FeatureBatch]:
     """Mean-pooled patch tokens of every image, as a frozen backbone sees it.
 
     The tokens are normalised before pooling; with ``out_type='avg_featmap'`` after it
     (``fc_norm``), as a fine-tuned classifier's head sees them. No global generator is drawn from.
 
     Args:
-        backbone: A :class:`ConMIMViT`. In eval mode for the time, and run as
-            it is, not compiled anew for these batches.
-        dataset: Samples of ``inputs`` ``(3, H, W)`` and ``data_samples`` with a ``gt_label``, one
-            at least.
+        backbone: A :class:`ConMIMViT`. In eval mode while it runs, and run as it is, not compiled
+            anew for these batches.
+        dataset: Samples of ``inputs`` ``(3, H, W)`` and ``data_samples``, with a ``gt_label`` or
+            without.
         preprocessor: Normalises a batch of images; must be on the backbone's device.
         batch_size: Images at once.
         num_workers: Processes that read images.
-        worker_init_fn: Called in each of them, as :class:`torch.utils.data.DataLoader` does.
+    """
+    loader = DataLoader(
+        _ReadableImages(dataset), batch_size=batch_size, num_workers=num_workers,
+        collate_fn=_collate, generator=torch.Generator())
+    for indices, images, labels, unreadable in loader:
+        features = torch.empty(0, backbone.embed_dims)
+        if indices:
+            with inspection(backbone):
+                images = preprocessor(dict(inputs=images))['inputs']
+                features = backbone.mean_tokens(images).float().cpu()
+        yield FeatureBatch(indices, features, labels, unreadable)
+
+
+def extract_features(backbone: nn.Module, dataset: Dataset, preprocessor: nn.Module,
+                     batch_size: int = 256, num_workers: int = 2
+                     ) -> tuple[torch.Tensor, torch.Tensor]:
+    """:func:`image_features` of a labelled data set, all together; arguments as there.
 
     Returns:
         Features ``(N, C)`` float32 and labels ``(N,)`` int64, on the CPU, in the data set's order.
+
+    Raises:
+        InputError: None of the images can be read.
     """
-    loader = DataLoader(
-        dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=_collate,
-        worker_init_fn=worker_init_fn, generator=torch.Generator())
-    features, labels, done = None, torch.empty(len(dataset), dtype=torch.int64), 0
-    with inspection(backbone):
-        for batch in loader:
-            images = preprocessor(dict(inputs=batch['inputs']))['inputs']
-            tokens = backbone.forward_tokens(images)
-            pooled = backbone.fc_norm(tokens[:, backbone.num_extra_tokens:].mean(dim=1))
-            if features is None:  # all at once: parts to be joined would take twice the memory
-                features = torch.empty(len(dataset), pooled.shape[1])
-            end = done + len(pooled)
-            features[done:end], labels[done:end] = pooled, batch['labels']
-            done = end
-    return features, labels
+    features, labels, reason = None, [], 'there are none'
+    for batch in image_features(backbone, dataset, preprocessor, batch_size, num_workers):
+        for _, reason in batch.unreadable:
+            print_log(f'left out of the evaluation: {reason}', logger='current',
+                      level=logging.WARNING)
+        if features is None:  # all at once: parts to be joined would take twice the memory
+            features = torch.empty(len(dataset), batch.features.shape[1])
+        features[len(labels):len(labels) + len(batch.labels)] = batch.features
+        labels += batch.labels
+    if not labels:
+        raise InputError(f'none of the {len(dataset)} images can be read: {reason}')
+    return features[:len(labels)], torch.tensor(labels)
 
 
-def _collate(samples: list[dict]) -> dict:
-    return dict(
-        inputs=torch.stack([sample['inputs'] for sample in samples]),
-        labels=torch.cat([sample['data_samples'].gt_label for sample in samples]))
+class _ReadableImages(Dataset):
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[int, dict | UnreadableImageError]:
+        try:
+            return index, self.dataset[index]
+        except UnreadableImageError as error:
+            return index, error
+
+
+def _collate(samples: list[tuple[int, dict | UnreadableImageError]]) -> tuple:
+    unreadable = [(index, error) for index, error in samples if not isinstance(error, dict)]
+    read = [(index, sample) for index, sample in samples if isinstance(sample, dict)]
+    images = torch.stack([sample['inputs'] for _, sample in read]) if read else None
+    labels = [int(sample['data_samples'].gt_label) for _, sample in read
+              if 'gt_label' in sample['data_samples']]
+    return [index for index, _ in read], images, labels, unreadable

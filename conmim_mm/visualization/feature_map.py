@@ -11,18 +11,11 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from mmpretrain.registry import DATASETS
 from PIL import Image
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import Subset
 
-from ..datasets.image_files import ImageFiles
-from ..datasets.labelled_folder import (
-    HELD_OUT_NAMES,
-    TRAIN_NAMES,
-    class_folders,
-    evaluation_pipeline,
-    find_labelled_split,
-)
+from ..datasets.labelled_folder import evaluation_pipeline, whole_folder
 from ..errors import InputError
-from ..evaluation.features import extract_features
+from ..evaluation.features import image_features
 from ..models.backbones.conmim_vit import ConMIMViT
 
 # Okabe and Ito's colours but yellow, and black; with seven markers that share no period with them,
@@ -152,54 +145,30 @@ def folder_features(backbone: ConMIMViT, preprocessor: nn.Module, folder: str, l
                     num_workers: int = 2) -> FolderFeatures:
     """Mean-pooled features of up to ``limit`` images, evenly spread over the folder.
 
+    Those that cannot be read are left out.
+
     Labels are read from ``CLASS/*``, or from ``train/CLASS/*`` and ``val/CLASS/*``, of which the
     held-out images are taken.
 
     Args:
-        backbone: As :func:`extract_features` takes it.
+        backbone: As :func:`image_features` takes it.
         preprocessor: Likewise.
         folder: Of images, in any sub-folders.
         limit: Images.
         num_workers: Processes that read them.
 
     Raises:
-        InputError: No such folder, no images, or one that cannot be read.
+        InputError: No such folder, or no images.
     """
-    source, classes = labelled_source(folder)
+    source, classes = whole_folder(folder)
     images = DATASETS.build(dict(
         type='ImageFiles', with_label=bool(classes), serialize_data=False,
         pipeline=evaluation_pipeline(backbone.img_size), **source))
     chosen = np.linspace(0, len(images) - 1, min(limit, len(images))).round().astype(int).tolist()
-    samples = _Chosen(images, chosen)
-    features, labels = extract_features(
-        backbone, samples, preprocessor, batch_size=64, num_workers=num_workers)
-    return FolderFeatures(
-        features, [images.data_list[index]['img_path'] for index in chosen],
-        labels.tolist() if classes else [], tuple(classes))
-
-
-def labelled_source(folder: str) -> tuple[dict, tuple[str, ...]]:
-    """Arguments of ``ImageFiles`` for a folder, and the names of its classes, if it has any."""
-    split = find_labelled_split(folder)
-    if split is not None and 'data_prefix' in split.held_out:
-        return split.held_out, split.classes
-    # a class may be too small to hold images of it out, which a map need not
-    classes = class_folders(folder)
-    is_split = set(classes) <= {*TRAIN_NAMES, *HELD_OUT_NAMES}
-    return dict(data_root=folder), () if is_split else classes
-
-
-class _Chosen(Dataset):
-    """Some images; those without a label get 0, as features are extracted with one."""
-
-    def __init__(self, images: ImageFiles, indices: list[int]) -> None:
-        self.images, self.indices = images, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> dict:
-        sample = self.images[self.indices[index]]
-        if 'gt_label' not in sample['data_samples']:
-            sample['data_samples'].set_gt_label(0)
-        return sample
+    features, paths, labels = [], [], []
+    for batch in image_features(backbone, Subset(images, chosen), preprocessor,
+                                num_workers=num_workers):
+        features.append(batch.features)
+        paths += [images.get_data_info(chosen[index])['img_path'] for index in batch.indices]
+        labels += batch.labels
+    return FolderFeatures(torch.cat(features), paths, labels, tuple(classes))

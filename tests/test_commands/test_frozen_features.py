@@ -10,16 +10,10 @@ import torch
 from mmpretrain.registry import MODELS
 
 from conmim_mm.apis import backbone as frozen_backbone
-from conmim_mm.apis.backbone import labelled_split
-from conmim_mm.apis.embed import read_labels
 from conmim_mm.commands import main
+from conmim_mm.datasets.labelled_folder import labelled_datasets, labelled_split
 from conmim_mm.errors import InputError
-from conmim_mm.evaluation import (
-    extract_features,
-    knn_predict,
-    labelled_datasets,
-    linear_probe_predict,
-)
+from conmim_mm.evaluation import extract_features, knn_predict, linear_probe_predict
 from conmim_mm.formats.backbone import load_backbone
 from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import (
     IMAGENET_MEAN,
@@ -42,7 +36,7 @@ def saved(toy):
 def features_by_hand(backbone, labelled):
     """Features and labels of both parts."""
     return [extract_features(backbone, part, ConMIMDataPreprocessor(), num_workers=0)
-            for part in labelled_datasets(labelled_split(labelled), 32)]
+            for part in labelled_datasets(labelled_split(str(labelled)), 32)]
 
 
 def expected(predict, parts, **settings) -> float:
@@ -108,15 +102,6 @@ def test_embed_parquet_leaves_out_what_cannot_be_read(toy, tmp_path, capsys) -> 
           '--workers', '0'])
     np.testing.assert_allclose(np.array(table['features'].to_pylist()),
                                np.load(tmp_path / 'f.npz')['features'], atol=1e-6)
-
-
-def test_labels_below_train_and_val(labelled, tmp_path) -> None:
-    for part in ('train', 'val'):
-        (tmp_path / part).mkdir()
-        for name in ('bright', 'dark'):
-            (tmp_path / part / name).symlink_to(labelled / name)
-    paths = ['train/dark/0.png', 'val/bright/sub/1.png', 'other/dark/2.png', 'train/3.png']
-    assert read_labels(tmp_path, paths) == ['dark', 'bright', '', '']
 
 
 def test_row_groups_are_written_as_they_fill(tmp_path, monkeypatch) -> None:

@@ -224,8 +224,8 @@ def test_evaluation_and_trackers_go_into_the_config(toy, labelled, tmp_path) -> 
     args = parse_arguments(['pretrain', *toy.options, '--eval-data', str(labelled), '--track',
                             'tensorboard', '--out', str(tmp_path / 'new')])
     cfg = pretrain_config.plan_run(args).cfg
-    assert cfg.custom_hooks[-1]['type'].endswith('OnlineEvaluationHook')
-    assert cfg.custom_hooks[-1]['data_root'] == str(labelled)
+    assert cfg.val_cfg.type == 'mmpretrain.FeatureValLoop'
+    assert cfg.val_dataloader.dataset.data_root == str(labelled)
     assert cfg.visualizer.vis_backends[-1]['type'] == 'TensorboardVisBackend'
 
 

@@ -1,9 +1,27 @@
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from mmpretrain.registry import TRANSFORMS
+from PIL import Image
 
-from conmim_mm.datasets import ImageFiles
-from conmim_mm.datasets.labelled_folder import class_folders, find_labelled_split
+from conmim_mm.datasets import ImageFiles, LabelledImages
+from conmim_mm.datasets.labelled_folder import (
+    UNREADABLE,
+    balanced_indices,
+    check_apart,
+    class_folders,
+    class_names,
+    evaluation_pipeline,
+    find_labelled_split,
+    whole_folder,
+)
+from conmim_mm.errors import InputError
+
+from ..labelled import write_labelled_images
+from ..toy import write_noise_images
 
 
 def fill(root: Path, **counts: int) -> Path:
@@ -93,3 +111,143 @@ def test_class_folders(tmp_path: Path) -> None:
     fill(tmp_path, b=1, a=1, c=1)
     assert class_folders(str(tmp_path)) == ('a', 'b', 'c')
     assert class_folders(str(tmp_path / 'a')) == ()
+
+
+def test_the_held_out_part_of_a_split_is_taken(tmp_path) -> None:
+    for part in ('train', 'val'):
+        for name in ('a', 'b'):
+            (tmp_path / part / name).mkdir(parents=True)
+            write_noise_images(tmp_path / part / name, 1, 8)
+    assert whole_folder(str(tmp_path)) == (
+        dict(data_root=str(tmp_path), data_prefix='val'), ('a', 'b'))
+    for part in ('train', 'val'):  # parts, not classes
+        for name in ('a', 'b'):
+            (tmp_path / part / name / '0.png').rename(tmp_path / part / f'{name}.png')
+            (tmp_path / part / name).rmdir()
+    assert whole_folder(str(tmp_path)) == (dict(data_root=str(tmp_path)), ())
+
+
+def test_labels_below_train_and_val(tmp_path: Path) -> None:
+    fill(tmp_path, train__dark=1, train__bright=1, val__dark=1, val__bright=1)
+    paths = ['train/dark/0.png', 'val/bright/sub/1.png', 'other/dark/2.png', 'train/3.png']
+    assert class_names(str(tmp_path), paths) == ['dark', 'bright', '', '']
+
+
+LABELS = torch.tensor([0] * 50 + [2] * 3 + [1] * 30 + [3] * 17)
+
+
+def counts(indices: torch.Tensor) -> list[int]:
+    return LABELS[indices].bincount(minlength=4).tolist()
+
+
+def test_classes_have_equal_shares_as_far_as_they_can() -> None:
+    assert counts(balanced_indices(LABELS, 8)) == [2, 2, 2, 2]
+    assert counts(balanced_indices(LABELS, 12)) == [3, 3, 3, 3]
+    # the class of three has no more to give
+    assert counts(balanced_indices(LABELS, 33)) == [10, 10, 3, 10]
+    assert counts(balanced_indices(LABELS, 63)) == [22, 21, 3, 17]
+    assert balanced_indices(LABELS, 100).tolist() == balanced_indices(LABELS, 999).tolist() == [
+        *range(100)]
+
+
+def test_the_same_images_every_time_and_not_the_first_ones() -> None:
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    drawn = balanced_indices(LABELS, 20)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert torch.equal(balanced_indices(LABELS, 20), drawn)
+    assert len(set(drawn.tolist())) == 20 and drawn.tolist() == sorted(drawn.tolist())
+    assert drawn[LABELS[drawn] == 0].tolist() != [0, 1, 2, 3, 4]
+    assert not torch.equal(balanced_indices(LABELS, 20, seed=1), drawn)
+
+
+@pytest.mark.parametrize(('size', 'shape'), [
+    (32, (3, 32, 32)), ((16, 32), (3, 16, 32)), ((32, 16), (3, 32, 16))])
+def test_the_middle_is_seen_in_the_backbones_size(tmp_path, size, shape) -> None:
+    """Height comes first; the picture's left half is dark, its right half light."""
+    pixels = np.zeros((64, 96, 3), np.uint8)
+    pixels[:, 48:] = 200
+    Image.fromarray(pixels).save(tmp_path / 'a.png')
+    sample = dict(img_path=str(tmp_path / 'a.png'))
+    for transform in evaluation_pipeline(size):
+        sample = TRANSFORMS.build(transform)(sample)
+    inputs = sample['inputs']
+    assert tuple(inputs.shape) == shape
+    middle = shape[2] // 2
+    assert (inputs[..., :middle - 2] == 0).all() and (inputs[..., middle + 2:] == 200).all()
+
+
+@pytest.fixture(scope='module')
+def labelled(tmp_path_factory) -> Path:
+    return write_labelled_images(tmp_path_factory.mktemp('labelled') / 'val')
+
+
+def test_labelled_images_are_drawn_alike_from_both_parts(labelled: Path) -> None:
+    images = LabelledImages(str(labelled), 32)
+    # of each class the fifth and the tenth
+    assert [held_out(images[i]) for i in range(30)] == [False] * 24 + [True] * 6
+    assert images.metainfo == dict(classes=('blue', 'green', 'red'))
+    paths = [Path(images.get_data_info(i)['img_path']) for i in (24, 29)]
+    assert paths == [labelled / 'blue' / '4.png', labelled / 'red' / '9.png']
+    images.draw(9)
+    assert [int(images[i]['data_samples'].gt_label) for i in range(9)] == [
+        0, 0, 1, 1, 2, 2, 0, 1, 2]
+    assert [held_out(images[i]) for i in range(9)] == [False] * 6 + [True] * 3
+    assert [images[i]['data_samples'].sample_idx for i in range(9)] == [*range(9)]
+    assert len(LabelledImages(str(labelled), 32, max_images=2)) == 2
+    with pytest.raises(InputError, match='at least 2: one to learn from'):
+        LabelledImages(str(labelled), 32, max_images=1)
+
+
+def held_out(sample: dict) -> bool:
+    return sample['data_samples'].held_out
+
+
+def test_an_unreadable_image_is_marked(labelled: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(labelled, tmp_path / 'val'))
+    (folder / 'green' / '4.png').write_bytes(b'no image')
+    images = LabelledImages(str(folder), (16, 32))
+    labels = [int(images[i]['data_samples'].gt_label) for i in range(30)]
+    assert labels == [0] * 8 + [1] * 8 + [2] * 8 + [0, 0, UNREADABLE, 1, 2, 2]
+    assert images[26]['inputs'].shape == images[0]['inputs'].shape == (3, 16, 32)
+    assert held_out(images[26]) and not images[26]['inputs'].any()
+
+
+def test_labelled_images_must_be_apart_from_the_training_set(labelled: Path,
+                                                             tmp_path: Path) -> None:
+    (tmp_path / 'link').symlink_to(labelled)
+    for folder, training in ((labelled, labelled), (tmp_path / 'link', labelled),
+                             (labelled, labelled / 'red'), (labelled, labelled.parent)):
+        with pytest.raises(InputError, match='holds images of the pre-training set'):
+            check_apart(str(folder), ImageFiles(data_root=str(training)))
+
+
+def test_images_of_a_list_beside_them_are_no_matter(labelled, tmp_path) -> None:
+    write_noise_images(tmp_path, count=2, side=32)
+    (tmp_path / 'val').symlink_to(labelled)
+    (tmp_path / 'list.txt').write_text('0.png\n1.png\n')
+    check_apart(str(tmp_path / 'val'), ImageFiles(data_root=str(tmp_path), ann_file='list.txt'))
+
+
+def test_labelled_images_below_the_training_set_are_found(tmp_path, labelled) -> None:
+    """However few of very many they are."""
+    write_noise_images(tmp_path, count=2, side=32)
+    shutil.copytree(labelled, tmp_path / 'few')
+    paths = [str(tmp_path / '0.png')] * 30_001
+    paths[10_000 + 1] = str(tmp_path / 'few' / 'red' / '0.png')
+    training_set = Paths(paths)
+    with pytest.raises(InputError, match='few holds images of the pre-training set'):
+        check_apart(str(tmp_path / 'few'), training_set)
+
+
+class Paths:
+
+    def __init__(self, paths: list[str]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def get_data_info(self, index: int) -> dict:
+        return dict(img_path=self.paths[index])

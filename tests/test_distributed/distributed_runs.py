@@ -47,7 +47,7 @@ def cfg_of(images: Path, work_dir: Path, processes: int, labelled: Path | None =
     cfg.optim_wrapper.optimizer.eps = 1e-5
     if labelled:
         add_online_evaluation(cfg, str(labelled))
-        cfg.custom_hooks[-1]['interval'] = 3  # so few images would be judged twice only
+        cfg.train_cfg.val_interval = 3  # so few images would be judged twice only
     return cfg
 
 
@@ -58,7 +58,7 @@ def train(cfg: Config, result: Path) -> None:
     runner.register_hook(trace)
     runner.train()
     values = {key: runner.message_hub.get_scalar(key).data[0].tolist()
-              for key in runner.message_hub.log_scalars if key.startswith('val/')}
+              for key in runner.message_hub.log_scalars if key.endswith('_top1')}
     norms = runner.message_hub.get_scalar('train/grad_norm').data[0].tolist()
     torch.save(dict(weights=whole_state_dict(runner.model), losses=trace.losses, norms=norms,
                     values=values), f'{result}_{runner.rank}.pth')

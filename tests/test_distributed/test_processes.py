@@ -27,7 +27,7 @@ def results(images, tmp_path_factory) -> Path:
     labelled = write_labelled_images(folder / 'labelled', count=7)
     subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2',
-         distributed_runs.__file__, images, labelled, folder], check=True, timeout=300,
+         '-m', distributed_runs.__name__, images, labelled, folder], check=True, timeout=300,
         env=os.environ | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'))
     train(cfg_of(images, folder / 'one', 1, labelled), folder / 'one')
     return folder

@@ -6,7 +6,8 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from conmim_mm.engine.hooks.compile_hook import regions_of
-from conmim_mm.evaluation import extract_features
+from conmim_mm.errors import InputError, UnreadableImageError
+from conmim_mm.evaluation import extract_features, image_features
 from conmim_mm.models import ConMIMDataPreprocessor
 from conmim_mm.utils.inspection import evaluating
 
@@ -40,6 +41,36 @@ def test_mean_of_the_patch_tokens_and_no_trace_of_it() -> None:
         expected = backbone.fc_norm(tokens[:, 1:].mean(dim=1))
     torch.testing.assert_close(features, expected, rtol=0, atol=1e-5)
     assert backbone.training
+
+
+class Damaged(Samples):
+    """Of which all but the second and the fifth image cannot be read."""
+
+    def __getitem__(self, index: int) -> dict:
+        if index in (1, 4):
+            return super().__getitem__(index)
+        raise UnreadableImageError(f'cannot read {index}.png', 'not an image')
+
+
+@pytest.mark.parametrize('num_workers', [0, 1])
+def test_unreadable_images_are_left_out(num_workers: int) -> None:
+    backbone, samples, preprocessor = build_model().backbone, Damaged(6), ConMIMDataPreprocessor()
+    batches = [*image_features(backbone, samples, preprocessor, 2, num_workers)]
+    assert [batch.indices for batch in batches] == [[1], [], [4]]
+    assert [batch.labels for batch in batches] == [[1], [], [4]]
+    unreadable = [pair for batch in batches for pair in batch.unreadable]
+    assert [(index, str(error), error.reason) for index, error in unreadable] == [
+        (index, f'cannot read {index}.png', 'not an image') for index in (0, 2, 3, 5)]
+
+    readable = torch.utils.data.Subset(samples, [1, 4])
+    expected, _ = extract_features(backbone, readable, preprocessor, num_workers=0)
+    features, labels = extract_features(backbone, samples, preprocessor, num_workers=num_workers)
+    torch.testing.assert_close(features, expected)
+    torch.testing.assert_close(torch.cat([batch.features for batch in batches]), expected)
+    assert labels.tolist() == [1, 4]
+
+    with pytest.raises(InputError, match='none of the 1 images can be read: cannot read 0.png'):
+        extract_features(backbone, Damaged(1), preprocessor, num_workers=0)
 
 
 def test_each_part_goes_back_to_its_own_mode() -> None:

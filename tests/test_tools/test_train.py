@@ -137,8 +137,8 @@ def test_options_reach_the_config(monkeypatch, config, tmp_path) -> None:
 
 def test_eval_data_reaches_the_config(monkeypatch, config, tmp_path) -> None:
     cfg = load_cfg(monkeypatch, config, '--eval-data', tmp_path)
-    assert cfg.custom_hooks[-1] == dict(
-        type='mmpretrain.OnlineEvaluationHook', data_root=str(tmp_path))
+    assert cfg.val_cfg == dict(type='mmpretrain.FeatureValLoop')
+    assert cfg.val_dataloader.dataset.data_root == str(tmp_path)
     assert cfg.default_hooks.checkpoint.save_best == 'val/knn_top1'
 
 

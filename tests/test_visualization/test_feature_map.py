@@ -2,22 +2,19 @@ import numpy as np
 import pytest
 import torch
 
-from conmim_mm.datasets.labelled_folder import LabelledSplit
+from conmim_mm.datasets.labelled_folder import LabelledSplit, labelled_datasets
 from conmim_mm.errors import InputError
-from conmim_mm.evaluation import extract_features, labelled_datasets
+from conmim_mm.evaluation import extract_features
 from conmim_mm.visualization.feature_map import (
     COLOURS,
     MARKERS,
     draw_feature_map,
     folder_features,
-    labelled_source,
     map_features,
     spaced_out,
     style_of,
 )
 from conmim_mm.visualization.load_model import load_pretraining
-
-from ..toy import write_noise_images
 
 
 def test_clusters_stay_together_and_a_seed_repeats() -> None:
@@ -71,17 +68,3 @@ def test_features_and_labels_of_a_folder(checkpoint, images) -> None:
     assert few.labels == [] and few.classes == ()
     assert [path[-5] for path in few.paths] == ['0', '2', '5']
     torch.testing.assert_close(few.features, expected[[6, 8, 11]])
-
-
-def test_the_held_out_part_of_a_split_is_taken(tmp_path) -> None:
-    for part in ('train', 'val'):
-        for name in ('a', 'b'):
-            (tmp_path / part / name).mkdir(parents=True)
-            write_noise_images(tmp_path / part / name, 1, 8)
-    assert labelled_source(str(tmp_path)) == (
-        dict(data_root=str(tmp_path), data_prefix='val'), ('a', 'b'))
-    for part in ('train', 'val'):  # parts, not classes
-        for name in ('a', 'b'):
-            (tmp_path / part / name / '0.png').rename(tmp_path / part / f'{name}.png')
-            (tmp_path / part / name).rmdir()
-    assert labelled_source(str(tmp_path)) == (dict(data_root=str(tmp_path)), ())

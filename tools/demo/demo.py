@@ -29,15 +29,14 @@ from output_folder import prepare_output, save_results
 from scenes import SceneSettings, make_scenes
 
 from conmim_mm.apis.train import resume_from_newest
-from conmim_mm.datasets.labelled_folder import LabelledSplit, find_labelled_split
-from conmim_mm.engine.hooks.live_view.live_view_hook import terminal
-from conmim_mm.errors import InputError
-from conmim_mm.evaluation import (
-    Accuracy,
-    evaluate_features,
-    extract_features,
+from conmim_mm.datasets.labelled_folder import (
+    LabelledSplit,
+    find_labelled_split,
     labelled_datasets,
 )
+from conmim_mm.engine.hooks.live_view.live_view_hook import terminal
+from conmim_mm.errors import InputError
+from conmim_mm.evaluation import Accuracy, evaluate_features, extract_features
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.run_config import add_trust_argument
 

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmpretrain.registry import DATASETS
 
-from ...engine.hooks.online_evaluation.images import check_apart, labelled_split
+from ...datasets.labelled_folder import check_apart, labelled_split
 from ...errors import InputError
 from ...utils.cli import COMMAND, explain
 from ...utils.files import write_text

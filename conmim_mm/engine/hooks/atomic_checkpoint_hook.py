@@ -97,7 +97,7 @@ class AtomicCheckpointHook(CheckpointHook):
         super().after_val_epoch(runner, metrics)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        if not self.save_best:
+        if not self.save_best or runner.iter == 0:  # nothing is kept of what is not trained
             return
         # MMEngine deletes the best checkpoint that it knows of before it writes a better one.
         before, self.best_ckpt_path = getattr(self, 'best_ckpt_path', None), None

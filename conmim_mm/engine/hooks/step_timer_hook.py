@@ -17,7 +17,7 @@ class StepTimerHook(IterTimerHook):
 
     MMEngine counts what hooks do at the end of a step, such as saving a checkpoint, as time spent
     on loading the next batch. Here ``data_time`` is the wait for the loader and nothing else;
-    ``time`` is still all of it.
+    ``time`` is still all of it, but for validations.
 
     Logged beside them, over the log's window (``log_processor.window_size``):
 
@@ -37,10 +37,18 @@ class StepTimerHook(IterTimerHook):
         self._steps = deque(maxlen=runner.log_processor.window_size)
         self.t = self._waiting_since = time.time()
 
-    def leave_out(self, seconds: float) -> None:
-        """Counts a time that has just passed neither as part of a step nor as waiting for data."""
-        self.t += seconds
-        self._waiting_since += seconds
+    def before_val(self, runner: Runner) -> None:
+        self._paused = time.time(), vars(self).get('t'), runner.message_hub.runtime_info.get('eta')
+
+    def after_val(self, runner: Runner) -> None:
+        since, t, eta = self._paused
+        if t is None:  # nothing is being trained
+            return
+        # MMEngine times the validation by the same clock, and says how much of it is left
+        passed = time.time() - since
+        self.t = t + passed
+        self._waiting_since += passed
+        runner.message_hub.runtime_info.update(eta=eta or 0.)
 
     def begin_waiting(self) -> None:
         """Notes that from now on only the loader keeps the step from beginning."""
@@ -82,5 +90,3 @@ class _EndOfStep(Hook):
     def after_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
         self.timer.begin_waiting()
 
-    def after_val(self, runner: Runner) -> None:
-        self.timer.begin_waiting()

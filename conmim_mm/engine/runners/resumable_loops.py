@@ -20,6 +20,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
     MMEngine's starts the epoch again, with the iterations counted on. Here the batches before the
     checkpoint are left out: by the sampler where it can :meth:`skip`, as those of this project,
     otherwise by reading them once more. A validation that was due and did not end is made up for.
+    With ``val_begin=0`` the weights are validated before the first step, too.
 
     Arguments as in :class:`mmengine.runner.EpochBasedTrainLoop`.
 
@@ -38,7 +39,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
                 'the number of processes it was trained with')
         with telling_hooks(self.runner), ending_workers(self.dataloader):
             self.runner.call_hook('before_train')
-            if self.first_batch == 0 and self._epoch > 0:
+            if self.first_batch == 0:
                 self._validate_if_due()
             while self._epoch < self._max_epochs and not self.stop_training:
                 self.run_epoch()
@@ -83,8 +84,7 @@ class ResumableIterLoop(IterBasedTrainLoop):
         with telling_hooks(self.runner), ending_workers(self.dataloader):
             self.runner.call_hook('before_train')
             self.runner.call_hook('before_train_epoch')
-            if self._iter > 0:
-                self._validate_if_due()
+            self._validate_if_due()
             keep_generators(self.dataloader, self.runner.seed)
             batches = endless_batches(self.dataloader, self._iter)
             while self._iter < self._max_iters and not self.stop_training:

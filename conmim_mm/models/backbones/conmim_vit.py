@@ -283,6 +283,10 @@ class ConMIMViT(BaseModule):
         outputs = self.forward_blocks(self.embed(images, mask), self.grid_of(images))
         return self.norm(outputs[-1])
 
+    def mean_tokens(self, images: torch.Tensor) -> torch.Tensor:
+        """Mean of the normalised patch tokens, ``(B, C)``: what frozen features are."""
+        return self.fc_norm(self.forward_tokens(images)[:, self.num_extra_tokens:].mean(dim=1))
+
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features of whole images, one tensor per entry of ``out_indices`` (see ``out_type``)."""
         grid = self.grid_of(images)

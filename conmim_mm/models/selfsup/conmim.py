@@ -26,11 +26,12 @@ class ConMIM(BaseSelfSupervisor):
         neck: The projector.
         head: The head with the loss.
         teacher: The teacher, built with the student's backbone and neck.
+        predict_with: Whose features :meth:`predict` gives, ``'teacher'`` or ``'student'``.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: As in MMEngine.
 
     Raises:
-        InputError: The backbone has no mask token.
+        InputError: The backbone has no mask token, or another ``predict_with``.
     """
 
     def __init__(self,
@@ -38,6 +39,7 @@ class ConMIM(BaseSelfSupervisor):
                  neck: dict,
                  head: dict,
                  teacher: dict | None = None,
+                 predict_with: str = 'teacher',
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
         data_preprocessor = dict(data_preprocessor or {})
@@ -50,6 +52,9 @@ class ConMIM(BaseSelfSupervisor):
             init_cfg=init_cfg)
         if self.backbone.mask_token is None:
             raise InputError('ConMIM needs a mask token; set use_mask_token=True in the backbone')
+        if predict_with not in ('teacher', 'student'):
+            raise InputError(f"predict_with must be 'teacher' or 'student', not {predict_with!r}")
+        self.predict_with = predict_with
         self.teacher = MODELS.build(
             teacher or dict(type='EMATeacher'),
             default_args=dict(backbone=self.backbone, neck=self.neck))
@@ -81,6 +86,28 @@ class ConMIM(BaseSelfSupervisor):
         student = self.neck(self.backbone.forward_tokens(inputs['student_view'], mask))
         teacher = self.teacher(inputs['teacher_view'])
         return self.head.loss(student, teacher, mask)
+
+    def forward(self,
+                inputs: torch.Tensor | dict[str, torch.Tensor],
+                data_samples: list[BaseDataElement] | None = None,
+                mode: str = 'tensor') -> torch.Tensor | tuple | dict | list:
+        """The entry of mmpretrain's algorithms, with the mode ``'predict'`` as well."""
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        return super().forward(inputs, data_samples, mode)
+
+    def predict(self, inputs: torch.Tensor,
+                data_samples: list[BaseDataElement]) -> list[BaseDataElement]:
+        """Gives each image's sample ``features`` ``(C,)``, the mean of its patch tokens.
+
+        Args:
+            inputs: Whole, normalised images ``(B, 3, H, W)``.
+            data_samples: One for each.
+        """
+        backbone = (self.teacher if self.predict_with == 'teacher' else self).backbone
+        for sample, features in zip(data_samples, backbone.mean_tokens(inputs), strict=True):
+            sample.set_field(features, 'features')
+        return data_samples
 
 
 def _start_teacher_from_student(model: ConMIM, state_dict: OrderedDict, prefix: str,

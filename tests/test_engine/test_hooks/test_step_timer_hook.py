@@ -69,19 +69,32 @@ def test_time_left_counts_from_a_resume_on(run) -> None:
     assert [entry['eta'] for entry in run('resumed step timer', start=100)] == [12, 10, 6, 0]
 
 
-def test_what_is_left_out_counts_nowhere(monkeypatch) -> None:
-    """An evaluation of seven seconds before the first step."""
+def test_a_validation_counts_nowhere(monkeypatch) -> None:
+    """One of seven seconds before the second step, of a second's wait and three seconds."""
     now = [1000.]
     monkeypatch.setattr(time, 'time', lambda: now[0])
-    hook = StepTimerHook()
-    runner = SimpleNamespace(message_hub=MessageHub.get_instance('left out'), iter=0, max_iters=2,
-                             log_processor=SimpleNamespace(window_size=3))
+    hook, batch = StepTimerHook(), dict(inputs=dict(student_view=torch.zeros(8, 3)))
+    runner = SimpleNamespace(message_hub=MessageHub.get_instance('validated'), iter=0, max_iters=5,
+                             log_processor=SimpleNamespace(window_size=3), val_dataloader=[0, 1])
     hook.before_train(runner)
-    now[0] += 8
-    hook.leave_out(7)
-    batch = dict(inputs=dict(student_view=torch.zeros(8, 3)))
     hook.before_train_iter(runner, 0, batch)
     now[0] += 3
     hook.after_train_iter(runner, 0, batch)
+    hook.begin_waiting()
+
+    hook.before_val(runner)
+    hook.before_val_epoch(runner)
+    hook.before_val_iter(runner, 0)
+    now[0] += 7
+    hook.after_val_iter(runner, 0)
+    hook.after_val_epoch(runner)
+    hook.after_val(runner)
+    assert runner.message_hub.get_info('eta') == 4 * 3
+
+    runner.iter, now[0] = 1, now[0] + 1
+    hook.before_train_iter(runner, 1, batch)
+    now[0] += 3
+    hook.after_train_iter(runner, 1, batch)
     scalars = runner.message_hub.log_scalars
     assert scalars['train/data_time'].current() == 1 and scalars['train/time'].current() == 4
+    assert scalars['val/time'].current() == 7

@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -27,6 +28,27 @@ def test_loss_is_the_papers() -> None:
     expected, _ = patch_infonce(student, teacher, inputs['mask'], 0.1)
     torch.testing.assert_close(losses['loss'], expected)
     assert set(losses) == {'loss', 'hit_rate', 'positive_similarity', 'negative_similarity'}
+
+
+@pytest.mark.parametrize('weights', ['teacher', 'student'])
+def test_predictions_are_mean_patch_tokens(weights: str) -> None:
+    model = MODELS.build(model_cfg() | dict(predict_with=weights)).eval()
+    model.init_weights()
+    model.teacher.backbone.patch_embed.proj.weight.data.mul_(2)  # else both are alike
+    levels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    samples = [DataSample().set_gt_label(label) for label in (3, 1)]
+    found = model.val_step(dict(inputs=[*levels], data_samples=samples))
+    assert [int(sample.gt_label) for sample in found] == [3, 1]
+
+    backbone = (model.teacher if weights == 'teacher' else model).backbone
+    images = model.data_preprocessor(dict(inputs=levels))['inputs']
+    expected = backbone.forward_tokens(images)[:, 1:].mean(dim=1)
+    torch.testing.assert_close(torch.stack([sample.features for sample in found]), expected)
+
+
+def test_other_weights_to_predict_with_are_refused() -> None:
+    with pytest.raises(InputError, match="must be 'teacher' or 'student', not 'both'"):
+        MODELS.build(model_cfg() | dict(predict_with='both'))
 
 
 def test_gradients_reach_the_student_only() -> None:
