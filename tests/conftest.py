@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-pytest_plugins = ['tests.runs']
+pytest_plugins = ['tests.runs', 'tests.toy_run']
 
 # the cores, shared among pytest-xdist's processes
 THREADS = (os.cpu_count() or 1) // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))
