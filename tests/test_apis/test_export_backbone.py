@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -323,6 +324,7 @@ def test_wrong_arguments(tmp_path, monkeypatch, capsys, arguments, reason: str) 
 
 
 def test_says_that_windows_are_lost(tmp_path, recwarn) -> None:
+    warnings.simplefilter('always')  # not once for each place
     save_backbone(build_backbone(), tmp_path / 'ckpt.pth')
     checkpoint = torch.load(tmp_path / 'ckpt.pth')
     for number, (blocks, warned) in enumerate([((0, 1), True), ([2], True), ([], False)]):
