@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from conmim_mm import register_all_modules
 
-pytest_plugins = ['tests.runs']
+pytest_plugins = ['tests.runs', 'tests.toy_run']
 
 # the cores, shared among pytest-xdist's processes
 THREADS = (os.cpu_count() or 1) // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))

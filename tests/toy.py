@@ -8,6 +8,7 @@ from mmpretrain.registry import MODELS
 from PIL import Image
 
 from conmim_mm import register_all_modules
+from conmim_mm.utils.work_dir import last_checkpoint
 
 register_all_modules()  # here, too: processes that tests start take their runs from this file
 
@@ -35,6 +36,13 @@ def build_model(**backbone_overrides):
     model = MODELS.build(model_cfg(**backbone_overrides))
     model.init_weights()
     return model
+
+
+def saved_model(work_dir: Path):
+    """The model of a run, built from its config and not from the weights alone, in eval mode."""
+    model = build_model()
+    model.load_state_dict(torch.load(last_checkpoint(work_dir), weights_only=False)['state_dict'])
+    return model.eval()
 
 
 def random_inputs(batch: int = 4, size: tuple[int, int] = (IMG_SIZE, IMG_SIZE),

@@ -1,22 +1,18 @@
-"""What ``knn``, ``linear`` and ``embed`` share: a backbone, and labelled images."""
+"""A frozen backbone with the normalisation of its images, as features are taken with it."""
 
-import argparse
-import json
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 
 from ..checkpoint.reading import load_checkpoint_file
 from ..checkpoint.settings import saved_settings
-from ..datasets.labelled_folder import labelled_datasets, labelled_split
 from ..errors import InputError
-from ..evaluation import Accuracy, extract_features
 from ..formats.backbone import load_backbone
 from ..models.backbones.conmim_vit import ConMIMViT
 from ..models.data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
-from ..utils.files import check_place, writing
 from ..utils.machine import usable_cores
 from ..utils.work_dir import last_checkpoint
 
@@ -34,19 +30,29 @@ class FrozenBackbone(NamedTuple):
         """Side of the images, in pixels."""
         return self.backbone.img_size[0]
 
+    @property
+    def device(self) -> torch.device:
+        """Where both are."""
+        return self.backbone.cls_token.device
 
-def frozen_backbone(args: argparse.Namespace) -> FrozenBackbone:
-    """That of ``args.checkpoint``.
+
+def frozen_backbone(checkpoint: str | Path, weights: str = 'teacher',
+                    img_size: int | None = None) -> FrozenBackbone:
+    """That of a checkpoint, which is read once.
+
+    Args:
+        checkpoint: As for :func:`checkpoint_file`.
+        weights: As for :func:`load_backbone`.
+        img_size: As for :func:`load_backbone`.
 
     Raises:
         InputError: There is none in it.
     """
     init_default_scope('mmpretrain')
     device = get_device()
-    path = checkpoint_file(args.checkpoint)
-    backbone = load_backbone(path, args.weights, args.img_size)
-    preprocessor = preprocessor_of(load_checkpoint_file(path))
-    return FrozenBackbone(backbone.to(device), preprocessor.to(device))
+    contents = load_checkpoint_file(checkpoint_file(checkpoint))
+    backbone = load_backbone(contents, weights, img_size)
+    return FrozenBackbone(backbone.to(device), preprocessor_of(contents).to(device))
 
 
 def preprocessor_of(checkpoint: dict) -> ConMIMDataPreprocessor:
@@ -65,53 +71,20 @@ def preprocessor_of(checkpoint: dict) -> ConMIMDataPreprocessor:
         return ConMIMDataPreprocessor()
 
 
-def checkpoint_file(path: Path) -> Path:
-    """The path itself, or the last checkpoint of a run's folder."""
-    if not path.is_dir():
+def checkpoint_file(path: str | Path) -> str | Path:
+    """The file or address itself, or the last checkpoint of a run's folder.
+
+    Raises:
+        InputError: The folder has none.
+    """
+    if not Path(path).is_dir():
         return path
-    last = last_checkpoint(path)
+    last = last_checkpoint(Path(path))
     if last is None:
         raise InputError(f'there is no checkpoint in {path} yet')
     return last
 
 
-def num_workers(args: argparse.Namespace) -> int:
-    """Processes that read images."""
-    return args.workers if args.workers is not None else min(usable_cores(), MAX_WORKERS)
-
-
-def judge(args: argparse.Namespace, name: str, predict, **settings: object) -> None:
-    """Prints the accuracy of a way to classify frozen features.
-
-    Args:
-        args: Of the command.
-        name: Of the way.
-        predict: Predicts labels from training features, their labels and the features.
-        **settings: Of the way, for ``args.json``.
-    """
-    if args.json:
-        check_place(args.json)
-    split = labelled_split(str(args.data))
-    frozen = frozen_backbone(args)
-    parts = [
-        extract_features(frozen.backbone, dataset, frozen.preprocessor, args.batch_size,
-                         num_workers(args))
-        for dataset in labelled_datasets(split, frozen.img_size)
-    ]
-    device = next(frozen.backbone.parameters()).device
-    (features, labels), (held_out, truth) = (
-        [tensor.to(device) for tensor in part] for part in parts)
-    predicted = predict(features, labels, held_out)
-    accuracy = Accuracy((predicted == truth).float().mean().item(), len(truth))
-    print(f'{name} top-1: {accuracy.value:.2%} (standard error {accuracy.standard_error:.2%}) on '
-          f'{accuracy.num_images:,} held-out images, from {len(labels):,} with labels of '
-          f'{len(split.classes):,} classes')
-    if args.json:
-        with writing(args.json):
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps(dict(
-                top1=accuracy.value, standard_error=accuracy.standard_error,
-                num_images=accuracy.num_images, num_reference=len(labels),
-                num_classes=len(split.classes), checkpoint=str(args.checkpoint),
-                weights=args.weights, data=str(args.data), img_size=frozen.img_size,
-                **settings), indent=2) + '\n')
+def num_workers(wanted: int | None) -> int:
+    """Processes that read images: one per core, if it is not said."""
+    return wanted if wanted is not None else min(usable_cores(), MAX_WORKERS)

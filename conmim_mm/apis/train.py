@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_rank, get_world_size
 from mmengine.registry import RUNNERS
 
-from ..checkpoint.reading import load_checkpoint_file
+from ..checkpoint.reading import read_meta
 from ..distributed.agreement import check_configs_agree
 from ..distributed.launch import processes
 from ..engine.hooks.start_checks.run_facts import RUN_FACTS
@@ -136,7 +136,7 @@ def keep_total_batch(cfg: Config) -> None:
     """
     if not cfg.get('resume'):
         return
-    facts = load_checkpoint_file(cfg.load_from).get('meta', {}).get(RUN_FACTS)
+    facts = read_meta(cfg.load_from).get(RUN_FACTS)
     if not facts:
         raise InputError(f'{cfg.load_from} does not tell its batch size: give '
                          'train_dataloader.batch_size and --allow-mismatch in place of --elastic')

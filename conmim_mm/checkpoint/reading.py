@@ -5,6 +5,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,15 @@ MapLocation = str | torch.device | Mapping | Callable | None
 
 def load_checkpoint_file(path: str | Path,
                          extra_types: Sequence[type] = (),
-                         map_location: MapLocation = 'cpu') -> dict[str, Any]:
+                         map_location: MapLocation = 'cpu',
+                         mmap: bool = False) -> dict[str, Any]:
     """The contents of a checkpoint, as plain data.
 
     Args:
         path: A file, or an address that starts with ``https://`` or ``http://``.
         extra_types: Harmless types that may be in it besides what MMEngine saves.
         map_location: Where its tensors go, as in :func:`torch.load`.
+        mmap: Leave the tensors of a file on the disk until they are used.
 
     Raises:
         InputError: No such file, not a checkpoint, or one that needs more than plain data while the
@@ -48,6 +51,8 @@ def load_checkpoint_file(path: str | Path,
         raise InputError(f'cannot load {address} as plain weights: it is no checkpoint (or a '
                          'damaged one)')
     load = torch.hub.load_state_dict_from_url if is_remote else torch.load
+    if mmap and not is_remote and zipfile.is_zipfile(address):  # PyTorch's old format can't
+        load = partial(load, mmap=True)
     plain = not are_checkpoints_trusted()
     try:
         with torch.serialization.safe_globals([*_MMENGINE_TYPES, *extra_types]):
@@ -60,6 +65,19 @@ def load_checkpoint_file(path: str | Path,
         # The config of MMEngine's forerunner: text that resuming would run as Python.
         checkpoint['meta'].pop('config', None)
     return checkpoint
+
+
+def read_meta(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint tells of the run that made it, without reading its tensors.
+
+    Args:
+        path: As for :func:`load_checkpoint_file`.
+
+    Raises:
+        InputError: As there.
+    """
+    meta = load_checkpoint_file(path, mmap=True).get('meta')
+    return meta if isinstance(meta, dict) else {}
 
 
 def looks_like_checkpoint(path: str | Path) -> bool:
@@ -100,7 +118,7 @@ def backbone_state(checkpoint: dict[str, Any], weights: str = 'teacher') -> dict
     """The backbone's state dict, under its own names, out of any checkpoint of this project.
 
     Args:
-        checkpoint: A pre-training checkpoint, the file of ``extract_backbone.py``, a classifier's,
+        checkpoint: A pre-training checkpoint, an extracted backbone, a classifier's,
             segmentor's or detector's checkpoint, or the bare weights of a backbone.
         weights: ``'teacher'`` or ``'student'``, whose weights to take from a pre-training
             checkpoint; the published models start from the teacher. Others hold one backbone only.

@@ -1,20 +1,18 @@
-"""The command line ``conmim``: one module per sub-command, imported when it is used."""
+"""The command line ``conmim``: gives what is typed to :mod:`conmim_mm.apis`, and prints."""
 
-import contextlib
-import importlib
-import io
+import argparse
+import json
 import os
+import sys
+import warnings
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
-from ..utils.cli import run_tool
+from ..utils.cli import COMMAND, run_tool
 from .arguments import parse_arguments
 
-MODULES = dict(
-    pretrain='apis.pretrain.start', knn='commands.knn', linear='commands.linear',
-    embed='apis.embed', export='apis.export', report='apis.report',
-    doctor='commands.doctor.doctor')
-# do without the components, and say what is wrong where these can't be imported
-LEAN_COMMANDS = ('doctor',)
+MAX_NAMED = 10  # unreadable images
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,19 +21,113 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: The words after ``conmim``; by default those that the process was started with.
     """
-    args = parse_arguments(argv)
+    options = vars(parse_arguments(argv))
+    command = _COMMANDS[options.pop('command')]
 
     def run() -> None:
-        if args.command not in LEAN_COMMANDS:
-            from .. import register_all_modules
-
-            # mmpretrain's data sets print that they lack a library nobody asked for
-            with contextlib.redirect_stdout(io.StringIO()):
-                register_all_modules()
-        if getattr(args, 'trust_checkpoint', False):
+        if options.pop('trust_checkpoint', False):
             from ..checkpoint.reading import TRUST_VARIABLE
 
             os.environ[TRUST_VARIABLE] = '1'
-        importlib.import_module(f'..{MODULES[args.command]}', __package__).run(args)
+        if 'cfg_options' in options:
+            options['cfg_options'] = _read_options(options['cfg_options'])
+        command(**options)
 
     run_tool(run)
+
+
+def _pretrain(**options: object) -> None:
+    from ..apis import pretrain
+    from ..utils.work_dir import last_checkpoint
+
+    out = pretrain(**options, say=partial(print, flush=True), in_place=True)
+    print(f'finished: {last_checkpoint(out)}. Judge it on labelled images with '
+          f'`{COMMAND} knn {out} --data DIR`, take its features with '
+          f'`{COMMAND} embed {out} --data DIR --out FILE.npz`')
+
+
+def _knn(json: Path | None, k: int, temperature: float, **options: object) -> None:
+    from ..apis import knn
+
+    settings = dict(k=k, temperature=temperature)
+    _evaluate(partial(knn, **settings), f'{k}-NN', json, options, settings)
+
+
+def _linear(json: Path | None, **options: object) -> None:
+    from ..apis import linear
+
+    _evaluate(linear, 'linear probe', json, options, {})
+
+
+def _evaluate(function, name: str, path: Path | None, options: dict, settings: dict) -> None:
+    from ..utils.files import check_place, writing
+
+    if path:
+        check_place(path)
+    found = function(**options)
+    print(f'{name} top-1: {found.top1:.2%} (standard error {found.standard_error:.2%}) on '
+          f'{found.num_images:,} held-out images, from {found.num_reference:,} with labels of '
+          f'{found.num_classes:,} classes')
+    if path:
+        named = {key: options[key] and str(options[key])
+                 for key in ('checkpoint', 'weights', 'data', 'config')}
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(found._asdict() | named | settings, indent=2) + '\n')
+
+
+def _embed(**options: object) -> None:
+    from ..apis import embed
+
+    found = embed(**options, progress=True)
+    print(f'wrote {found.path}: {found.num_images:,} images x {found.width} features'
+          + (', with labels' if found.with_labels else ''))
+    if found.unreadable:
+        print(f'left out {len(found.unreadable):,} that cannot be read:')
+        for path, reason in found.unreadable[:MAX_NAMED]:
+            print(f'  {path}: {reason}')
+        if len(found.unreadable) > MAX_NAMED:
+            print(f'  and {len(found.unreadable) - MAX_NAMED:,} more')
+
+
+def _export(**options: object) -> None:
+    from ..apis import export
+
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f'warning: {message}', file=sys.stderr)
+        line = export(**options)
+    is_ours = options['format'] == 'mmpretrain'
+    print(f'wrote {options["target"]}; '
+          + ('a config of a task takes it with' if is_ours else 'it is loaded by'))
+    print(line)
+
+
+def _report(work_dir: Path) -> None:
+    from ..apis import report
+
+    print(f'wrote {report(work_dir)}')
+
+
+def _doctor(data: Path | None) -> None:
+    # does without the components, and says what is wrong where these can't be imported
+    from .doctor.doctor import run
+
+    run(data)
+
+
+def _read_options(words: Sequence[str]) -> dict[str, object]:
+    """``KEY=VALUE`` as MMEngine reads it."""
+    from mmengine.config import DictAction
+
+    from ..errors import InputError
+
+    for word in words:
+        if '=' not in word:
+            raise InputError(f'--cfg-options takes KEY=VALUE, but got {word!r}')
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--options', nargs='+', action=DictAction, default={})
+    return parser.parse_args(['--options', *words] if words else []).options
+
+
+_COMMANDS = dict(pretrain=_pretrain, knn=_knn, linear=_linear, embed=_embed, export=_export,
+                 report=_report, doctor=_doctor)

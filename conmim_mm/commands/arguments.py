@@ -65,6 +65,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
                      'on with a run')
     if args.command == 'pretrain' and args.allow_mismatch and not args.resume:
         parser.error('--allow-mismatch goes with --resume')
+    if args.command in ('knn', 'linear') and not args.data and not args.config:
+        parser.error(f'{args.command} needs --data DIR, a folder of labelled images, or --config '
+                     'FILE, a classification config')
+    if args.command in ('knn', 'linear') and args.cfg_options and not args.config:
+        parser.error('--cfg-options goes with --config')
     return args
 
 
@@ -116,13 +121,21 @@ def _knn(parser: argparse.ArgumentParser) -> None:
     _evaluation(parser)
     parser.add_argument('--k', type=_positive, default=20, metavar='N',
                         help='neighbours (default: 20)')
+    parser.add_argument('--temperature', type=_positive_float, default=0.07, metavar='X',
+                        help='of their votes (default: 0.07)')
 
 
 def _evaluation(parser: argparse.ArgumentParser) -> None:
     _checkpoint(parser)
-    parser.add_argument('--data', required=True, type=_path, metavar='DIR',
+    parser.add_argument('--data', type=_path, metavar='DIR',
                         help='holds train/CLASS/* and val/CLASS/*, or CLASS/*, of which every '
                         'fifth image is then held out')
+    parser.add_argument('--config', type=_path, metavar='FILE',
+                        help='a classification config, whose training images are then those to '
+                        'learn from, and its test images those held out, as its test pipeline '
+                        'shows them; --data takes the place of its data_root')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', default=[],
+                        help='change settings of --config')
     _weights(parser)
     parser.add_argument('--json', type=_path, metavar='FILE', help='also write the result there')
     _loading(parser)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ..checkpoint.differences import describe_differences
-from ..checkpoint.reading import backbone_state, load_checkpoint_file
+from ..checkpoint.reading import backbone_state
 from ..errors import InputError
 from ..models.backbones.conmim_vit import ConMIMViT
 from ..models.backbones.pretrained import fit_to_backbone
@@ -17,14 +17,14 @@ from ..utils.files import written_whole
 from .key_names import OWN_TABLE, SHARED, TABLE, Weights
 
 
-def load_backbone(path: str | Path, weights: str = 'teacher',
+def load_backbone(checkpoint: dict, weights: str = 'teacher',
                   img_size: int | None = None) -> ConMIMViT:
     """The backbone of a checkpoint, in eval mode.
 
     Args:
-        path: A pre-training checkpoint, an extracted backbone, or a classifier's, segmentor's or
-            detector's checkpoint (attention windows are not among the weights: all blocks of it
-            attend globally).
+        checkpoint: What is in a pre-training checkpoint, an extracted backbone, or a classifier's,
+            segmentor's or detector's checkpoint (attention windows are not among the weights: all
+            blocks of it attend globally).
         weights: ``'teacher'`` or ``'student'``, whose to take from a pre-training checkpoint.
         img_size: Side of the images, in pixels; position tables are resized to it. By default as
             it was trained.
@@ -32,10 +32,9 @@ def load_backbone(path: str | Path, weights: str = 'teacher',
     Raises:
         InputError: There is no such backbone, or ``img_size`` does not fit its patches.
     """
-    checkpoint = load_checkpoint_file(path)
-    extracted = checkpoint.get('meta', {}).get('weights')  # as extract_backbone.py notes them
+    extracted = checkpoint.get('meta', {}).get('weights')  # of an extracted backbone
     if weights == 'student' and extracted == 'teacher':
-        raise InputError(f"{path} holds the teacher's weights; drop --weights student")
+        raise InputError("the checkpoint holds the teacher's weights; drop --weights student")
     state = backbone_state(checkpoint, weights)
     sizes = read_sizes(state)
     if img_size:

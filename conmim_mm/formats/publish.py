@@ -49,7 +49,7 @@ def publishable(checkpoint: dict[str, Any], weights: str) -> dict[str, Any]:
     """Weights and a record of their origin, without the state of the run.
 
     Args:
-        checkpoint: Of a pre-training or a task, or what ``extract_backbone.py`` writes.
+        checkpoint: Of a pre-training or a task, or what :func:`extract` writes.
         weights: ``'teacher'`` or ``'student'``, whose backbone to take from a pre-training
             checkpoint, or ``'all'`` weights of the model.
 

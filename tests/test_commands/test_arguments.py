@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from conmim_mm.apis.export import FORMATS
+from conmim_mm.apis.export_backbone import FORMATS
 from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
 from conmim_mm.commands.arguments import (
     ARCHS,
@@ -42,7 +42,8 @@ def test_choices_are_those_of_what_they_choose() -> None:
     ('pretrain --data x --arch s --config y', 'not allowed with argument'),
     ('pretrain --data x --resume --overwrite', 'not allowed with argument'),
     ('pretrain --data x --allow-mismatch', '--allow-mismatch goes with --resume'),
-    ('knn c.pth', 'the following arguments are required: --data'),
+    ('knn c.pth', 'knn needs --data DIR, a folder of labelled images, or --config'),
+    ('linear c.pth --data x --cfg-options a=1', '--cfg-options goes with --config'),
     ('embed c.pth --data x', 'the following arguments are required: --out'),
     ('export c.pth out.pth --format tim', "unknown --format 'tim'; did you mean timm?"),
     ('report', 'the following arguments are required: WORK_DIR'),

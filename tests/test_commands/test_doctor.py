@@ -89,7 +89,7 @@ def test_it_works_where_little_else_does(broken_imports, capsys, monkeypatch, er
     monkeypatch.setattr(doctor.shutil, 'get_terminal_size', lambda: SimpleNamespace(columns=300))
     broken_imports(**errors)
     with pytest.raises(SystemExit) as stop:
-        doctor.run(SimpleNamespace(data=None))
+        doctor.run(None)
     assert stop.value.code == 1
     out = capsys.readouterr().out
     for text in words:

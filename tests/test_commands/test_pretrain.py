@@ -9,12 +9,13 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from conmim_mm.apis.pretrain import plan as pretrain_config
-from conmim_mm.apis.pretrain import recipe
-from conmim_mm.apis.pretrain import start as pretrain
-from conmim_mm.apis.pretrain.resumed_run import how_to_go_on
+from conmim_mm.apis.pretraining import plan as pretrain_config
+from conmim_mm.apis.pretraining import recipe
+from conmim_mm.apis.pretraining import start as pretrain
+from conmim_mm.apis.pretraining.plan import PretrainOptions, plan_run
+from conmim_mm.apis.pretraining.resumed_run import Resumption, how_to_go_on
+from conmim_mm.checkpoint.reading import read_meta
 from conmim_mm.commands import main
-from conmim_mm.commands.arguments import parse_arguments
 from conmim_mm.errors import InputError
 from conmim_mm.utils.run_comparison import run_differences
 from conmim_mm.utils.run_config import read_config
@@ -22,7 +23,7 @@ from conmim_mm.utils.shipped_files import recipe_file
 from conmim_mm.utils.work_dir import last_checkpoint
 
 from ..conftest import load_tool
-from .conftest import BATCH, EPOCHS, IMAGES
+from ..toy_run import BATCH, EPOCHS, IMAGES
 
 
 def checkpoint(out: Path) -> dict:
@@ -39,9 +40,9 @@ def test_the_written_config_is_the_run(toy, monkeypatch, tmp_path) -> None:
     """tools/train.py with it does the same, to the last bit; the runner leaves it as it is."""
     text = (toy.out / 'config.py').read_text()
     assert text.startswith('# Written by `conmim pretrain`.\n# images         9 in ')
-    args = parse_arguments(['pretrain', *toy.options, '--out', str(toy.out)])
-    assert read_config(str(toy.out / 'config.py')).to_dict() == (
-        pretrain_config.plan_run(args).cfg.to_dict())
+    options = PretrainOptions(data=toy.photos, config=str(toy.config), epochs=EPOCHS,
+                              batch_size=BATCH, out=toy.out)
+    assert read_config(str(toy.out / 'config.py')).to_dict() == plan_run(options).cfg.to_dict()
 
     monkeypatch.setattr(sys, 'argv', [
         'train.py', str(toy.out / 'config.py'), '--work-dir', str(tmp_path / 'again')])
@@ -96,7 +97,7 @@ def test_a_run_is_not_written_over(toy, run_copy, fails, monkeypatch, capsys, tm
     assert (aside / 'epoch_2.pth').is_file()
     assert [path.name for path in run_copy.iterdir()] == ['config.py']
     assert Config.fromfile(run_copy / 'config.py').randomness.seed == 3
-    assert started == [(run_copy, 1)]
+    assert started == [(run_copy, Resumption(None, False, 1), True)]
     # a run that has not saved anything yet is one too
     assert 'holds a run (nothing saved yet)' in fails(*start)
 
@@ -156,10 +157,8 @@ def test_default_folder_and_size(toy, monkeypatch, tmp_path) -> None:
 def test_recipes_on_own_images(toy, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(recipe, 'usable_cores', lambda: 6)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    args = parse_arguments(['pretrain', '--data', str(toy.photos), '--arch', 'b', '--epochs', '20',
-                            '--batch-size', '2', '--gpus', '2', '--img-size', '160',
-                            '--out', str(tmp_path / 'new')])
-    plan = pretrain_config.plan_run(args)
+    plan = plan_run(PretrainOptions(data=toy.photos, arch='b', epochs=20, batch_size=2, gpus=2,
+                                    img_size=160, out=tmp_path / 'new'))
     cfg, lines = plan.cfg, plan.lines
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1.5e-3 * 4 / 2048, rel=1e-3)
     assert lines['learning rate'].startswith('0.0015 x 4/2048 = 2.9e-06, warm-up 2 epochs')
@@ -179,9 +178,8 @@ def test_held_out_images_are_left_out(toy, tmp_path) -> None:
         (tmp_path / 'data' / part).mkdir(parents=True)
         for i in range(5 if part == 'train' else 2):
             os.link(toy.photos / 'sub' / f'{i}.png', tmp_path / 'data' / part / f'{i}.png')
-    args = parse_arguments(['pretrain', '--data', str(tmp_path / 'data'), '--config',
-                            str(toy.config), '--out', str(tmp_path / 'new')])
-    plan = pretrain_config.plan_run(args)
+    plan = plan_run(PretrainOptions(data=tmp_path / 'data', config=str(toy.config),
+                                    out=tmp_path / 'new'))
     assert plan.cfg.train_dataloader.dataset.data_prefix == 'train'
     assert re.match(r'5 in .*/data/train \(val beside it is left out\)', plan.lines['images'])
 
@@ -208,22 +206,22 @@ def test_resumes_with_other_processes(run_copy, monkeypatch, capsys) -> None:
 def test_other_processes_stay_other_processes(run_copy) -> None:
     """The checkpoint is of one process with four images, as planned."""
     cfg = read_config(str(run_copy / 'config.py'))
-    assert how_to_go_on(cfg, run_copy, None, False) == (1, None)
-    assert how_to_go_on(cfg, run_copy, 2, False) == (2, 'rescale')
-    assert how_to_go_on(cfg, run_copy, None, True) == (1, 'allow')
+    facts = read_meta(last_checkpoint(run_copy))['run']
+    assert how_to_go_on(cfg, facts, None, False) == (1, None)
+    assert how_to_go_on(cfg, facts, 2, False) == (2, 'rescale')
+    assert how_to_go_on(cfg, facts, None, True) == (1, 'allow')
     # planned for two with two images each, and moved to one since
     cfg.started_with.gpus, cfg.train_dataloader.batch_size = 2, 2
-    assert how_to_go_on(cfg, run_copy, None, False) == (1, 'rescale')
-    assert how_to_go_on(cfg, run_copy, 2, False) == (2, 'rescale')
+    assert how_to_go_on(cfg, facts, None, False) == (1, 'rescale')
+    assert how_to_go_on(cfg, facts, 2, False) == (2, 'rescale')
     # another batch in the config is for StartChecksHook to refuse
     cfg.train_dataloader.batch_size = 3
-    assert how_to_go_on(cfg, run_copy, None, False) == (1, None)
+    assert how_to_go_on(cfg, facts, None, False) == (1, None)
 
 
 def test_evaluation_and_trackers_go_into_the_config(toy, labelled, tmp_path) -> None:
-    args = parse_arguments(['pretrain', *toy.options, '--eval-data', str(labelled), '--track',
-                            'tensorboard', '--out', str(tmp_path / 'new')])
-    cfg = pretrain_config.plan_run(args).cfg
+    cfg = plan_run(PretrainOptions(data=toy.photos, config=str(toy.config), eval_data=labelled,
+                                   track=('tensorboard', ), out=tmp_path / 'new')).cfg
     assert cfg.val_cfg.type == 'mmpretrain.FeatureValLoop'
     assert cfg.val_dataloader.dataset.data_root == str(labelled)
     assert cfg.visualizer.vis_backends[-1]['type'] == 'TensorboardVisBackend'
@@ -277,8 +275,8 @@ def test_a_place_that_cannot_be_written(toy, fails, tmp_path) -> None:
 
 def test_resuming_needs_the_gpus_of_before(run_copy, fails, monkeypatch) -> None:
     """Nothing is changed before all is checked."""
-    saved = dict(meta=dict(run=dict(world_size=6, batch_size=2)))
-    monkeypatch.setattr('conmim_mm.apis.pretrain.resumed_run.load_checkpoint_file', lambda _: saved)
+    saved = dict(epoch=EPOCHS, run=dict(world_size=6, batch_size=2))
+    monkeypatch.setattr('conmim_mm.apis.pretraining.resumed_run.read_meta', lambda _: saved)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 5)
     before = (run_copy / 'config.py').read_text()
     line = fails('pretrain', '--resume', '--out', run_copy, '--epochs', '3')

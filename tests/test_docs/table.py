@@ -6,6 +6,7 @@ words of the shell that ``checks.py`` knows.
 
 TOOLS = 'tests/test_tools/'
 COMMANDS = 'tests/test_commands/'
+APIS = 'tests/test_apis/'
 SCRIPTS = 'tests/test_visualization/test_scripts.py'
 
 # Tools that are run as the document has them, and what is added to make that cheap (of an option
@@ -16,8 +17,6 @@ RUN_HERE = {
     'tools/benchmarks/cost_model.py': '',
     'tools/dataset_converters/make_scenes.py': '--images 12 --size 32',
     'tools/dataset_converters/make_shards.py': '--workers 1',
-    'tools/model_converters/export_backbone.py': '',
-    'tools/model_converters/extract_backbone.py': '',
     'tools/model_converters/publish_model.py': '',
 }
 # What they hold as constants and take less of here.
@@ -44,15 +43,15 @@ PLACEHOLDERS = {
 # own arguments are checked by the tool's parser all the same, and its config is read.
 RUN_BY_TESTS = {
     'conmim doctor': f'{COMMANDS}test_doctor.py',
-    'conmim embed': f'{COMMANDS}test_frozen_features.py::test_embed_npz',
-    'conmim export': f'{COMMANDS}test_export.py::test_other_libraries',
-    'conmim knn': f'{COMMANDS}test_frozen_features.py::test_accuracy',
-    'conmim linear': f'{COMMANDS}test_frozen_features.py::test_accuracy',
+    'conmim embed': f'{APIS}test_feature_file.py::test_embed_npz',
+    'conmim export': f'{COMMANDS}test_commands.py::test_other_libraries',
+    'conmim knn': f'{COMMANDS}test_commands.py::test_accuracy',
+    'conmim knn CHECKPOINT --config': f'{APIS}test_evaluate.py::test_images_of_a_config',
+    'conmim linear': f'{COMMANDS}test_commands.py::test_accuracy',
     'conmim pretrain': f'{COMMANDS}test_pretrain.py::test_the_run',
-    'conmim report': f'{COMMANDS}test_export.py::test_report',
+    'conmim report': f'{COMMANDS}test_commands.py::test_report',
     'tools/benchmarks/backbone_memory.py': 'tests/test_transfer/test_detection.py',
     'tools/benchmarks/bench_step.py': f'{TOOLS}test_bench_step.py::test_two_processes_for_real',
-    'tools/benchmarks/knn.py': f'{TOOLS}test_knn.py::test_pretraining_checkpoint',
     'tools/benchmarks/model_size.py':
         'tests/test_model_index.py::test_the_tool_counts_the_same_operations',
     'tools/benchmarks/token_spread.py': 'tests/test_evaluation/test_token_spread.py',

@@ -20,6 +20,7 @@ from mmpretrain.registry import MODELS
 from scenes import SceneSettings, make_scenes
 
 from conmim_mm.checkpoint.reading import TRUST_VARIABLE
+from conmim_mm.commands import main
 from conmim_mm.errors import InputError
 
 from ..conftest import CONFIGS, load_tool
@@ -182,15 +183,18 @@ TOY_TRAINING = ['--cfg-options', 'train_dataloader.num_workers=0',
 
 @pytest.fixture
 def run(monkeypatch, tmp_path, capfd):
-    """Calls a tool in this process; returns its one line of error."""
+    """Calls a tool, or ``conmim``, in this process; returns its one line of error."""
     monkeypatch.setenv(TRUST_VARIABLE, '0')
     monkeypatch.chdir(tmp_path)
 
     def call(path: str, *args: object) -> str:
-        tool = load_tool(path)
         monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
         with pytest.raises(SystemExit) as stop:
-            tool.run_tool(tool.main)
+            if path == 'conmim':
+                main()
+            else:
+                tool = load_tool(path)
+                tool.run_tool(tool.main)
         assert stop.value.code == 2
         error, = (line for line in capfd.readouterr().err.splitlines()
                   if line.startswith('error:'))
@@ -236,12 +240,12 @@ def test_test_refuses(run, crafted, tmp_path) -> None:
 
 @pytest.mark.parametrize('command', [
     ['model_converters/conmim_to_mm.py', '{crafted}', 'out.pth'],
-    ['model_converters/extract_backbone.py', '{crafted}', 'out.pth'],
-    ['model_converters/export_backbone.py', '{crafted}', 'out.pth', '--format', 'timm'],
+    ['conmim', 'export', '{crafted}', 'out.pth', '--format', 'mmpretrain'],
+    ['conmim', 'export', '{crafted}', 'out.pth', '--format', 'timm'],
     ['model_converters/publish_model.py', '{crafted}', 'out.pth'],
-    ['benchmarks/knn.py', CLASSIFIER, '{crafted}'],
+    ['conmim', 'embed', '{crafted}', '--data', '{images}', '--out', 'out.npz'],
     ['benchmarks/token_spread.py', PRETRAINING, '{images}', '--checkpoint', '{crafted}'],
-], ids=lambda command: Path(command[0]).stem)
+], ids=lambda command: ' '.join(map(str, command[:2])))
 def test_tools_refuse(run, images, crafted, command) -> None:
     error = run(*(str(part).format(crafted=crafted, images=images) for part in command))
     assert f'cannot load {crafted} as plain weights: it asks for posix.system' in error
@@ -260,12 +264,14 @@ def test_original_teacher_is_refused(run, tmp_path) -> None:
     assert not was_executed(crafted)
 
 
-@pytest.mark.parametrize('tool, more', [('extract_backbone.py', []), ('conmim_to_mm.py', []),
-                                        ('publish_model.py', ['--name', 'a', '--date', '20261125']),
-                                        ('export_backbone.py', ['--format', 'timm'])])
-def test_the_flag_allows_it(run, tmp_path, tool: str, more: list[str]) -> None:
+@pytest.mark.parametrize('tool, more', [
+    (['conmim', 'export'], ['--format', 'mmpretrain']),
+    (['model_converters/conmim_to_mm.py'], []),
+    (['model_converters/publish_model.py'], ['--name', 'a', '--date', '20261125']),
+    (['conmim', 'export'], ['--format', 'timm'])])
+def test_the_flag_allows_it(run, tmp_path, tool: list[str], more: list[str]) -> None:
     crafted = write_crafted(tmp_path, 'archive-system')
-    error = run(f'model_converters/{tool}', crafted, 'out.pth', '--trust-checkpoint', *more)
+    error = run(*tool, crafted, 'out.pth', '--trust-checkpoint', *more)
     assert 'as plain weights' not in error  # but it holds no backbone
     assert was_executed(crafted)
 

@@ -66,7 +66,7 @@ def test_metrics_predictions_and_pictures(test_tool, tmp_path) -> None:
 @pytest.mark.parametrize('arguments, keywords, words', [
     ((), dict(checkpoint='missing.pth'), 'no such checkpoint'),
     ((), dict(config='missing.py'), 'no such config'),
-    ((), dict(config=CONFIGS / 'conmim' / 'vit-s_8xb256.py'), 'tools/benchmarks/knn.py'),
+    ((), dict(config=CONFIGS / 'conmim' / 'vit-s_8xb256.py'), 'conmim knn'),
     (('--tta', ), {}, 'has no tta_model and tta_pipeline'),
     (('--out', 'predictions.json'), {}, '--out writes a pickle'),
 ])

@@ -1,11 +1,11 @@
 """``conmim doctor``: what is wrong with this installation or machine, and what to do about it."""
 
-import argparse
 import shutil
 import textwrap
 import warnings
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from . import checks_data as data
 from . import checks_machine as machine
@@ -16,12 +16,16 @@ PROBLEM_STATUS = 1
 _SYMBOLS = {OK: 'ok', NOTE: 'note', PROBLEM: 'PROBLEM'}
 
 
-def run(args: argparse.Namespace) -> None:
-    """Prints the table; ends with status 1 where there is a problem."""
+def run(folder: Path | None) -> None:
+    """Prints the table; ends with status 1 where there is a problem.
+
+    Args:
+        folder: Of images to look at, too.
+    """
     counts = dict.fromkeys(_SYMBOLS, 0)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        for check in all_checks(args):
+        for check in all_checks(folder):
             counts[check.status] += 1
             print(format_check(check), flush=True)
     if counts[PROBLEM]:
@@ -30,15 +34,15 @@ def run(args: argparse.Namespace) -> None:
     print('\nno problems')
 
 
-def all_checks(args: argparse.Namespace) -> Iterator[Check]:
+def all_checks(folder: Path | None) -> Iterator[Check]:
     """The checks in their order; those that take time come last."""
     yield from collect(
         software.check_python, software.check_versions, software.check_twins, software.check_torch,
         software.check_opencv, software.check_components, software.check_toolboxes,
         machine.check_gpus, machine.check_disk, machine.check_shared_memory,
         machine.check_open_files, machine.check_cores)
-    if args.data:
-        yield from collect(partial(data.check_data, args.data))
+    if folder:
+        yield from collect(partial(data.check_data, folder))
 
 
 def format_check(check: Check) -> str:

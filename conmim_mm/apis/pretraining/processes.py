@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,16 +36,27 @@ def check_gpus_of_before(processes: int, batch_size: int) -> None:
                          f'GPUs here: go on with --resume --gpus {fitting}')
 
 
-def start_processes(config: Path, processes: int, options: list[str]) -> None:
-    """Puts tools/dist_train.sh in the place of this process: signals and exit status are its own.
+def start_processes(config: Path, processes: int, options: list[str], in_place: bool) -> None:
+    """Starts a training with tools/dist_train.sh.
+
+    Args:
+        config: Of the run.
+        processes: That train together.
+        options: Of tools/train.py.
+        in_place: Put the script in the place of this process, so that signals and exit status are
+            its own; else wait for it.
 
     Raises:
         InputError: There is no bash.
+        subprocess.CalledProcessError: The training failed.
     """
     bash = shutil.which('bash')
     if bash is None:
         raise InputError('--gpus needs bash, which is not installed here')
-    script = shipped_file('tools/dist_train.sh')
-    sys.stdout.flush()
-    os.execve(bash, ['bash', str(script), str(config), str(processes), *options],
-              os.environ | dict(PYTHON=sys.executable))
+    words = ['bash', str(shipped_file('tools/dist_train.sh')), str(config), str(processes),
+             *options]
+    environment = os.environ | dict(PYTHON=sys.executable)
+    if in_place:
+        sys.stdout.flush()
+        os.execve(bash, words, environment)
+    subprocess.run(words, executable=bash, env=environment, check=True)

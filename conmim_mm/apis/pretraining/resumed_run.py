@@ -1,19 +1,19 @@
-"""``conmim pretrain --resume``: with the run's own config, and no option that contradicts it."""
+"""Going on with a run: with its own config, and no option that contradicts it."""
 
-import argparse
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from mmengine.config import Config
 
-from ...checkpoint.reading import load_checkpoint_file
+from ...checkpoint.reading import read_meta
 from ...engine.hooks.start_checks.run_facts import RUN_FACTS
 from ...errors import InputError
 from ...utils.files import write_text
 from ...utils.run_config import read_config
 from ...utils.work_dir import newest_complete_checkpoint
-from .plan import STARTED_WITH, given_options
+from .plan import STARTED_WITH, PretrainOptions, given_options
 from .processes import check_gpus_of_before
 from .run_folder import CONFIG, describe_position, holds_run, position
 
@@ -24,30 +24,32 @@ class Resumption(NamedTuple):
     """How a run goes on.
 
     Attributes:
+        checkpoint: To go on from, found whole; None to start again.
+        is_finished: Whether there is nothing left to do.
         processes: That train together.
         mismatch: What may be other than it was, as for :func:`set_mismatch`;
             None if nothing may.
     """
 
-    processes: int
-    mismatch: str | None
+    checkpoint: Path | None
+    is_finished: bool
+    processes: int = 1
+    mismatch: str | None = None
 
 
-def resumed_run(args: argparse.Namespace) -> Resumption | None:
-    """Prepares the run in ``args.out`` to go on.
+def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resumption:
+    """Prepares the run in ``options.out`` to go on.
 
     Its config stays what it is, but for a larger number of epochs.
 
     Args:
-        args: Of ``conmim pretrain``.
-
-    Returns:
-        None for a run that is finished.
+        options: What is asked for.
+        say: Gets what the user should know, a line at a time.
 
     Raises:
         InputError: There is no such run, or an option contradicts it.
     """
-    out = args.out
+    out = options.out
     if not out.is_dir() or not holds_run(out):
         raise InputError(f'there is no run in {out}: start one without --resume')
     if not (out / CONFIG).is_file():
@@ -57,44 +59,54 @@ def resumed_run(args: argparse.Namespace) -> Resumption | None:
     if STARTED_WITH not in cfg:
         raise InputError(f'{out / CONFIG} is not of conmim pretrain: go on with tools/train.py '
                          f'{out / CONFIG} --work-dir {out} --resume')
-    before, now = cfg[STARTED_WITH], given_options(args)
+    before, now = cfg[STARTED_WITH], given_options(options)
     check_same_options(before, now, out)
     old = cfg.train_cfg.get('max_epochs')
     text = set_epochs(cfg, now['epochs'], out) if now.get('epochs') else None
-    if is_finished(cfg, out):
-        print(f'the run in {out} is finished ({describe_position(out, cfg.train_cfg)}); a larger '
-              '--epochs makes it longer')
-        return None
-    how = how_to_go_on(cfg, out, now.get('gpus'), args.allow_mismatch)
+    saved = newest_complete_checkpoint(out)
+    meta = read_meta(saved) if saved else {}
+    done, unit = position(meta, saved)
+    words = describe_position(done, unit, cfg.train_cfg)
+    if done is not None and done >= cfg.train_cfg.get(f'max_{unit}s', float('inf')):
+        say(f'the run in {out} is finished ({words}); a larger --epochs makes it longer')
+        return Resumption(saved, is_finished=True)
+    processes, mismatch = how_to_go_on(
+        cfg, meta.get(RUN_FACTS, {}), now.get('gpus'), options.allow_mismatch, say)
     if text:
         write_text(out / CONFIG, text, durable=True)
-        print(f'{cfg.train_cfg.max_epochs} epochs in place of {old}: learning rate and momentum '
-              'follow the curves of the longer run from here on')
-    print(f'going on with the run in {out}: {describe_position(out, cfg.train_cfg)}', flush=True)
-    return how
+        say(f'{cfg.train_cfg.max_epochs} epochs in place of {old}: learning rate and momentum '
+            'follow the curves of the longer run from here on')
+    say(f'going on with the run in {out}: {words}')
+    return Resumption(saved, False, processes, mismatch)
 
 
-def how_to_go_on(cfg: Config, out: Path, gpus: int | None, allow_mismatch: bool) -> Resumption:
-    """With how many processes: as many as at the last saving, if it is not said.
+def how_to_go_on(cfg: Config, facts: dict, gpus: int | None, allow_mismatch: bool,
+                 say: Callable[[str], object] = lambda line: None) -> tuple[int, str | None]:
+    """Number of processes, and what may be other than it was, as in :class:`Resumption`.
+
+    Args:
+        cfg: Of the run.
+        facts: Of the run when it was saved, as :func:`run_facts` gives them.
+        gpus: Processes; by default as many as at the last saving.
+        allow_mismatch: Whether anything may be other than it was.
+        say: As for :func:`resumed_run`.
 
     Raises:
         InputError: There were more GPUs then, and it is not said.
     """
     planned = cfg[STARTED_WITH].get('gpus', 1), cfg.train_dataloader.batch_size
-    saved = newest_complete_checkpoint(out)
-    facts = load_checkpoint_file(saved).get('meta', {}).get(RUN_FACTS, {}) if saved else {}
     was = facts.get('world_size', planned[0]), facts.get('batch_size', planned[1])
     if not gpus:
         check_gpus_of_before(*was)
     processes = gpus or was[0]
     if allow_mismatch:
-        return Resumption(processes, 'allow')
+        return processes, 'allow'
     if processes != was[0]:
-        print(f'{processes} process{"es" * (processes > 1)} in place of {was[0]}, and as many '
-              'images per step as before', flush=True)
+        say(f'{processes} process{"es" * (processes > 1)} in place of {was[0]}, and as many '
+            'images per step as before')
     # the images of each process are not those of the config if it went on like that before
     moved = (processes, planned[1]) != was and was[0] * was[1] == planned[0] * planned[1]
-    return Resumption(processes, 'rescale' if moved else None)
+    return processes, 'rescale' if moved else None
 
 
 def check_same_options(before: dict, now: dict, out: Path) -> None:
@@ -137,14 +149,9 @@ def set_epochs(cfg: Config, epochs: int, out: Path) -> str | None:
     return text
 
 
-def is_finished(cfg: Config, out: Path) -> bool:
-    """Whether nothing is left to do."""
-    done, unit = position(out)
-    total = cfg.train_cfg.get(f'max_{unit}s')
-    return done is not None and total is not None and done >= total
-
-
 def _shown(value: object) -> str:
     if value is None:
         return 'left out'
+    if isinstance(value, dict):
+        return ' '.join(f'{key}={one}' for key, one in value.items())
     return ' '.join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,20 +1,18 @@
 """The folder of a run: what is in it already, how far that got, and moving it aside."""
 
-import re
 import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ...checkpoint.reading import load_checkpoint_file
+from ...checkpoint.reading import read_meta
 from ...checkpoint.settings import SETTINGS
 from ...errors import InputError
 from ...report.progress import FACTS, read_json
 from ...utils.work_dir import LOG_FILES, POINTER, last_checkpoint
 
 CONFIG = 'config.py'
-_EPOCH = re.compile(r'epoch_(\d+)\.pth')
 
 
 def holds_run(out: Path) -> bool:
@@ -43,27 +41,29 @@ def check_folder(out: Path, overwrite: bool) -> None:
         raise InputError(f'{out} is not empty ({", ".join(content[:3])}{more}) and holds no run: '
                          'choose another --out')
     if not overwrite:
-        raise InputError(f'{out} holds a run ({describe_position(out)}): add --resume to go on, '
+        raise InputError(f'{out} holds a run ({describe_run(out)}): add --resume to go on, '
                          '--overwrite to start anew (the old one is moved to '
                          f'{out}.earlier-DATE), or choose another --out')
 
 
 def move_aside(out: Path) -> Path | None:
-    """Gives the folder of a run another name, which it says and returns; None without a run."""
+    """Gives the folder of a run another name, which it returns; None without a run."""
     if out.is_dir() and holds_run(out):
         aside = out.with_name(f'{out.name}.earlier-{time.strftime("%Y%m%d-%H%M%S")}')
         out.rename(aside)
-        print(f'the earlier run is in {aside} now')
         return aside
     return None
 
 
-def discard(out: Path, earlier: Path | None) -> None:
+def discard(out: Path, earlier: Path | None) -> bool:
     """Takes back what a run that could not begin has written; what can't be removed stays.
 
     Args:
         out: Its folder, or a link to it, of which the link stays.
         earlier: Where the run before it was moved to, which gets its place back.
+
+    Returns:
+        Whether the earlier run is there again.
     """
     with suppress(OSError):
         for path in out.iterdir():
@@ -72,45 +72,45 @@ def discard(out: Path, earlier: Path | None) -> None:
             else:
                 path.unlink()
         out.rmdir()
-    if earlier and not out.exists():
-        earlier.rename(out)
-        print(f'the earlier run is in {out} again')
+    if earlier is None or out.exists():
+        return False
+    earlier.rename(out)
+    return True
 
 
-def describe_position(out: Path, train_cfg: Mapping | None = None) -> str:
+def position(meta: dict, checkpoint: Path | None) -> tuple[int | None, str]:
+    """Epochs, or iterations, that a run has done, None where nothing is saved; and which.
+
+    Args:
+        meta: Of the checkpoint.
+        checkpoint: Its file.
+    """
+    unit = 'iter' if checkpoint and checkpoint.name.startswith('iter_') else 'epoch'
+    return meta.get(unit), unit
+
+
+def describe_position(done: int | None, unit: str, train_cfg: object) -> str:
     """How far a run got, such as ``'epoch 12 of 100'``.
 
     Args:
-        out: Its folder.
-        train_cfg: How long it is to be; None for what it has noted of that itself, if anything.
+        done: As :func:`position` gives it.
+        unit: As well.
+        train_cfg: How long the run is to be, if that is known.
     """
-    done, unit = position(out)
     if done is None:
         return 'nothing saved yet'
-    if train_cfg is None:
-        noted = read_json(out, FACTS, {}).get(SETTINGS)
-        train_cfg = noted.get('train_cfg') if isinstance(noted, dict) else None
     total = train_cfg.get(f'max_{unit}s') if isinstance(train_cfg, Mapping) else None
     name = dict(epoch='epoch', iter='step')[unit]
     return f'{name} {done} of {total}' if total else f'{name} {done}'
 
 
-def position(out: Path) -> tuple[int | None, str]:
-    """Epochs, or iterations, that a run has done as far as it is saved; and which of the two.
-
-    None where nothing is saved.
-    """
+def describe_run(out: Path) -> str:
+    """The same of the run in a folder, by what was saved last there."""
     last = last_checkpoint(out)
-    if last is None or not last.is_file():
-        saved = sorted(out.glob('epoch_*.pth'), key=lambda path: path.stat().st_mtime_ns)
-        if not saved:
-            return None, 'epoch'
-        last = saved[-1]
-    if match := _EPOCH.fullmatch(last.name):
-        return int(match[1]), 'epoch'
     try:
-        meta = load_checkpoint_file(last).get('meta', {})
+        meta = read_meta(last) if last else {}
     except InputError:  # damaged: resuming will go back to the one before
-        return None, 'epoch'
-    unit = 'iter' if last.name.startswith('iter_') else 'epoch'
-    return meta.get(unit), unit
+        meta = {}
+    noted = read_json(out, FACTS, {}).get(SETTINGS)
+    train_cfg = noted.get('train_cfg') if isinstance(noted, dict) else None
+    return describe_position(*position(meta, last), train_cfg)

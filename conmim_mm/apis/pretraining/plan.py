@@ -1,11 +1,10 @@
-"""From the options of ``conmim pretrain`` to a complete config and a summary of it."""
+"""From the options of a pre-training to a complete config and a summary of it."""
 
-import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
 from ...datasets.labelled_folder import check_apart, labelled_split
@@ -43,6 +42,33 @@ _OWN_OPTION = {
 
 
 @dataclass(frozen=True)
+class PretrainOptions:
+    """What is asked for; each as the argument of :func:`pretrain` of that name."""
+
+    data: Path | None = None
+    out: Path | None = None
+    arch: str | None = None
+    config: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    img_size: int | None = None
+    amp: bool = False
+    cfg_options: dict[str, object] = field(default_factory=dict)
+    gpus: int | None = None
+    resume: bool = False
+    overwrite: bool = False
+    allow_mismatch: bool = False
+    eval_data: Path | None = None
+    track: tuple[str, ...] = ()
+
+    @property
+    def from_large_recipe(self) -> bool:
+        """Whether it is a recipe for ImageNet, to be fit to fewer images."""
+        return self.arch in ('s', 'b', 'l')
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run before it starts.
 
@@ -66,21 +92,21 @@ class Plan:
         return '\n'.join(_table(self.lines | self.places))
 
 
-def plan_run(args: argparse.Namespace) -> Plan:
+def plan_run(options: PretrainOptions) -> Plan:
     """The config of a new run on a folder of images.
 
     Args:
-        args: Of ``conmim pretrain``; ``data`` exists, and either ``arch`` or ``config`` is set.
+        options: ``data`` exists, ``out`` is set, and either ``arch`` or ``config`` is.
 
     Raises:
         InputError: The config is of another kind, or the options or images don't fit it.
     """
-    cfg = read_config(str(args.config or recipe_file(args.arch)))
+    cfg = read_config(str(options.config or recipe_file(options.arch)))
     try:
-        return fit_config(cfg, args)
+        return fit_config(cfg, options)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        given = ' with '.join(['--config'] * bool(args.config)
-                              + ['--cfg-options'] * bool(args.cfg_options))
+        given = ' with '.join(['--config'] * bool(options.config)
+                              + ['--cfg-options'] * bool(options.cfg_options))
         if explain(error) or not given:
             raise
         reason = ' '.join(str(error).split())
@@ -89,95 +115,90 @@ def plan_run(args: argparse.Namespace) -> Plan:
             'correct it, or start a config of another shape with tools/train.py') from error
 
 
-def fit_config(cfg: Config, args: argparse.Namespace) -> Plan:
+def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
     """Fits a config, in place, to the images and the options; as :func:`plan_run`."""
     if cfg.get('model', {}).get('type', '').rpartition('.')[2] != 'ConMIM':
-        raise InputError(f'{args.config} is no pre-training config; take one of configs/conmim')
-    lines = dict(images=set_images(cfg, args.data.absolute()))
+        raise InputError(f'{options.config} is no pre-training config; take one of configs/conmim')
+    lines = dict(images=set_images(cfg, options.data.absolute()))
     dataset = cfg.train_dataloader.dataset
     training_set = DATASETS.build(dataset | dict(pipeline=[]))
-    if args.eval_data:  # before anything is written or started
-        labelled_split(str(args.eval_data))
-        check_apart(str(args.eval_data), training_set)
+    if options.eval_data:  # before anything is written or started
+        labelled_split(str(options.eval_data))
+        check_apart(str(options.eval_data), training_set)
     images = len(training_set)
     lines['images'] = f'{images:,} in {lines["images"]}'
-    if args.img_size:
-        set_image_size(cfg, args.img_size)
-    lines['model'] = describe_model(cfg, args)
+    if options.img_size:
+        set_image_size(cfg, options.img_size)
+    lines['model'] = describe_model(
+        cfg, options.config or f'configs/conmim/{recipe_file(options.arch).name}')
 
-    processes = args.gpus or 1
+    processes = options.gpus or 1
     recipe_batch = cfg.train_dataloader.batch_size
     batch, why_batch = choose_batch(
-        images, processes, recipe_batch, args.batch_size or (args.config and recipe_batch),
+        images, processes, recipe_batch,
+        options.batch_size or (recipe_batch if options.config else None),
         torch.cuda.is_available())
     cfg.train_dataloader.batch_size = batch
     there = torch.cuda.device_count()
     if there > processes:
         lines['GPUs'] = f'{processes} of {there} (--gpus {there} uses all)'
     work = Workload(images, processes, batch, epochs=1)
-    work = replace(work, epochs=set_length(cfg, args, work.epoch_length))
+    work = replace(work, epochs=set_length(
+        cfg, options.epochs, work.epoch_length, keeps=bool(options.config)))
     each = f' on each of {processes} processes, {work.total_batch} together'
     lines['batch'] = (f'{batch} image{"s" * (batch > 1)}{each * (processes > 1)}'
                       + because(why_batch))
     lines['length'] = (f'{work.epochs:g} epoch{"s" * (work.epochs != 1)} x '
                        f'{work.epoch_length:,} = {work.steps:,} steps')
-    lines['learning rate'] = set_rates(cfg, args, work)
-    if args.arch in ('s', 'b', 'l'):
+    lines['learning rate'] = set_rates(cfg, options.lr, options.from_large_recipe, work)
+    if options.from_large_recipe:
         lines['position table'] = speed_up_table(cfg, work)
         lines['note'] = doubt_rate(cfg, work.steps)
     lines['workers'] = set_workers(cfg, processes)
     cfg.setdefault('runner_type', 'mmpretrain.BriefRunner')
-    cfg.work_dir, cfg.experiment_name = str(args.out.absolute()), args.out.absolute().name
-    add_what_is_shown(cfg, args)
-    set_other_options(cfg, args)
+    cfg.work_dir, cfg.experiment_name = str(options.out.absolute()), options.out.absolute().name
+    add_what_is_shown(cfg, options)
+    set_other_options(cfg, options)
     drop_variables(cfg)
-    cfg[STARTED_WITH] = given_options(args)
+    cfg[STARTED_WITH] = given_options(options)
     check_parts(cfg)
-    return Plan(cfg, lines, find_places(cfg, args.out))
+    return Plan(cfg, lines, find_places(cfg, options.out))
 
 
-def given_options(args: argparse.Namespace) -> dict:
+def given_options(options: PretrainOptions) -> dict:
     """The options as plain data, folders as absolute paths; those that were not given left out."""
-    values = {name: getattr(args, name) for name in OPTIONS}
+    values = {name: getattr(options, name) for name in OPTIONS} | dict(track=list(options.track))
     for name in ('data', 'eval_data', 'config'):
         if values[name]:
             values[name] = str(Path(values[name]).absolute())
     return {name: value for name, value in values.items() if value}
 
 
-def add_what_is_shown(cfg: Config, args: argparse.Namespace) -> None:
+def add_what_is_shown(cfg: Config, options: PretrainOptions) -> None:
     """Adds the evaluation while training and other places to log to."""
-    if args.eval_data:
+    if options.eval_data:
         from ..options import add_online_evaluation
 
-        add_online_evaluation(cfg, str(args.eval_data.absolute()))
-    if args.track:
+        add_online_evaluation(cfg, str(options.eval_data.absolute()))
+    if options.track:
         from ...visualization.trackers import add_trackers
 
-        add_trackers(cfg, args.track)
+        add_trackers(cfg, options.track)
 
 
-def set_other_options(cfg: Config, args: argparse.Namespace) -> None:
-    """Applies ``--amp`` and ``--cfg-options``.
+def set_other_options(cfg: Config, options: PretrainOptions) -> None:
+    """Applies ``amp`` and ``cfg_options``.
 
     Raises:
         InputError: They do not fit the config, or there is an option of its own for one.
     """
-    if args.amp:
+    if options.amp:
         use_mixed_precision(cfg)
-    if not args.cfg_options:
-        return
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--options', nargs='+', action=DictAction)
-    for option in args.cfg_options:
-        key, found, _ = option.partition('=')
-        if not found:
-            raise InputError(f'--cfg-options takes KEY=VALUE, but got {option!r}')
+    for key in options.cfg_options:
         if key in _OWN_OPTION:
             raise InputError(f'give {_OWN_OPTION[key]} in place of --cfg-options {key}=...')
-    options = parser.parse_args(['--options', *args.cfg_options]).options
     try:
-        cfg.merge_from_dict(options)
+        cfg.merge_from_dict(options.cfg_options)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f'--cfg-options do not fit the config: {error}') from error
 

@@ -1,7 +1,9 @@
 """Exported backbones in the libraries they are for: nothing missing, the same tokens."""
 
+import hashlib
 import json
 import sys
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -11,22 +13,21 @@ from mmpretrain.registry import MODELS
 from timm.models.beit import Beit
 from transformers import AutoImageProcessor, BeitModel
 
+from conmim_mm.apis import export, export_backbone
+from conmim_mm.commands import main
 from conmim_mm.errors import InputError
 from conmim_mm.formats.backbone import read_sizes
 from conmim_mm.formats.official_format import classifier_from_original
-from conmim_mm.formats.timm_format import to_timm
+from conmim_mm.formats.publish import extract
+from conmim_mm.formats.timm_format import timm_line, to_timm
 from conmim_mm.models import ConMIMViT
-from conmim_mm.utils.cli import run_tool
 
-from ..conftest import load_tool
+from ..test_tools.test_conmim_to_mm import golden_classifier
 from ..toy import model_cfg
-from .test_conmim_to_mm import golden_classifier
-
-tool = load_tool('model_converters/export_backbone.py')
 
 # Unlike any named model; the MLP is not four times as wide.
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=60)
-FORMATS = list(tool.FORMATS)
+FORMATS = list(export_backbone.FORMATS)
 OWN_TABLES = dict(use_shared_rel_pos_bias=False, use_rel_pos_bias=True)
 NO_TABLES = dict(use_shared_rel_pos_bias=False, use_abs_pos_emb=True)
 CASES = {
@@ -57,7 +58,7 @@ def build_backbone(**overrides) -> ConMIMViT:
 
 
 def save_backbone(backbone, path, **others) -> None:
-    """As a trained classifier, segmentor or detector is saved, or by extract_backbone.py."""
+    """As a trained classifier, segmentor or detector is saved, or an extracted backbone."""
     weights = {f'backbone.{key}': value for key, value in backbone.state_dict().items()}
     torch.save(dict(meta=dict(), state_dict=weights | others), path)
 
@@ -101,7 +102,7 @@ def test_same_tokens(tmp_path, monkeypatch, format_name: str, case: str) -> None
     save_backbone(backbone, tmp_path / 'ckpt.pth', **{'head.fc.bias': torch.zeros(3)})
     target = tmp_path / 'made' / 'out.pth'
     num_heads = ARCH['num_heads'] if case == 'absolute embedding alone' else None
-    line = tool.export(tmp_path / 'ckpt.pth', target, format_name, num_heads=num_heads)
+    line = export(tmp_path / 'ckpt.pth', target, format_name, num_heads=num_heads)
 
     model = run_line(line, monkeypatch)  # timm and the original load strictly
     channels = backbone.patch_embed.proj.in_channels
@@ -116,7 +117,7 @@ def test_same_tokens(tmp_path, monkeypatch, format_name: str, case: str) -> None
 def test_transformers_misses_nothing(tmp_path, case: str) -> None:
     backbone = build_backbone(**CASES[case])
     save_backbone(backbone, tmp_path / 'ckpt.pth')
-    tool.export(tmp_path / 'ckpt.pth', tmp_path / 'out', 'transformers', num_heads=2)
+    export(tmp_path / 'ckpt.pth', tmp_path / 'out', 'transformers', num_heads=2)
     model, report = BeitModel.from_pretrained(tmp_path / 'out', output_loading_info=True)
     assert not any(report.values()), report
     # Every weight came in: the model has nothing but what the backbone has (no k bias).
@@ -130,7 +131,7 @@ def test_pooled_features_agree(tmp_path, monkeypatch) -> None:
     images = torch.randn(2, 3, 32, 32)
     for format_name in FORMATS:
         out = tmp_path / f'{format_name}.pth'
-        line = tool.export(tmp_path / 'ckpt.pth', out, format_name)
+        line = export(tmp_path / 'ckpt.pth', out, format_name)
         with torch.no_grad():
             result = run_line(line, monkeypatch)(images)
             pooled = result.pooler_output if format_name == 'transformers' else result
@@ -143,7 +144,7 @@ def test_the_references_values(tmp_path, monkeypatch) -> None:
     torch.save(dict(state_dict=classifier_from_original(weights)), tmp_path / 'ckpt.pth')
     for format_name in FORMATS:
         out = tmp_path / f'{format_name}.pth'
-        line = tool.export(tmp_path / 'ckpt.pth', out, format_name)
+        line = export(tmp_path / 'ckpt.pth', out, format_name)
         with torch.no_grad():
             result = run_line(line, monkeypatch)(golden['image'])
         pooled = result.pooler_output if format_name == 'transformers' else result
@@ -155,7 +156,7 @@ def test_the_references_values(tmp_path, monkeypatch) -> None:
 def test_transformers_masks_as_here(tmp_path) -> None:
     backbone = build_backbone(use_mask_token=True)
     save_backbone(backbone, tmp_path / 'ckpt.pth')
-    tool.export(tmp_path / 'ckpt.pth', tmp_path / 'out', 'transformers')
+    export(tmp_path / 'ckpt.pth', tmp_path / 'out', 'transformers')
     images, mask = torch.randn(2, 3, 32, 32), torch.rand(2, 16) < .5
     model = BeitModel.from_pretrained(tmp_path / 'out').eval()
     with torch.no_grad():
@@ -167,8 +168,8 @@ def test_transformers_masks_as_here(tmp_path) -> None:
 def test_images_are_normalised_as_here(tmp_path, monkeypatch) -> None:
     # BEiT's own default in both libraries is mean and std 0.5.
     save_backbone(build_backbone(), tmp_path / 'ckpt.pth')
-    line = tool.export(tmp_path / 'ckpt.pth', tmp_path / 'out.pth', 'timm')
-    tool.export(tmp_path / 'ckpt.pth', tmp_path / 'out', 'transformers')
+    line = export(tmp_path / 'ckpt.pth', tmp_path / 'out.pth', 'timm')
+    export(tmp_path / 'ckpt.pth', tmp_path / 'out', 'transformers')
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
     config = timm.data.resolve_model_data_config(run_line(line, monkeypatch))
@@ -187,7 +188,7 @@ def test_reads_a_whole_pretraining_checkpoint(tmp_path, monkeypatch, weights) ->
     randomise(model)
     assert not torch.equal(model.teacher.backbone.cls_token, model.backbone.cls_token)
     torch.save(dict(meta=dict(), state_dict=model.state_dict()), tmp_path / 'epoch_1.pth')
-    line = tool.export(tmp_path / 'epoch_1.pth', tmp_path / 'out.pth', 'timm', weights)
+    line = export(tmp_path / 'epoch_1.pth', tmp_path / 'out.pth', 'timm', weights=weights)
 
     backbone = (model if weights == 'student' else model.teacher).backbone.eval()
     images = torch.randn(2, 3, 32, 32)
@@ -199,11 +200,12 @@ def test_reads_a_whole_pretraining_checkpoint(tmp_path, monkeypatch, weights) ->
 
 def test_extracted_weights_are_whose_they_are(tmp_path) -> None:
     torch.save(dict(state_dict=MODELS.build(model_cfg()).state_dict()), tmp_path / 'epoch_1.pth')
-    extract = load_tool('model_converters/extract_backbone.py').extract
-    extract(tmp_path / 'epoch_1.pth', tmp_path / 'student.pth', 'student')
-    tool.export(tmp_path / 'student.pth', tmp_path / 'out.pth', 'timm')
+    line = export(tmp_path / 'epoch_1.pth', tmp_path / 'student.pth', 'mmpretrain',
+                  weights='student')
+    assert line == f'--cfg-options model.backbone.init_cfg.checkpoint={tmp_path}/student.pth'
+    export(tmp_path / 'student.pth', tmp_path / 'out.pth', 'timm')
     with pytest.raises(InputError, match="holds the student's weights"):
-        tool.export(tmp_path / 'student.pth', tmp_path / 'other.pth', 'timm', 'teacher')
+        export(tmp_path / 'student.pth', tmp_path / 'other.pth', 'timm', weights='teacher')
 
 
 @pytest.mark.parametrize(('arch', 'img_size', 'name', 'plain'), [
@@ -225,7 +227,7 @@ def test_timms_named_models(monkeypatch, arch: str, img_size: int, name: str, pl
             return create(model_name, **kwargs)
 
     monkeypatch.setattr(timm, 'create_model', create_on_meta)
-    model = run_line(tool.timm_line(sizes, 'out.pth'), monkeypatch)
+    model = run_line(timm_line(sizes, 'out.pth'), monkeypatch)
     assert called == [name]
     assert shapes(model.state_dict()) == shapes(to_timm(weights, sizes))
     with torch.device('meta'):
@@ -240,7 +242,7 @@ def shapes(weights: dict) -> dict:
 def test_original_keys(tmp_path) -> None:
     backbone = build_backbone()
     save_backbone(backbone, tmp_path / 'ckpt.pth')
-    tool.export(tmp_path / 'ckpt.pth', tmp_path / 'out.pth', 'official')
+    export(tmp_path / 'ckpt.pth', tmp_path / 'out.pth', 'official')
     weights = torch.load(tmp_path / 'out.pth', weights_only=True)['model']
     assert weights.keys() - backbone.state_dict().keys() == {'rel_pos_bias.relative_position_index'}
     index = weights['rel_pos_bias.relative_position_index']
@@ -250,14 +252,9 @@ def test_original_keys(tmp_path) -> None:
     assert [index[0, 1], index[1, 0], index[0, 0]] == [49, 50, 51]
 
 
-def run_main(monkeypatch, *arguments) -> None:
-    monkeypatch.setattr(sys, 'argv', ['export_backbone.py', *map(str, arguments)])
-    run_tool(tool.main)
-
-
 def test_prints_the_line(tmp_path, monkeypatch, capsys) -> None:
     save_backbone(build_backbone(**CASES['shared table']), tmp_path / 'ckpt.pth')
-    run_main(monkeypatch, tmp_path / 'ckpt.pth', tmp_path / 'out', '--format', 'transformers')
+    main(['export', str(tmp_path / 'ckpt.pth'), str(tmp_path / 'out'), '--format', 'transformers'])
     assert isinstance(run_line(capsys.readouterr().out.splitlines()[-1], monkeypatch), BeitModel)
     assert len({path.stat().st_mode for path in (tmp_path / 'out').iterdir()}) == 1
     assert json.loads((tmp_path / 'out' / 'config.json').read_text())['layer_norm_eps'] == 1e-6
@@ -292,14 +289,14 @@ def test_incomplete_or_unclear_weights(tmp_path, overrides, change, reason: str)
         change(checkpoint['state_dict'])
         torch.save(checkpoint, tmp_path / 'ckpt.pth')
     with pytest.raises(InputError, match=reason):
-        tool.export(tmp_path / 'ckpt.pth', tmp_path / 'out.pth', 'timm')
+        export(tmp_path / 'ckpt.pth', tmp_path / 'out.pth', 'timm')
     assert not (tmp_path / 'out.pth').exists()
 
 
 def test_image_size_must_be_known(tmp_path) -> None:
     save_backbone(build_backbone(use_shared_rel_pos_bias=False), tmp_path / 'ckpt.pth')
     with pytest.raises(InputError, match='image size is unknown'):
-        tool.export(tmp_path / 'ckpt.pth', tmp_path / 'out.pth', 'timm', num_heads=2)
+        export(tmp_path / 'ckpt.pth', tmp_path / 'out.pth', 'timm', num_heads=2)
 
 
 @pytest.mark.parametrize(('arguments', 'reason'), [
@@ -317,7 +314,7 @@ def test_wrong_arguments(tmp_path, monkeypatch, capsys, arguments, reason: str) 
     save_backbone(build_backbone(), 'ckpt.pth')
     (tmp_path / 'text.pth').write_text('text')
     with pytest.raises(SystemExit) as exit_info:
-        run_main(monkeypatch, *arguments)
+        main(['export', *arguments])
     assert exit_info.value.code == 2
     lines = capsys.readouterr().err.splitlines()
     assert 'error: ' in lines[-1] and reason in lines[-1]
@@ -326,14 +323,52 @@ def test_wrong_arguments(tmp_path, monkeypatch, capsys, arguments, reason: str) 
     assert (tmp_path / 'text.pth').read_text() == 'text'
 
 
-def test_says_that_windows_are_lost(tmp_path, capsys) -> None:
+def test_says_that_windows_are_lost(tmp_path, recwarn) -> None:
+    warnings.simplefilter('always')  # not once for each place
     save_backbone(build_backbone(), tmp_path / 'ckpt.pth')
     checkpoint = torch.load(tmp_path / 'ckpt.pth')
     for number, (blocks, warned) in enumerate([((0, 1), True), ([2], True), ([], False)]):
         checkpoint['meta']['settings'] = dict(model=dict(backbone=dict(window_blocks=blocks)))
         torch.save(checkpoint, tmp_path / 'ckpt.pth')
-        tool.export(tmp_path / 'ckpt.pth', tmp_path / f'{number}.pth', 'timm')
-        assert ('attention windows' in capsys.readouterr().err) == warned
+        export(tmp_path / 'ckpt.pth', tmp_path / f'{number}.pth', 'timm')
+        said = [str(warning.message) for warning in recwarn.list]
+        assert any('attention windows' in text for text in said) == warned
+        recwarn.clear()
     checkpoint['meta'] = dict(cfg='import os')  # which nobody runs
     torch.save(checkpoint, tmp_path / 'ckpt.pth')
-    tool.export(tmp_path / 'ckpt.pth', tmp_path / 'other.pth', 'timm')
+    export(tmp_path / 'ckpt.pth', tmp_path / 'other.pth', 'timm')
+
+
+@pytest.mark.parametrize('weights, prefix', [('teacher', 'teacher.backbone.'),
+                                             ('student', 'backbone.')])
+def test_the_small_file_says_where_it_comes_from(tmp_path, weights: str, prefix: str) -> None:
+    model = MODELS.build(model_cfg())
+    randomise(model)
+    checkpoint, target = tmp_path / 'epoch_3.pth', tmp_path / 'new' / 'backbone.pth'
+    torch.save(dict(meta=dict(epoch=3, iter=30, cfg='model = 1'), state_dict=model.state_dict(),
+                    optimizer=dict(state={})), checkpoint)
+    export(checkpoint, target, 'mmpretrain', weights=weights)
+    source = model.state_dict()
+    extracted = torch.load(target, weights_only=True)  # plain data only
+    names = {key.removeprefix(prefix) for key in source if key.startswith(prefix)}
+    assert set(extracted) == {'meta', 'state_dict'}
+    assert {key.removeprefix('backbone.') for key in extracted['state_dict']} == names
+    for name in names:
+        assert extracted['state_dict'][f'backbone.{name}'].equal(source[prefix + name])
+    assert target.stat().st_size < checkpoint.stat().st_size / 2
+    meta = extracted['meta']
+    assert meta['weights'] == weights and meta['source'] == 'epoch_3.pth'
+    assert meta['source_sha256'] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert meta['pretraining'] == dict(epoch=3, iter=30, cfg='model = 1')
+
+    with pytest.raises(InputError, match='no pre-training checkpoint'):
+        export(target, tmp_path / 'again.pth', 'mmpretrain')
+    before = checkpoint.read_bytes()
+    with pytest.raises(InputError, match='is the checkpoint itself'):
+        extract(checkpoint, checkpoint)
+    assert checkpoint.read_bytes() == before
+
+
+def test_an_unknown_format(tmp_path) -> None:
+    with pytest.raises(InputError, match="format must be one of .*, but is 'onnx'"):
+        export(tmp_path / 'ckpt.pth', tmp_path / 'out.pth', 'onnx')

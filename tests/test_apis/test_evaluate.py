@@ -1,7 +1,5 @@
-"""tools/benchmarks/knn.py, as typed."""
+"""Accuracy of frozen features on the images of a config, against the same by hand."""
 
-import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,9 +10,13 @@ from mmpretrain.registry import DATASETS, MODELS
 from PIL import Image
 from scenes import SceneSettings, make_scenes
 
+from conmim_mm.apis import knn as knn_accuracy
+from conmim_mm.apis import linear
+from conmim_mm.apis.evaluate import FeatureAccuracy
+from conmim_mm.errors import InputError
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 
-from ..conftest import CONFIGS, load_tool
+from ..conftest import CONFIGS
 
 CONFIG = CONFIGS / 'classification' / 'vit-tiny_1xb32_scenes-64px.py'
 PRETRAINING = CONFIGS / 'conmim' / 'vit-tiny_1xb32_scenes-64px.py'
@@ -45,24 +47,17 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def knn(monkeypatch, folder, tmp_path):
-    """Calls the tool in this process; gives back what it wrote."""
-    tool = load_tool('benchmarks/knn.py')
-    scenes = folder / 'scenes' / 'imagenet'
-
-    def call(checkpoint: Path, *args: object, config: Path = CONFIG, train_root: Path = scenes
-             ) -> dict:
-        out = tmp_path / 'new' / 'knn.json'
-        options = [
-            'test_dataloader.num_workers=0', f'test_dataloader.dataset.data_root={scenes}',
-            f'train_dataloader.dataset.data_root={train_root}',
-            f'train_dataloader.dataset.indices={NUM_LABELLED}',
-            'train_dataloader.dataset.images_per_class=None']
-        monkeypatch.setattr(sys, 'argv', [
-            'knn.py', str(config), str(checkpoint), '--json', str(out), *map(str, args),
-            '--cfg-options', *options])
-        tool.run_tool(tool.main)
-        return json.loads(out.read_text())
+def knn(folder):
+    """k-NN on the scenes of the config, with few of them labelled."""
+    def call(checkpoint: Path, config: Path = CONFIG, train_root: Path | None = None, **settings
+             ) -> FeatureAccuracy:
+        options = {'train_dataloader.dataset.indices': NUM_LABELLED,
+                   'train_dataloader.dataset.images_per_class': None}
+        if train_root:
+            options['train_dataloader.dataset.data_root'] = str(train_root)
+        scenes = folder / 'scenes' / 'imagenet'
+        return knn_accuracy(checkpoint, scenes, config=config, cfg_options=options, workers=0,
+                            **settings)
 
     return call
 
@@ -96,16 +91,16 @@ def one_nearest_by_hand(folder: Path, weights: dict, **form) -> float:
 
 @pytest.mark.parametrize('weights, prefix', [('teacher', 'teacher.backbone.'),
                                              ('student', 'backbone.')])
-def test_pretraining_checkpoint(knn, folder, capsys, weights: str, prefix: str) -> None:
+def test_images_of_a_config(knn, folder, weights: str, prefix: str) -> None:
     state = torch.load(folder / 'pretrained.pth')['state_dict']
     own = {key.removeprefix(prefix): value for key, value in state.items()
            if key.startswith(prefix) and 'mask_token' not in key}
     expected = one_nearest_by_hand(folder, own, out_type='featmap')
-    result = knn(folder / 'pretrained.pth', '--weights', weights, '--k', 1)
-    assert result['top1'] == pytest.approx(expected)
-    assert result['standard_error'] == pytest.approx((expected * (1 - expected) / NUM_TEST)**0.5)
-    assert (result['num_images'], result['num_reference']) == (NUM_TEST, NUM_LABELLED)
-    assert f'1-NN top-1: {expected:.2%}' in capsys.readouterr().out
+    result = knn(folder / 'pretrained.pth', weights=weights, k=1)
+    assert result.top1 == pytest.approx(expected)
+    assert result.standard_error == pytest.approx((expected * (1 - expected) / NUM_TEST)**0.5)
+    assert (result.num_images, result.num_reference) == (NUM_TEST, NUM_LABELLED)
+    assert result.img_size == 64
 
 
 def test_classifier_is_judged_by_what_its_head_sees(knn, folder) -> None:
@@ -114,41 +109,31 @@ def test_classifier_is_judged_by_what_its_head_sees(knn, folder) -> None:
            if key.startswith('backbone.')}
     expected = one_nearest_by_hand(folder, own, out_type='avg_featmap',
                                    use_shared_rel_pos_bias=False, use_rel_pos_bias=True)
-    assert knn(folder / 'classifier.pth', '--k', 1)['top1'] == pytest.approx(expected)
+    assert knn(folder / 'classifier.pth', k=1).top1 == pytest.approx(expected)
 
 
-def test_bad_arguments_get_one_line(knn, folder, tmp_path, capsys) -> None:
+def test_bad_arguments(knn, folder, tmp_path) -> None:
     good = folder / 'pretrained.pth'
-    (tmp_path / 'broken.pth').write_bytes(good.read_bytes()[:1000])
     torch.save(dict(state_dict={'layer1.weight': torch.zeros(2)}), tmp_path / 'resnet.pth')
-    for words, checkpoint, args, config in (
-            ('no such checkpoint', tmp_path / 'none.pth', (), CONFIG),
-            ('cannot load', tmp_path / 'broken.pth', (), CONFIG),
-            ('no backbone in the checkpoint', tmp_path / 'resnet.pth', (), CONFIG),
-            ('does not fit the backbone', good, (),
-             CONFIGS / 'classification' / 'vit-s_linear_8xb2048-90e_in1k.py'),
-            ('no such config', good, (), tmp_path / 'none.py'),
-            ('is not a classification config', good, (), PRETRAINING),
-            ('--k must be at least 1', good, ('--k', 0), CONFIG),
-            ('--temperature must be above 0', good, ('--temperature', 0), CONFIG)):
-        with pytest.raises(SystemExit) as stop:
-            knn(checkpoint, *args, config=config)
-        assert stop.value.code == 2
-        # the whole list of weights that do not fit may stand in the log before it
-        error = capsys.readouterr().err.strip().splitlines()[-1]
-        assert error.startswith('error: ') and words in error
-    assert not (tmp_path / 'new').exists()
+    for words, checkpoint, settings in (
+            ('no such checkpoint', tmp_path / 'none.pth', {}),
+            ('no backbone in the checkpoint', tmp_path / 'resnet.pth', {}),
+            ('no such config', good, dict(config=tmp_path / 'none.py')),
+            ('is not a classification config', good, dict(config=PRETRAINING)),
+            ('--k must be at least 1', good, dict(k=0)),
+            ('--temperature must be above 0', good, dict(temperature=0))):
+        with pytest.raises(InputError, match=words):
+            knn(checkpoint, **settings)
+    with pytest.raises(InputError, match='give --data, a folder of labelled images, or --config'):
+        linear(good)
 
 
-def test_bad_images_get_one_line(knn, folder, tmp_path, capsys) -> None:
+def test_bad_images(knn, folder, tmp_path) -> None:
     cat = tmp_path / 'cats' / 'train' / 'cat'
     cat.mkdir(parents=True)
     for i in range(NUM_LABELLED):
         Image.new('RGB', (64, 64)).save(cat / f'{i}.png')
     for words, root in (('no such folder', tmp_path / 'none'),
                         ('different classes', tmp_path / 'cats')):
-        with pytest.raises(SystemExit) as stop:
+        with pytest.raises(InputError, match=words):
             knn(folder / 'pretrained.pth', train_root=root)
-        assert stop.value.code == 2
-        error = capsys.readouterr().err.strip()
-        assert words in error and '\n' not in error

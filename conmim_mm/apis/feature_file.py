@@ -1,69 +1,91 @@
-"""``conmim embed``: the features of a folder of images, in a file."""
+"""The features of a folder of images, in a file."""
 
-import argparse
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 from mmpretrain.registry import DATASETS
 from tqdm import tqdm
 
-from ..commands.arguments import FEATURE_FILES
 from ..datasets.labelled_folder import class_names, evaluation_pipeline
 from ..errors import InputError
 from ..evaluation.features import image_features
 from ..utils.files import check_place, remove_leftovers, written_whole
 from .backbone import frozen_backbone, num_workers
 
-MAX_NAMED = 10  # unreadable images
-
 ROWS = 8192  # of a parquet row group
 
 
-def run(args: argparse.Namespace) -> None:
-    """Writes the file.
+class EmbeddedImages(NamedTuple):
+    """What :func:`embed` has written.
 
-    Images that can't be read are left out, named and counted.
+    Attributes:
+        path: The file.
+        num_images: In it.
+        width: Numbers of a feature.
+        with_labels: Whether the folders were classes.
+        unreadable: Path and reason of each image that was left out.
+    """
+
+    path: Path
+    num_images: int
+    width: int
+    with_labels: bool
+    unreadable: list[tuple[str, str]]
+
+
+def embed(checkpoint: str | Path, data: str | Path, out: str | Path, *, weights: str = 'teacher',
+          img_size: int | None = None, batch_size: int = 64, workers: int | None = None,
+          overwrite: bool = False, progress: bool = False) -> EmbeddedImages:
+    """Writes the features of a folder of images to a file.
+
+    Images that can't be read are left out.
+
+    Args:
+        checkpoint: Of a pre-training or a task, or an extracted backbone; a run's folder for its
+            last one.
+        data: Folder of images, with any sub-folders.
+        out: Ends in ``.npz`` (arrays ``features`` ``(N, C)``, ``paths`` and, of classes,
+            ``labels``) or ``.parquet``.
+        weights: ``'teacher'`` or ``'student'``, whose to take from a pre-training checkpoint.
+        img_size: Side of the images, in pixels; by default as the backbone was trained.
+        batch_size: Images at once.
+        workers: Processes that read images; by default one per core, at most 16.
+        overwrite: Replace the file if it exists.
+        progress: Show a bar on a terminal.
 
     Raises:
         InputError: No images, none that can be read, no backbone, or no place for the file.
     """
-    check_target(args.out, args.overwrite)
-    if not args.data.is_dir():
-        raise InputError(f'no such folder: {args.data}')
-    frozen = frozen_backbone(args)
+    data, out = Path(data), Path(out)
+    check_target(out, overwrite)
+    if not data.is_dir():
+        raise InputError(f'no such folder: {data}')
+    frozen = frozen_backbone(checkpoint, weights, img_size)
     dataset = DATASETS.build(dict(
-        type='ImageFiles', data_root=str(args.data),
-        pipeline=evaluation_pipeline(frozen.img_size)))
-    paths = [os.path.relpath(dataset.get_data_info(i)['img_path'], args.data)
+        type='ImageFiles', data_root=str(data), pipeline=evaluation_pipeline(frozen.img_size)))
+    paths = [os.path.relpath(dataset.get_data_info(i)['img_path'], data)
              for i in range(len(dataset))]
-    labels = class_names(str(args.data), paths)
-    about = dict(checkpoint=str(args.checkpoint), weights=args.weights,
-                 img_size=str(frozen.img_size), data=str(args.data))
-    unreadable = []
-    batches = image_features(frozen.backbone, dataset, frozen.preprocessor, args.batch_size,
-                             num_workers(args))
-    with open_feature_file(args.out, frozen.backbone.embed_dims, bool(labels), about) as file, \
-            tqdm(total=len(paths), unit='image', disable=None) as bar:
+    labels = class_names(str(data), paths)
+    about = dict(checkpoint=str(checkpoint), weights=weights, img_size=str(frozen.img_size),
+                 data=str(data))
+    width, unreadable = frozen.backbone.embed_dims, []
+    batches = image_features(frozen.backbone, dataset, frozen.preprocessor, batch_size,
+                             num_workers(workers))
+    with open_feature_file(out, width, bool(labels), about) as file, \
+            tqdm(total=len(paths), unit='image', disable=None if progress else True) as bar:
         for batch in batches:
             file.add(batch.features.numpy(), [paths[i] for i in batch.indices],
                      [labels[i] for i in batch.indices] if labels else None)
             unreadable += [(paths[i], error.reason) for i, error in batch.unreadable]
             bar.update(len(batch.indices) + len(batch.unreadable))
         if len(unreadable) == len(paths):
-            raise InputError(f'none of the {len(paths)} images in {args.data} can be read: '
+            raise InputError(f'none of the {len(paths)} images in {data} can be read: '
                              f'{unreadable[0][0]}: {unreadable[0][1]}')
-    print(f'wrote {args.out}: {len(paths) - len(unreadable):,} images x '
-          f'{frozen.backbone.embed_dims} features' + (', with labels' if labels else ''))
-    if unreadable:
-        print(f'left out {len(unreadable):,} that cannot be read:')
-        for path, reason in unreadable[:MAX_NAMED]:
-            print(f'  {path}: {reason}')
-        if len(unreadable) > MAX_NAMED:
-            print(f'  and {len(unreadable) - MAX_NAMED:,} more')
+    return EmbeddedImages(out, len(paths) - len(unreadable), width, bool(labels), unreadable)
 
 
 def check_target(out: Path, overwrite: bool) -> None:
@@ -82,20 +104,9 @@ def check_target(out: Path, overwrite: bool) -> None:
     check_place(out)
 
 
-class FeatureFile(Protocol):
-    """What takes features, paths and labels batch by batch."""
-
-    def add(self, features: np.ndarray, paths: Sequence[str],
-            labels: Sequence[str] | None) -> None:
-        """Adds rows."""
-
-    def close(self) -> None:
-        """Writes what is left."""
-
-
 @contextmanager
 def open_feature_file(path: Path, width: int, with_labels: bool,
-                      about: dict[str, str]) -> Iterator[FeatureFile]:
+                      about: dict[str, str]) -> Iterator['NpzFile | ParquetFile']:
     """A file that appears under its name once all is written.
 
     Args:
@@ -107,7 +118,7 @@ def open_feature_file(path: Path, width: int, with_labels: bool,
     Raises:
         InputError: It can't be written, or pyarrow is missing.
     """
-    kind = dict(zip(('.npz', '.parquet'), (NpzFile, ParquetFile), strict=True))[path.suffix]
+    kind = FEATURE_FILES[path.suffix]
     remove_leftovers(path.parent, path.name)
     with written_whole(path, durable=True) as aside:
         file = kind(aside, width, with_labels, about)
@@ -180,3 +191,6 @@ class ParquetFile:
         columns.append(self.arrow.FixedSizeListArray.from_arrays(values, self.width))
         self.writer.write_table(self.arrow.table(columns, schema=self.writer.schema))
         self.rows = []
+
+
+FEATURE_FILES = {'.npz': NpzFile, '.parquet': ParquetFile}

@@ -10,8 +10,7 @@ from PIL import Image
 
 from conmim_mm.commands import main
 
-from ..test_tools.test_train import write_config
-from ..toy import write_noise_images
+from .toy import write_noise_images
 
 EPOCHS, IMAGES, BATCH = 2, 9, 4
 
@@ -19,6 +18,8 @@ EPOCHS, IMAGES, BATCH = 2, 9, 4
 @pytest.fixture(scope='session')
 def toy(tmp_path_factory) -> SimpleNamespace:
     """Folder of images, toy config, and the run; not to be changed."""
+    from .test_tools.test_train import write_config  # late, so that pytest rewrites it
+
     folder = tmp_path_factory.mktemp('commands')
     images = folder / 'photos' / 'sub'
     images.mkdir(parents=True)

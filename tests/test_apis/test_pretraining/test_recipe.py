@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config
 
-from conmim_mm.apis.pretrain.recipe import (
+from conmim_mm.apis.pretraining.recipe import (
     RECIPE_IMAGES,
     TABLE,
     Workload,
@@ -15,7 +15,7 @@ from conmim_mm.apis.pretrain.recipe import (
 )
 from conmim_mm.errors import InputError
 
-from ..conftest import CONFIGS
+from ...conftest import CONFIGS
 
 
 def recipe(name: str = 'vit-s_8xb256') -> Config:

@@ -1,6 +1,5 @@
 """Fits a pre-training recipe to a folder of images of any number."""
 
-import argparse
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from ...datasets.labelled_folder import held_out_beside
 from ...errors import InputError
 from ...utils.machine import usable_cores
 from ...utils.run_config import replace_data_root
-from ...utils.shipped_files import recipe_file
 
 # What the ImageNet recipe of ViT-S sees: 300 epochs.
 RECIPE_IMAGES = 300 * 1_281_167
@@ -212,35 +210,48 @@ def set_images(cfg: Config, data: Path) -> str:
     return f'{data / split[0]} ({split[1]} beside it is left out)' if split else str(data)
 
 
-def describe_model(cfg: Config, args: argparse.Namespace) -> str:
-    """Size of the ViT, and the config it comes from."""
+def describe_model(cfg: Config, name: str) -> str:
+    """Size of the ViT, and the config it comes from, by its name."""
     backbone = cfg.model.backbone
     arch = backbone.arch
     size = (f'{arch["embed_dims"]} wide, {arch["num_layers"]} deep' if isinstance(arch, dict)
             else arch)
-    name = args.config or f'configs/conmim/{recipe_file(args.arch).name}'
     return (f'ViT, {size}, patches of {backbone.get("patch_size", 16)}, views of '
             f'{backbone.get("img_size", 224)} pixels ({name})')
 
 
-def set_length(cfg: Config, args: argparse.Namespace, epoch_length: int) -> float:
-    """Fixes the length of the run; how many epochs it has."""
+def set_length(cfg: Config, epochs: int | None, epoch_length: int, keeps: bool) -> float:
+    """Fixes the length of the run; how many epochs it has.
+
+    Args:
+        cfg: Changed in place.
+        epochs: The user's; by default the config's length.
+        epoch_length: Steps of an epoch.
+        keeps: Leave a length in iterations, that of a config of the user's own.
+    """
     max_iters = cfg.train_cfg.get('max_iters')
-    if max_iters and args.config and not args.epochs:
-        return round(max_iters / epoch_length, 2)  # as the user's config has it
+    if max_iters and keeps and not epochs:
+        return round(max_iters / epoch_length, 2)
     recipe = math.ceil(max_iters / epoch_length) if max_iters else cfg.train_cfg.max_epochs
-    epochs = args.epochs or recipe
+    epochs = epochs or recipe
     train_by_epochs(cfg, epochs, epoch_length)
     return epochs
 
 
-def set_rates(cfg: Config, args: argparse.Namespace, work: Workload) -> str:
-    """Sets learning rate and warm-up; both in words."""
+def set_rates(cfg: Config, lr: float | None, scales: bool, work: Workload) -> str:
+    """Sets learning rate and warm-up; both in words.
+
+    Args:
+        cfg: Changed in place.
+        lr: The user's; by default the config's,
+        scales: which is scaled to the batch.
+        work: Of the run.
+    """
     optimizer = cfg.optim_wrapper.optimizer
-    if args.arch in ('s', 'b', 'l') and not args.lr:
+    if scales and not lr:
         rate = scale_rate(cfg, work.total_batch)
     else:
-        optimizer.lr = args.lr or optimizer.lr
+        optimizer.lr = lr or optimizer.lr
         rate = f'{optimizer.lr:.2g}'
     if 'max_epochs' not in cfg.train_cfg:
         return rate

@@ -1,0 +1,166 @@
+"""How well frozen features separate classes: by their neighbours, and by a linear classifier."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from mmengine.config import Config
+from mmpretrain.registry import DATASETS, MODELS
+from torch.utils.data import Dataset
+
+from ..datasets.labelled_folder import labelled_datasets, labelled_split
+from ..errors import InputError
+from ..evaluation import Accuracy, extract_features, knn_predict, linear_probe_predict
+from ..utils.run_config import read_config
+from .backbone import FrozenBackbone, frozen_backbone, num_workers
+
+Predictor = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class FeatureAccuracy(NamedTuple):
+    """How often classes were predicted rightly from frozen features.
+
+    Attributes:
+        top1: Share of the held-out images whose class was found, from 0 to 1.
+        standard_error: Of that share, over sets of as many images.
+        num_images: That were held out.
+        num_reference: With labels to learn from.
+        num_classes: Of both.
+        img_size: Side of the images, in pixels.
+    """
+
+    top1: float
+    standard_error: float
+    num_images: int
+    num_reference: int
+    num_classes: int
+    img_size: int
+
+
+def knn(checkpoint: str | Path, data: str | Path | None = None, *,
+        config: str | Path | None = None, cfg_options: dict | None = None,
+        weights: str = 'teacher', img_size: int | None = None, batch_size: int = 64,
+        workers: int | None = None, k: int = 20, temperature: float = 0.07) -> FeatureAccuracy:
+    """k-NN accuracy: nothing is trained, the most similar labelled images vote.
+
+    Args:
+        checkpoint: As for :func:`linear`, and so are those up to ``workers``.
+        data: Labelled images.
+        config: Of a classification.
+        cfg_options: Changes to it.
+        weights: Whose.
+        img_size: Side of the images, in pixels.
+        batch_size: Images at once.
+        workers: Processes that read images.
+        k: Neighbours.
+        temperature: Of their votes.
+
+    Raises:
+        InputError: As for :func:`linear`, or a number out of range.
+    """
+    if k < 1:
+        raise InputError(f'--k must be at least 1, but is {k}')
+    if temperature <= 0:
+        raise InputError(f'--temperature must be above 0, but is {temperature}')
+    predict = partial(knn_predict, k=k, temperature=temperature)
+    return _evaluate(predict, checkpoint, data, config, cfg_options, weights, img_size, batch_size,
+                     workers)
+
+
+def linear(checkpoint: str | Path, data: str | Path | None = None, *,
+           config: str | Path | None = None, cfg_options: dict | None = None,
+           weights: str = 'teacher', img_size: int | None = None, batch_size: int = 64,
+           workers: int | None = None) -> FeatureAccuracy:
+    """Accuracy of a linear classifier, which is trained on the features.
+
+    Args:
+        checkpoint: Of a pre-training or a task, or an extracted backbone; a run's folder for its
+            last one. The features are the mean of the normalised patch tokens; of a fine-tuned
+            classifier, what its head sees.
+        data: Holds ``train/CLASS/*`` and ``val/CLASS/*``, or ``CLASS/*``, of which every fifth
+            image is then held out.
+        config: Of a classification: its training images are those to learn from, its test images
+            those held out, both as its test pipeline shows them. ``data`` then takes the place of
+            its ``data_root`` and may be left out.
+        cfg_options: Changes to ``config``, by dotted key.
+        weights: ``'teacher'`` or ``'student'``, whose to take from a pre-training checkpoint.
+        img_size: Side of the images, in pixels; by default as the backbone was trained. A config
+            tells it.
+        batch_size: Images at once.
+        workers: Processes that read images; by default one per core, at most 16.
+
+    Raises:
+        InputError: No labels, no backbone, or a config of something else.
+    """
+    return _evaluate(linear_probe_predict, checkpoint, data, config, cfg_options, weights, img_size,
+                     batch_size, workers)
+
+
+def _evaluate(predict: Predictor, checkpoint: str | Path, data: str | Path | None,
+              config: str | Path | None, cfg_options: dict | None, weights: str,
+              img_size: int | None, batch_size: int, workers: int | None) -> FeatureAccuracy:
+    if config is None:
+        if data is None:
+            raise InputError('give --data, a folder of labelled images, or --config')
+        split = labelled_split(str(data))
+        frozen = frozen_backbone(checkpoint, weights, img_size)
+        parts = labelled_datasets(split, frozen.img_size)
+    else:
+        cfg = classification_config(config, data, cfg_options)
+        parts = config_datasets(cfg)
+        frozen = frozen_backbone(checkpoint, weights, cfg.model.backbone.get('img_size', img_size))
+        frozen = frozen._replace(preprocessor=MODELS.build(cfg.model.data_preprocessor).to(
+            frozen.device))
+    (features, labels), (held_out, truth) = (
+        _features(frozen, part, batch_size, num_workers(workers)) for part in parts)
+    right = (predict(features, labels, held_out) == truth).float().mean().item()
+    accuracy = Accuracy(right, len(truth))
+    return FeatureAccuracy(right, accuracy.standard_error, len(truth), len(labels),
+                           len(labels.unique()), frozen.img_size)
+
+
+def _features(frozen: FrozenBackbone, dataset: Dataset, batch_size: int, workers: int
+              ) -> list[torch.Tensor]:
+    return [tensor.to(frozen.device) for tensor in extract_features(
+        frozen.backbone, dataset, frozen.preprocessor, batch_size, workers)]
+
+
+def classification_config(path: str | Path, data: str | Path | None, options: dict | None
+                          ) -> Config:
+    """A config whose images have labels.
+
+    Args:
+        path: Of the config.
+        data: In the place of its ``data_root``.
+        options: Other changes, by dotted key.
+
+    Raises:
+        InputError: No such config, or not one of a classifier.
+    """
+    cfg = read_config(str(path), options, data and str(data))
+    if cfg.get('model', {}).get('type') != 'ImageClassifier' or 'test_dataloader' not in cfg:
+        raise InputError(f'{path} is not a classification config; take one of '
+                         'configs/classification')
+    return cfg
+
+
+def config_datasets(cfg: Config) -> tuple[Dataset, Dataset]:
+    """The training and the test images of a classification config, both with its test pipeline.
+
+    Raises:
+        InputError: Images are missing, or the two have different classes.
+    """
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    try:
+        reference, queries = (
+            DATASETS.build(part | dict(pipeline=pipeline))
+            for part in (cfg.train_dataloader.dataset, cfg.test_dataloader.dataset))
+    except (AssertionError, OSError) as error:
+        raise InputError(f'cannot read the images: {error}') from error
+    classes = [dataset.metainfo.get('classes') for dataset in (reference, queries)]
+    if classes[0] != classes[1]:
+        raise InputError(f'training and test images have different classes: {classes[0]} and '
+                         f'{classes[1]}')
+    return reference, queries

@@ -1,0 +1,173 @@
+"""From a folder of images to a pre-training, through a config that is written down."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ...errors import InputError
+from ...utils.cli import explain
+from ...utils.files import writing
+from ...utils.run_config import fit_to_machine, read_config
+from ...utils.shipped_files import RECIPES
+from ...utils.work_dir import log_entries
+from ..options import set_mismatch
+from ..train import run_training
+from .plan import PretrainOptions, plan_run
+from .processes import check_gpus, start_processes
+from .resumed_run import Resumption, resumed_run
+from .run_folder import CONFIG, check_folder, discard, move_aside
+
+STANDARD_OUT = 'runs'
+MISMATCH_OPTIONS = dict(rescale='--elastic', allow='--allow-mismatch')  # of tools/train.py
+
+
+def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
+             arch: str | None = None, config: str | Path | None = None, epochs: int | None = None,
+             batch_size: int | None = None, lr: float | None = None, img_size: int | None = None,
+             amp: bool = False, cfg_options: dict | None = None, gpus: int | None = None,
+             resume: bool = False, overwrite: bool = False, allow_mismatch: bool = False,
+             eval_data: str | Path | None = None, track: Sequence[str] = (),
+             say: Callable[[str], object] = lambda line: None, in_place: bool = False) -> Path:
+    """Pre-trains on a folder of images, or goes on with a run.
+
+    Args:
+        data: Folder of images, with any sub-folders; needed for a new run.
+        out: Folder of the run; by default ``runs/ARCH-DATA``.
+        arch: ``'s'``, ``'b'`` or ``'l'`` for ViT-S/16, B/16 and L/16, ``'tiny'`` for machines
+            without a GPU; by default ``'s'`` with a GPU, ``'tiny'`` without.
+        config: A pre-training config of one's own, in place of ``arch``.
+        epochs: Passes over the images; by default the recipe's.
+        batch_size: Images on each GPU per step; by default by the number of images.
+        lr: Learning rate; by default the recipe's, scaled to the total batch.
+        img_size: Side of the views, in pixels; by default the config's.
+        amp: Mixed precision, where the config has none (the recipes do).
+        cfg_options: Changes to any other setting of the config, by dotted key.
+        gpus: Processes, one on each GPU. More than one are started beside this process.
+        resume: Go on with the run in ``out``; more ``epochs`` make it longer.
+        overwrite: Start anew; a run in ``out`` is moved aside.
+        allow_mismatch: With ``resume``: go on though there are other images than before, say.
+        eval_data: Labelled images, on which the features are judged while training.
+        track: Where else to log to: ``'tensorboard'``, ``'wandb'``, ``'mlflow'``.
+        say: Gets what is worth knowing of the run before it starts, such as its plan.
+        in_place: With several processes: let them take the place of this one, so that signals and
+            the exit status are theirs. The call then does not return.
+
+    Returns:
+        The folder of the run, which the other functions take for its last checkpoint.
+
+    Raises:
+        InputError: Options that don't fit each other, the images, or what is in the folder.
+        subprocess.CalledProcessError: One of several processes failed.
+    """
+    check_gpus(gpus)
+    if arch and (config or arch not in RECIPES):
+        raise InputError(f'give --config, or --arch as one of {", ".join(RECIPES)}; not {arch!r}')
+    options = PretrainOptions(
+        data=data and Path(data), arch=arch, config=config and str(config), epochs=epochs,
+        batch_size=batch_size, lr=lr, img_size=img_size, amp=amp, cfg_options=cfg_options or {},
+        gpus=gpus, resume=resume, overwrite=overwrite, allow_mismatch=allow_mismatch,
+        eval_data=eval_data and Path(eval_data), track=tuple(track))
+    if not resume and not config and not arch:
+        options = replace(options, arch=standard_arch())
+    if not (out and resume) and not data:
+        raise InputError('give --data, a folder of images; or --resume and --out to go on with a '
+                         'run')
+    options = replace(options, out=own_path(Path(out) if out else standard_out(options)))
+    if resume:
+        how = resumed_run(options, say)
+        if not how.is_finished:
+            start(options.out, how, in_place)
+    else:
+        start_new(options, say, in_place)
+    return options.out
+
+
+def start_new(options: PretrainOptions, say: Callable[[str], object], in_place: bool) -> None:
+    """Plans a run, writes its config and trains; as :func:`pretrain`."""
+    out = options.out
+    check_places(options)
+    plan = plan_run(options)
+    with writing(out):
+        earlier = move_aside(out) if options.overwrite else None
+        out.mkdir(parents=True, exist_ok=True)
+        plan.write(out / CONFIG)
+    if earlier:
+        say(f'the earlier run is in {earlier} now')
+    say(plan.summary())
+    try:
+        start(out, Resumption(None, False, options.gpus or 1), in_place)
+    except Exception as error:
+        if explain(error) and not has_begun(out):
+            # so that the corrected command finds no run there
+            if discard(out, earlier):
+                say(f'the earlier run is in {out} again')
+        raise
+
+
+def own_path(out: Path) -> Path:
+    """The folder's full name without any ``..``, so that it has one of its own beside it."""
+    return Path(os.path.abspath(out))
+
+
+def has_begun(out: Path) -> bool:
+    """Whether a run has logged or saved anything."""
+    return any(out.glob('*.pth')) or any(log_entries(out))
+
+
+def standard_arch() -> str:
+    """The size that can be trained here within a sensible time."""
+    return 's' if torch.cuda.is_available() else 'tiny'
+
+
+def standard_out(options: PretrainOptions) -> Path:
+    """``runs/ARCH-DATA``."""
+    recipe = Path(options.config).stem if options.config else options.arch or standard_arch()
+    return Path(STANDARD_OUT) / f'{recipe}-{options.data.resolve().name}'
+
+
+def check_places(options: PretrainOptions) -> None:
+    """Checks the folders of a new run.
+
+    Raises:
+        InputError: No such folder of images, or no place of its own for the run.
+    """
+    data, out = options.data, options.out
+    for option, folder in (('--data', data), ('--eval-data', options.eval_data)):
+        if folder and not folder.is_dir():
+            raise InputError(f'{option}: no such folder: {folder}')
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise InputError(f'--out {out} is the folder you are in, or one above it: give the run a '
+                         'folder of its own')
+    if out.resolve().is_relative_to(data.resolve()):
+        raise InputError(f'--out {out} lies inside --data {data}, where the pictures of its report '
+                         'would be taken for images: choose another --out')
+    with writing(out):
+        check_folder(out, options.overwrite)
+
+
+def start(out: Path, how: Resumption, in_place: bool) -> None:
+    """Starts the training of a written config, in this process or in several of its own.
+
+    Args:
+        out: Folder of the run.
+        how: To go on, or to start where it names no checkpoint.
+        in_place: As for :func:`pretrain`.
+    """
+    config = out / CONFIG
+    if how.processes > 1:
+        options = ['--resume'] if how.checkpoint else []
+        options += [MISMATCH_OPTIONS[how.mismatch]] if how.mismatch else []
+        start_processes(config, how.processes, ['--work-dir', str(out), *options], in_place)
+        return
+    cfg = read_config(str(config))
+    cfg.launcher, cfg.work_dir = 'none', str(out)
+    os.environ.setdefault('LOCAL_RANK', '0')
+    fit_to_machine(cfg)
+    if how.mismatch:
+        set_mismatch(cfg, how.mismatch)
+    if how.checkpoint:  # which has been found whole already
+        cfg.load_from, cfg.resume = str(how.checkpoint), True
+    run_training(cfg, elastic=how.mismatch == 'rescale')

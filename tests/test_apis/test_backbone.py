@@ -1,0 +1,43 @@
+"""The frozen backbone of a checkpoint, and how its images are normalised."""
+
+import pytest
+import torch
+
+from conmim_mm.apis import backbone
+from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
+
+from ..toy import saved_model
+
+
+def test_another_image_size_resizes_the_tables(toy) -> None:
+    frozen = backbone.frozen_backbone(toy.out, 'student', img_size=48)
+    assert frozen.backbone.grid == (6, 6) and frozen.img_size == 48
+    assert not frozen.backbone.training
+    expected = saved_model(toy.out).backbone.blocks[0].mlp.fc1.weight
+    torch.testing.assert_close(frozen.backbone.blocks[0].mlp.fc1.weight.cpu(), expected)
+
+
+def test_workers_by_the_cores_of_this_process(monkeypatch) -> None:
+    monkeypatch.setattr(backbone, 'usable_cores', lambda: 3)
+    assert backbone.num_workers(None) == 3
+    assert backbone.num_workers(0) == 0
+
+
+@pytest.mark.parametrize('meta, mean, std', [
+    (dict(cfg="model = dict(type='X', data_preprocessor=dict(mean=[1., 2., 3.], std=[4, 5, 6]))"),
+     (1, 2, 3), (4, 5, 6)),
+    (dict(cfg="model = dict(type='X')\ndata_preprocessor = dict(mean=[1, 2, 3], std=(4, 5, 6))"),
+     (1, 2, 3), (4, 5, 6)),
+    (dict(pretraining=dict(cfg='model = dict(data_preprocessor=dict(mean=[1] * 3, std=[1] * 3))')),
+     IMAGENET_MEAN, IMAGENET_STD),  # computes: not read
+    (dict(pretraining=dict(cfg='model = dict(data_preprocessor=dict(mean=[7, 8, 9], std=[1, 1, 1])'
+                           ')')), (7, 8, 9), (1, 1, 1)),
+    (dict(cfg="model = dict(data_preprocessor=dict(mean='a', std=3))"),
+     IMAGENET_MEAN, IMAGENET_STD),
+    (dict(cfg='model = dict(data_preprocessor=dict(to_rgb=True))'), IMAGENET_MEAN, IMAGENET_STD),
+    ({}, IMAGENET_MEAN, IMAGENET_STD)])
+def test_images_are_normalised_as_in_training(meta, mean, std) -> None:
+    levels = torch.rand(2, 3, 4, 4) * 255
+    normalised = backbone.preprocessor_of(dict(meta=meta))(dict(inputs=levels))['inputs']
+    by_hand = [(levels[:, c] - mean[c]) / std[c] for c in range(3)]
+    torch.testing.assert_close(normalised, torch.stack(by_hand, dim=1))

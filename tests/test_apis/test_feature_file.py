@@ -1,0 +1,116 @@
+"""Features of a folder in a file: the numbers, and what becomes of images that can't be read."""
+
+import numpy as np
+import pytest
+
+from conmim_mm.apis import embed, feature_file
+from conmim_mm.apis.evaluate import labelled_split
+from conmim_mm.apis.feature_file import open_feature_file, read_labels
+from conmim_mm.commands import main
+from conmim_mm.errors import InputError
+from conmim_mm.evaluation import extract_features, labelled_datasets
+from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
+
+from ..toy import saved_model
+
+
+def test_embed_npz(toy, labelled, tmp_path, capsys) -> None:
+    out = tmp_path / 'new' / 'features.npz'
+    options = ['embed', str(toy.out / 'epoch_2.pth'), '--data', str(labelled), '--out', str(out),
+               '--batch-size', '3', '--workers', '0']
+    main(options)
+    assert 'wrote' in capsys.readouterr().out
+    content = np.load(out)
+    assert content['features'].shape == (20, 24) and content['features'].dtype == np.float32
+    assert content['paths'][0] == 'bright/0.png' and len(set(content['paths'])) == 20
+    assert list(content['labels']) == ['bright'] * 10 + ['dark'] * 10
+    assert content['weights'] == 'teacher'
+    assert list(out.parent.iterdir()) == [out]
+
+    teacher = saved_model(toy.out).teacher.backbone
+    by_hand = [extract_features(teacher, part, ConMIMDataPreprocessor(), num_workers=0)[0].numpy()
+               for part in labelled_datasets(labelled_split(labelled), 32)]
+    ours = sorted(content['features'].tolist())
+    np.testing.assert_allclose(ours, sorted(np.concatenate(by_hand).tolist()), atol=1e-5)
+
+
+def test_from_python(toy, tmp_path, capsys) -> None:
+    """Nothing is printed; the same features as a config of the whole folder gives."""
+    photos = tmp_path / 'photos'
+    photos.mkdir()
+    for i in range(3):
+        (photos / f'{i}.png').write_bytes((toy.photos / 'sub' / f'{i}.png').read_bytes())
+    (photos / '1.png').write_bytes(b'no image')
+    found = embed(str(toy.out), str(photos), str(tmp_path / 'f.npz'), weights='student', workers=0)
+    assert found[:4] == (tmp_path / 'f.npz', 2, 24, False)
+    (path, reason), = found.unreadable
+    assert path == '1.png' and reason.startswith('not an image')
+    content = np.load(tmp_path / 'f.npz')
+    assert list(content['paths']) == ['0.png', '2.png'] and content['weights'] == 'student'
+    assert capsys.readouterr() == ('', '')
+    with pytest.raises(InputError, match='exists already'):
+        embed(toy.out, photos, tmp_path / 'f.npz')
+
+
+def test_embed_parquet_leaves_out_what_cannot_be_read(toy, tmp_path, capsys) -> None:
+    parquet = pytest.importorskip('pyarrow.parquet')
+    photos = tmp_path / 'photos'
+    photos.mkdir()
+    for i in range(4):
+        (photos / f'{i}.png').write_bytes((toy.photos / 'sub' / f'{i}.png').read_bytes())
+    (photos / '1.png').write_bytes(b'no image')
+    out = tmp_path / 'features.parquet'
+    main(['embed', str(toy.out), '--data', str(photos), '--out', str(out), '--batch-size', '2',
+          '--workers', '0'])
+    printed = capsys.readouterr().out
+    assert '3 images x 24 features' in printed
+    assert 'left out 1 that cannot be read:\n  1.png: not an image' in printed
+    table = parquet.read_table(out)
+    assert table['path'].to_pylist() == ['0.png', '2.png', '3.png']
+    assert table.column_names == ['path', 'features']  # nothing says what these show
+    assert table.schema.metadata[b'img_size'] == b'32'
+
+    main(['embed', str(toy.out), '--data', str(photos), '--out', str(tmp_path / 'f.npz'),
+          '--workers', '0'])
+    np.testing.assert_allclose(np.array(table['features'].to_pylist()),
+                               np.load(tmp_path / 'f.npz')['features'], atol=1e-6)
+
+
+def test_labels_below_train_and_val(labelled, tmp_path) -> None:
+    for part in ('train', 'val'):
+        (tmp_path / part).mkdir()
+        for name in ('bright', 'dark'):
+            (tmp_path / part / name).symlink_to(labelled / name)
+    paths = ['train/dark/0.png', 'val/bright/sub/1.png', 'other/dark/2.png', 'train/3.png']
+    assert read_labels(tmp_path, paths) == ['dark', 'bright', '', '']
+
+
+def test_row_groups_are_written_as_they_fill(tmp_path, monkeypatch) -> None:
+    parquet = pytest.importorskip('pyarrow.parquet')
+    monkeypatch.setattr(feature_file, 'ROWS', 4)
+    rows = np.arange(14, dtype=np.float32).reshape(7, 2)
+    with open_feature_file(tmp_path / 'f.parquet', 2, True, {}) as file:
+        for i in range(0, 7, 2):
+            part = rows[i:i + 2]
+            file.add(part, [f'{i}'] * len(part), ['x'] * len(part))
+    read = parquet.ParquetFile(tmp_path / 'f.parquet')
+    assert [read.metadata.row_group(i).num_rows for i in range(read.num_row_groups)] == [4, 3]
+    assert read.read()['features'].to_pylist() == rows.tolist()
+
+
+def test_an_interrupted_file_leaves_the_old_one(tmp_path) -> None:
+    path = tmp_path / 'f.npz'
+    path.write_text('old')
+    with pytest.raises(KeyboardInterrupt), open_feature_file(path, 2, False, {}) as file:
+        file.add(np.zeros((1, 2), np.float32), ['a'], None)
+        raise KeyboardInterrupt
+    assert path.read_text() == 'old' and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_that_cannot_be_written(tmp_path) -> None:
+    """Seen only when it is written."""
+    (tmp_path / 'file').touch()
+    path = tmp_path / 'file' / 'x.npz'
+    with pytest.raises(InputError, match=f'cannot write {path}: '), \
+            open_feature_file(path, 2, False, {}):
+        pass

@@ -1,0 +1,83 @@
+"""Pre-training from Python; as typed it is tested with conmim_mm.commands."""
+
+import subprocess
+import sys
+
+import pytest
+
+from conmim_mm.apis import pretrain
+from conmim_mm.apis.pretraining import start
+from conmim_mm.checkpoint.reading import read_meta
+from conmim_mm.errors import InputError
+from conmim_mm.utils.run_comparison import run_differences
+from conmim_mm.utils.run_config import read_config
+
+from ...toy_run import BATCH, EPOCHS
+
+
+def test_the_same_run_as_by_the_command(toy, tmp_path) -> None:
+    said = []
+    out = pretrain(toy.photos, tmp_path / 'run', config=toy.config, epochs=EPOCHS,
+                   batch_size=BATCH, say=said.append)
+    assert out == tmp_path / 'run' and run_differences(out, toy.out) == []
+    plan, = said
+    assert plan.startswith('images         9 in ') and f'{out}/report.html' in plan
+
+
+def test_goes_on(run_copy, capsys) -> None:
+    said = []
+    assert pretrain(out=run_copy, resume=True, epochs=EPOCHS + 1, say=said.append) == run_copy
+    assert read_meta(run_copy / 'epoch_3.pth')['epoch'] == 3
+    assert said == [
+        '3 epochs in place of 2: learning rate and momentum follow the curves of the longer run '
+        'from here on', f'going on with the run in {run_copy}: epoch 2 of 3']
+    pretrain(out=str(run_copy), resume=True, say=said.append)
+    assert 'is finished (epoch 3 of 3)' in said[-1]
+
+
+def test_goes_back_to_the_checkpoint_that_is_whole(run_copy, monkeypatch) -> None:
+    """A damaged last one does not make the run a finished one, wherever the damage is."""
+    content = bytearray((run_copy / 'epoch_2.pth').read_bytes())
+    content[content.index(b'PK\x03\x04', 100) + 32] = 0xff  # a name in the archive, no UTF-8 now
+    (run_copy / 'epoch_2.pth').write_bytes(content)
+    started, said = [], []
+    monkeypatch.setattr(start, 'run_training', lambda cfg, **_: started.append(cfg))
+    pretrain(out=run_copy, resume=True, say=said.append)
+    assert [(cfg.load_from, cfg.resume) for cfg in started] == [
+        (str(run_copy / 'epoch_1.pth'), True)]
+    assert said == [f'going on with the run in {run_copy}: epoch 1 of 2']
+
+
+def test_several_processes_are_waited_for(toy, tmp_path, monkeypatch) -> None:
+    called = []
+    monkeypatch.setattr(subprocess, 'run', lambda words, **kwargs: called.append((words, kwargs)))
+    out = pretrain(toy.photos, tmp_path / 'run', config=toy.config, batch_size=4, gpus=2)
+    (words, kwargs), = called
+    assert words[2:] == [f'{out}/config.py', '2', '--work-dir', str(out)]
+    assert kwargs['check'] and kwargs['env']['PYTHON'] == sys.executable
+
+
+def test_changes_to_the_config_are_of_the_run(toy, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(start, 'run_training', lambda cfg, **_: None)
+    options = {'randomness.seed': 3, 'model.head.loss.temperature': 0.2}
+    out = pretrain(toy.photos, tmp_path / 'run', config=toy.config, cfg_options=options)
+    cfg = read_config(str(out / 'config.py'))
+    assert (cfg.randomness.seed, cfg.model.head.loss.temperature) == (3, 0.2)
+    assert cfg.started_with.cfg_options == options
+    pretrain(out=out, resume=True, cfg_options=options)
+    with pytest.raises(InputError, match='was started with --cfg-options model.head.loss.*=0.2 '
+                       'randomness.seed=3, not randomness.seed=4'):
+        pretrain(out=out, resume=True, cfg_options={'randomness.seed': 4})
+
+
+@pytest.mark.parametrize('options, words', [
+    (dict(arch='xl'), "--arch as one of tiny, s, b, l; not 'xl'"),
+    (dict(arch='s', config='x.py'), 'give --config, or --arch'),
+    (dict(cfg_options={'optim_wrapper.optimizer.lr': 1}), 'give --lr in place of --cfg-options'),
+])
+def test_bad_arguments(toy, tmp_path, options, words) -> None:
+    with pytest.raises(InputError, match=words):
+        pretrain(toy.photos, tmp_path / 'run', **options)
+    with pytest.raises(InputError, match='give --data, a folder of images; or --resume'):
+        pretrain(out=tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
