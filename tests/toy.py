@@ -4,15 +4,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from PIL import Image
 
 import conmim_mm  # noqa: F401
 
+from .conftest import CONFIGS
+
 IMG_SIZE = 32
 PATCH_SIZE = 8
 NUM_PATCHES = 16
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
+
+
+def named_arch(size: str) -> dict:
+    """The sizes of ``'s'``, ``'b'`` or ``'l'``, as the recipes have them."""
+    return Config.fromfile(CONFIGS / '_base_' / 'backbones' / f'vit-{size}.py').backbone.arch
 
 
 def backbone_cfg(**overrides) -> dict:

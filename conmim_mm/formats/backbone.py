@@ -9,7 +9,7 @@ import torch
 from ..checkpoint.differences import describe_differences
 from ..checkpoint.reading import backbone_state, load_checkpoint_file
 from ..errors import InputError
-from ..models.backbones.conmim_vit import ConMIMViT
+from ..models.backbones.conmim_vit import ARCH_KEYS, ConMIMViT
 from ..models.backbones.pretrained import fit_to_backbone
 from ..models.layers.embedding import infer_embedded_grid
 from ..models.layers.rel_pos_bias import infer_square_grid
@@ -143,10 +143,8 @@ def _read_grid(tables: list[torch.Tensor], pos_embed: torch.Tensor | None) -> tu
 
 def build_backbone(sizes: BackboneSizes) -> ConMIMViT:
     """The backbone that :func:`read_sizes` has read about, with weights of its own."""
-    arch = {name: getattr(sizes, name)
-            for name in ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')}
     return ConMIMViT(
-        arch=arch,
+        arch={name: getattr(sizes, name) for name in ARCH_KEYS},
         img_size=sizes.img_size,
         patch_size=sizes.patch_size,
         in_channels=sizes.in_channels,

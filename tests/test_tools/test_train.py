@@ -171,7 +171,7 @@ def test_auto_scale_lr_scales_by_the_batch(train, config, tmp_path) -> None:
     (['model.backbone.img_size=30'], 'img_size=30x30 (height x width) is not divisible by'),
     (['train_dataloader.dataset.pipeline.2.block_size=12'], 'not divisible by block_size=12'),
     (['train_dataloader.dataset.pipeline.2.mask_ratio=1.5'], 'mask_ratio must lie between 0 and 1'),
-    (['model.backbone.arch=huge'], "unknown arch 'huge'; choose from"),
+    (['model.backbone.arch=huge'], "num_layers'], but is 'huge'"),
     (['train_dataloader.dataset.pipeline.2.type=RandomMask'],
      "unknown transform type 'RandomMask' in the config; did you mean RandomPatchMask"),
     (['model.backbone.depht=3'], "ConMIMViT has no setting 'depht'"),

@@ -18,11 +18,7 @@ from ..layers.embedding import PatchEmbed, init_as_original, resize_pos_embed
 from ..layers.rel_pos_bias import RelativePositionBias
 from .pretrained import is_pretrained, load_pretrained_backbone, refuse_partial_weights
 
-ARCH_ZOO = {
-    'small': dict(embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536),
-    'base': dict(embed_dims=768, num_layers=12, num_heads=12, feedforward_channels=3072),
-    'large': dict(embed_dims=1024, num_layers=24, num_heads=16, feedforward_channels=4096),
-}
+ARCH_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 
 
 @MODELS.register_module()
@@ -30,8 +26,8 @@ class ConMIMViT(BaseModule):
     """Plain Vision Transformer with relative position bias and layer scale.
 
     Args:
-        arch: ``'small'``, ``'base'`` or ``'large'``, or a dict with the keys ``embed_dims``,
-            ``num_layers``, ``num_heads`` and ``feedforward_channels``.
+        arch: The sizes: a dict with the keys ``embed_dims``, ``num_layers``, ``num_heads`` and
+            ``feedforward_channels``. Those of S, B and L are in ``configs/_base_/backbones``.
         img_size: Height and width in pixels that the position tables are made for; an int for
             square images. Must be divisible by ``patch_size``. Images of any other size are met by
             resizing the tables on the way (see :meth:`embed`).
@@ -66,15 +62,15 @@ class ConMIMViT(BaseModule):
             be given here as well).
 
     Raises:
-        InputError: An unknown arch or out_type, sizes that do not divide, an index out of range.
+        InputError: Wrong keys of arch, an unknown out_type, sizes that do not divide, an index out
+            of range.
     """
 
-    arch_zoo = ARCH_ZOO
     out_types = ('raw', 'cls_token', 'featmap', 'avg_featmap')
-    num_extra_tokens = 1
+    num_extra_tokens = 1  # those before the patch tokens: the class token
 
     def __init__(self,
-                 arch: str | dict = 'base',
+                 arch: dict,
                  img_size: int | Sequence[int] = 224,
                  patch_size: int = 16,
                  in_channels: int = 3,
@@ -93,7 +89,7 @@ class ConMIMViT(BaseModule):
                  with_cp: bool = False,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
-        arch = resolve_arch(arch)
+        check_arch(arch)
         self.embed_dims = arch['embed_dims']
         self.num_layers = arch['num_layers']
         self.num_heads = arch['num_heads']
@@ -302,25 +298,19 @@ class ConMIMViT(BaseModule):
         return patches.transpose(1, 2).unflatten(2, grid)
 
 
-def resolve_arch(arch: str | dict) -> dict[str, int]:
-    """The sizes of an arch given by name or in full.
+def check_arch(arch: dict[str, int]) -> None:
+    """Checks the sizes of a ViT.
 
     Raises:
-        InputError: An unknown name, wrong keys, or heads that do not divide the width.
+        InputError: No dict, wrong keys, or heads that do not divide the width.
     """
-    if isinstance(arch, str):
-        if arch not in ARCH_ZOO:
-            raise InputError(f'unknown arch {arch!r}; choose from {sorted(ARCH_ZOO)} or give a '
-                             'dict')
-        return ARCH_ZOO[arch]
-    wanted = set(ARCH_ZOO['base'])
-    if set(arch) != wanted:
-        raise InputError(f'arch must have exactly the keys {sorted(wanted)}, '
-                         f'but has {sorted(arch)}')
+    if not isinstance(arch, dict) or set(arch) != set(ARCH_KEYS):
+        given = sorted(arch) if isinstance(arch, dict) else arch
+        raise InputError(f'arch must be a dict with exactly the keys {sorted(ARCH_KEYS)}, but '
+                         f'{"has" if isinstance(arch, dict) else "is"} {given!r}')
     if arch['embed_dims'] % arch['num_heads']:
         raise InputError(f'embed_dims={arch["embed_dims"]} is not divisible by '
                          f'num_heads={arch["num_heads"]}')
-    return arch
 
 
 def resolve_blocks(name: str, blocks: int | Sequence[int], num_layers: int) -> list[int]:

@@ -1,21 +1,17 @@
 """A backbone starts from a checkpoint: all of it, or with an error that says what is wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
+from torch import nn
 
 from ...checkpoint.differences import describe_differences
 from ...checkpoint.reading import backbone_state, load_checkpoint_file, weights_below
 from ...errors import InputError
 from ..layers.embedding import infer_embedded_grid, resize_pos_embed
 from ..layers.rel_pos_bias import infer_square_grid, resize_table
-
-if TYPE_CHECKING:
-    from .conmim_vit import ConMIMViT
 
 SHARED_TABLE = 'rel_pos_bias.relative_position_bias_table'
 BLOCK_TABLE = 'blocks.{}.attn.' + SHARED_TABLE
@@ -27,7 +23,7 @@ def is_pretrained(init_cfg: Any) -> bool:
     return isinstance(init_cfg, Mapping) and init_cfg.get('type') == 'Pretrained'
 
 
-def load_pretrained_backbone(vit: ConMIMViT, init_cfg: Mapping) -> None:
+def load_pretrained_backbone(vit: nn.Module, init_cfg: Mapping) -> None:
     """Loads what a ``Pretrained`` init_cfg names, completely.
 
     A shared relative position table becomes one table per block where the backbone has those,
@@ -36,7 +32,7 @@ def load_pretrained_backbone(vit: ConMIMViT, init_cfg: Mapping) -> None:
     line in the log.
 
     Args:
-        vit: The backbone, initialised.
+        vit: The backbone, initialised; its ``num_layers`` and ``grid`` say what fits it.
         init_cfg: ``checkpoint``, a file or address; ``weights``, ``'teacher'`` (default) or
             ``'student'``; MMEngine's ``prefix`` may be ``'backbone.'``, which changes nothing.
 
@@ -62,12 +58,12 @@ def load_pretrained_backbone(vit: ConMIMViT, init_cfg: Mapping) -> None:
               ''.join(f'; {change}' for change in changes), logger='current')
 
 
-def fit_to_backbone(vit: ConMIMViT, state: dict[str, torch.Tensor]
+def fit_to_backbone(vit: nn.Module, state: dict[str, torch.Tensor]
                     ) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Brings pre-trained weights into the form that a backbone for a task has.
 
     Args:
-        vit: The backbone.
+        vit: The backbone, with its ``num_layers`` and ``grid``.
         state: Weights under a backbone's own names.
 
     Returns:
@@ -109,7 +105,7 @@ def fit_to_backbone(vit: ConMIMViT, state: dict[str, torch.Tensor]
     return state, changes
 
 
-def refuse_partial_weights(vit: ConMIMViT, state_dict: dict, prefix: str, *_: object) -> None:
+def refuse_partial_weights(vit: nn.Module, state_dict: dict, prefix: str, *_: object) -> None:
     """Load hook: any loader that brings less than the whole backbone is stopped.
 
     OpenMMLab's loaders only warn of weights that do not fit, and a model with half a backbone runs.

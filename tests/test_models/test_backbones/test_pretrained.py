@@ -201,22 +201,3 @@ def test_the_teacher_guards_its_own_copy(pretrained) -> None:
     del state['teacher.backbone.cls_token']
     with pytest.raises(InputError, match='1 missing: cls_token'):
         build_model().load_state_dict(state, strict=False)
-
-
-def test_heads_are_loaded_strictly(tmp_path) -> None:
-    trained = classifier()
-    path = tmp_path / 'trained.pth'
-    torch.save(dict(state_dict=trained.state_dict()), path)
-
-    def head(num_classes: int, checkpoint: str = str(path)):
-        init_cfg = dict(type='StrictPretrained', checkpoint=checkpoint, prefix='head.')
-        built = MODELS.build(dict(type='LinearClsHead', in_channels=24, num_classes=num_classes,
-                                  init_cfg=init_cfg))
-        built.init_weights()
-        return built
-
-    assert head(5).fc.weight.equal(trained.head.fc.weight)
-    with pytest.raises(InputError, match=r'does not fit the LinearClsHead \(head.\*\): 2 of ano'):
-        head(7)
-    with pytest.raises(InputError, match='no such checkpoint'):
-        head(5, 'missing.pth')
