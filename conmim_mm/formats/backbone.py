@@ -11,8 +11,8 @@ from ..checkpoint.reading import backbone_state, load_checkpoint_file
 from ..errors import InputError
 from ..models.backbones.conmim_vit import ARCH_KEYS, ConMIMViT
 from ..models.backbones.pretrained import fit_to_backbone
-from ..models.layers.embedding import infer_embedded_grid
-from ..models.layers.rel_pos_bias import infer_square_grid
+from ..models.layers.embedding import infer_pos_embed_grid
+from ..models.layers.rel_pos_bias import infer_table_grid
 from .key_names import OWN_TABLE, SHARED, TABLE, Weights
 
 
@@ -129,9 +129,9 @@ def _read_heads(tables: list[torch.Tensor], given: int | None, embed_dims: int) 
 
 def _read_grid(tables: list[torch.Tensor], pos_embed: torch.Tensor | None) -> tuple[int, int]:
     if tables:
-        grid = infer_square_grid(len(tables[0]))
+        grid = infer_table_grid(len(tables[0]))
     elif pos_embed is not None:
-        grid = infer_embedded_grid(pos_embed)
+        grid = infer_pos_embed_grid(pos_embed)
     else:
         raise InputError('the weights have neither a relative position table nor an absolute '
                          'embedding, so the image size is unknown; such a ViT cannot be exported')

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ...errors import InputError
 from ...utils.sizes import divide_size, to_size
-from ..layers.attention_patterns import Pattern, WindowAttention, global_pattern
+from ..layers.attention_patterns import AttentionPattern, WindowAttention, global_attention
 from ..layers.block import NORM_EPS, Block
 from ..layers.embedding import PatchEmbed, init_as_original, resize_pos_embed
 from ..layers.rel_pos_bias import RelativePositionBias
@@ -30,7 +30,7 @@ class ConMIMViT(BaseModule):
             ``feedforward_channels``. Those of S, B and L are in ``configs/_base_/backbones``.
         img_size: Height and width in pixels that the position tables are made for; an int for
             square images. Must be divisible by ``patch_size``. Images of any other size are met by
-            resizing the tables on the way (see :meth:`embed`).
+            resizing the tables on the way (see :meth:`embed_patches`).
         patch_size: Side of a patch, in pixels.
         in_channels: Channels of the image.
         out_indices: Blocks whose output :meth:`forward` returns; negative ones count from the end.
@@ -96,10 +96,10 @@ class ConMIMViT(BaseModule):
         if out_type not in self.out_types:
             raise InputError(f'unknown out_type {out_type!r}; choose from {self.out_types}')
         self.out_type = out_type
-        self.out_indices = resolve_blocks('out_indices', out_indices, self.num_layers)
+        self.out_indices = resolve_block_indices('out_indices', out_indices, self.num_layers)
         self.window_size = window_size
         self.window_blocks = frozenset(
-            resolve_blocks('window_blocks', window_blocks, self.num_layers))
+            resolve_block_indices('window_blocks', window_blocks, self.num_layers))
         if self.window_blocks and (not isinstance(window_size, int) or window_size < 1):
             raise InputError('window_blocks need a window_size in patches, but it is '
                              f'{window_size!r}')
@@ -202,7 +202,8 @@ class ConMIMViT(BaseModule):
         height, width = (math.ceil(side / self.patch_size) for side in images.shape[-2:])
         return height, width
 
-    def embed(self, images: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    def embed_patches(self, images: torch.Tensor,
+                      mask: torch.Tensor | None = None) -> torch.Tensor:
         """Tokens that enter the first block.
 
         Args:
@@ -239,7 +240,7 @@ class ConMIMViT(BaseModule):
         """Runs the blocks on ``(B, 1 + L, C)`` and returns what each puts out, in order.
 
         Args:
-            x: Tokens of :meth:`embed`.
+            x: Tokens of :meth:`embed_patches`.
             grid: Height and width of their patch grid; L = height * width.
         """
         outputs = []
@@ -248,7 +249,7 @@ class ConMIMViT(BaseModule):
             outputs.append(x)
         return outputs
 
-    def attention_patterns(self, grid: tuple[int, int]) -> list[Pattern]:
+    def attention_patterns(self, grid: tuple[int, int]) -> list[AttentionPattern]:
         """Who attends to whom, block by block, on a patch grid of this height and width."""
         everywhere = within_windows = None
         patterns = []
@@ -257,11 +258,11 @@ class ConMIMViT(BaseModule):
                 within_windows = within_windows or WindowAttention(
                     grid, self.rel_pos_bias, self.window_size)
             else:
-                everywhere = everywhere or global_pattern(grid, self.rel_pos_bias)
+                everywhere = everywhere or global_attention(grid, self.rel_pos_bias)
             patterns.append(within_windows if i in self.window_blocks else everywhere)
         return patterns
 
-    def _run_block(self, block: Block, x: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+    def _run_block(self, block: Block, x: torch.Tensor, pattern: AttentionPattern) -> torch.Tensor:
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(block, x, pattern, use_reentrant=False)
         return block(x, pattern)
@@ -271,18 +272,18 @@ class ConMIMViT(BaseModule):
                        mask: torch.Tensor | None = None) -> torch.Tensor:
         """All normalised tokens of the last block.
 
-        Arguments and errors as in :meth:`embed`.
+        Arguments and errors as in :meth:`embed_patches`.
 
         Returns:
             ``(B, 1 + L, C)``, class token first.
         """
-        outputs = self.forward_blocks(self.embed(images, mask), self.grid_of(images))
+        outputs = self.forward_blocks(self.embed_patches(images, mask), self.grid_of(images))
         return self.norm(outputs[-1])
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features of whole images, one tensor per entry of ``out_indices`` (see ``out_type``)."""
         grid = self.grid_of(images)
-        outputs = self.forward_blocks(self.embed(images), grid)
+        outputs = self.forward_blocks(self.embed_patches(images), grid)
         return tuple(self._format(outputs[i], i, grid) for i in self.out_indices)
 
     def _format(self, x: torch.Tensor, block_index: int, grid: tuple[int, int]) -> torch.Tensor:
@@ -313,7 +314,7 @@ def check_arch(arch: dict[str, int]) -> None:
                          f'num_heads={arch["num_heads"]}')
 
 
-def resolve_blocks(name: str, blocks: int | Sequence[int], num_layers: int) -> list[int]:
+def resolve_block_indices(name: str, blocks: int | Sequence[int], num_layers: int) -> list[int]:
     """Indices of blocks from 0, from one or several that may count from the end.
 
     Args:

@@ -136,7 +136,7 @@ def test_residual_stream_stays_float32_in_mixed_precision() -> None:
     mask = torch.ones(2, NUM_PATCHES, dtype=torch.bool)
     with torch.autocast('cpu', torch.bfloat16):
         for given in (None, mask):
-            tokens = vit.embed(torch.randn(2, 3, IMG_SIZE, IMG_SIZE), given)
+            tokens = vit.embed_patches(torch.randn(2, 3, IMG_SIZE, IMG_SIZE), given)
             assert tokens.dtype == torch.float32
 
 

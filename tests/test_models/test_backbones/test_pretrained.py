@@ -72,7 +72,7 @@ def test_mean_pooling_has_a_norm_of_its_own(pretrained, checkpoint) -> None:
     assert vit.fc_norm.weight.equal(torch.ones(24)) and vit.fc_norm.bias.equal(torch.zeros(24))
     images = torch.randn(2, 3, 32, 32)
     source = pretrained.teacher.backbone.eval()
-    tokens = source.forward_blocks(source.embed(images), (4, 4))[-1]
+    tokens = source.forward_blocks(source.embed_patches(images), (4, 4))[-1]
     expected = torch.nn.functional.layer_norm(tokens[:, 1:].mean(1), (24,), eps=1e-6)
     torch.testing.assert_close(vit(images)[0], expected)
 
