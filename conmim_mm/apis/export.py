@@ -1,12 +1,11 @@
 """``conmim export``: the backbone of a checkpoint for timm, transformers and others."""
 
 import argparse
-import re
 import sys
-import tempfile
 from pathlib import Path
 
 from ..checkpoint.reading import backbone_state, load_checkpoint_file
+from ..checkpoint.settings import saved_settings
 from ..errors import InputError
 from ..formats.backbone import read_sizes
 from ..formats.official_format import official_line, write_official
@@ -16,7 +15,7 @@ from ..formats.transformers_format import (
     transformers_line,
     write_transformers,
 )
-from ..utils.files import check_place, writing
+from ..utils.files import check_place
 from .backbone import checkpoint_file
 
 FORMATS = dict(
@@ -49,23 +48,21 @@ def export(source: Path, target: Path, format_name: str, weights: str | None = N
     sizes = read_sizes(backbone, num_heads)
     warn_of_windows(checkpoint)
     write, line = FORMATS[format_name]
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside and moved, so that an interruption leaves nothing half-written.
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f'.{target.name}.') as staging:
-            write(backbone, sizes, Path(staging) / target.name)
-            (Path(staging) / target.name).rename(target)
-    except OSError as error:
-        raise InputError(f'cannot write {target}: {error}') from error
+    write(backbone, sizes, target)
     return line(sizes, target)
 
 
 def warn_of_windows(checkpoint: dict) -> None:
     """Says so where the tokens will differ: window attention is not part of the weights."""
-    config = str(checkpoint.get('meta', {}).get('cfg', ''))
-    if re.search(r'window_blocks=[\[(]\s*-?\d', config):
-        print('warning: this backbone was trained with attention windows in some blocks; the other '
-              'library lets all its blocks attend globally, so its tokens differ', file=sys.stderr)
+    try:
+        settings = saved_settings(checkpoint)
+    except ValueError:  # more than settings: nobody's reason not to export
+        return
+    match settings:
+        case {'model': {'backbone': {'window_blocks': [_, *_]}}}:
+            print('warning: this backbone was trained with attention windows in some blocks; the '
+                  'other library lets all its blocks attend globally, so its tokens differ',
+                  file=sys.stderr)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -77,8 +74,7 @@ def run(args: argparse.Namespace) -> None:
     source = checkpoint_file(args.checkpoint)
     if args.format == 'mmpretrain':
         check_target(args.target, args.format)
-        with writing(args.target):
-            extract(source, args.target, args.weights or 'teacher')
+        extract(source, args.target, args.weights or 'teacher')
         print(f'wrote {args.target}; a config of a task takes it with')
         print(f'--cfg-options model.backbone.init_cfg.checkpoint={args.target}')
         return

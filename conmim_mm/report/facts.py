@@ -1,30 +1,29 @@
-"""Versions, code, machine and data of a run."""
+"""Versions, code, machine, data and settings of a run."""
 
 import os
 import platform
 import shlex
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
+import mmcv
+import mmengine
+import mmpretrain
+import numpy
 import torch
+import torchvision
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from ..checkpoint.plain_data import plain_data
+from ..checkpoint.settings import SETTINGS
 from ..distributed.sharded import unwrap_model
 from ..version import __version__
 from .numbers import file_size
 
 GIT_SECONDS = 5  # more than that no run waits for git
-PACKAGES = {  # distributions, the maintained continuations first
-    'torchvision': ('torchvision',),
-    'mmengine': ('onedl-mmengine', 'mmengine'),
-    'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'),
-    'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
-    'numpy': ('numpy',),
-}
 
 Facts = dict[str, str]
 
@@ -39,25 +38,19 @@ def gather_facts(runner: Runner) -> dict:
         versions=versions(), code=code_state(Path(__file__).parents[1]), machine=machine(),
         data=data_facts(runner.train_dataloader), model=model_facts(runner),
         images_per_step=(runner.train_dataloader.batch_size or 0) * get_world_size(),
-        command=shlex.join(sys.argv), folder=os.getcwd())
+        command=shlex.join(sys.argv), folder=os.getcwd(),
+        **{SETTINGS: plain_data(runner.cfg.to_dict())})
 
 
 def versions() -> Facts:
     """Of whatever a result may depend on."""
-    found = dict(conmim_mm=__version__, torch=torch.__version__)
-    for name, distributions in PACKAGES.items():
-        found[name] = next(filter(None, map(_version, distributions)), 'not installed')
+    found = dict(conmim_mm=__version__) | {
+        module.__name__: module.__version__
+        for module in (torch, torchvision, mmengine, mmcv, mmpretrain, numpy)}
     found['CUDA'] = torch.version.cuda or 'none: torch is built without'
     if torch.backends.cudnn.is_available():
         found['cuDNN'] = str(torch.backends.cudnn.version())
     return found | dict(Python=platform.python_version())
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def code_state(package: Path) -> Facts:
