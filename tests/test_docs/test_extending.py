@@ -91,8 +91,8 @@ def test_the_page_has_one_of_each() -> None:
 def test_loss(train) -> None:
     runner, recorder = train('my_loss')
     for student, teacher, mask, loss in recorder.calls:
-        expected = [1 - float(s @ t / s.norm() / t.norm())
-                    for s, t in zip(student[mask].detach().double(), teacher[mask].double(), strict=True)]
+        pairs = zip(student[mask].detach().double(), teacher[mask].double(), strict=True)
+        expected = [1 - float(s @ t / s.norm() / t.norm()) for s, t in pairs]
         assert len(expected) == mask.sum() == BATCH * 100  # 25 of 49 blocks of four
         assert loss.item() == pytest.approx(sum(expected) / len(expected), rel=1e-4)
     logged = runner.message_hub.get_scalar('train/loss').current()
