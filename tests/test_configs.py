@@ -122,13 +122,6 @@ def test_shards_change_only_the_reading(tmp_path: Path) -> None:
     assert sharded.to_dict() == plain.to_dict()
 
 
-def test_base_backbones_are_the_named_archs() -> None:
-    from conmim_mm.models import ConMIMViT
-    for short, arch in dict(s='small', b='base', l='large').items():
-        cfg = Config.fromfile(CONFIGS / '_base_' / 'backbones' / f'vit-{short}.py')
-        assert dict(cfg.backbone.arch) == ConMIMViT.arch_zoo[arch]
-
-
 def test_imagenet_views_have_148_of_196_tokens_masked() -> None:
     mask = TRANSFORMS.build(load('vit-b_8xb256').train_dataloader.dataset.pipeline[1])
     assert math.prod(mask.grid) == 196

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from PIL import Image
 
@@ -12,10 +13,17 @@ from conmim_mm.utils.work_dir import last_checkpoint
 
 register_all_modules()  # here, too: processes that tests start take their runs from this file
 
+from .conftest import CONFIGS
+
 IMG_SIZE = 32
 PATCH_SIZE = 8
 NUM_PATCHES = 16
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
+
+
+def named_arch(size: str) -> dict:
+    """The sizes of ``'s'``, ``'b'`` or ``'l'``, as the recipes have them."""
+    return Config.fromfile(CONFIGS / '_base_' / 'backbones' / f'vit-{size}.py').backbone.arch
 
 
 def backbone_cfg(**overrides) -> dict:

@@ -9,10 +9,10 @@ import torch
 from ..checkpoint.differences import describe_differences
 from ..checkpoint.reading import backbone_state
 from ..errors import InputError
-from ..models.backbones.conmim_vit import ConMIMViT
+from ..models.backbones.conmim_vit import ARCH_KEYS, ConMIMViT
 from ..models.backbones.pretrained import fit_to_backbone
-from ..models.layers.embedding import infer_embedded_grid
-from ..models.layers.rel_pos_bias import infer_square_grid
+from ..models.layers.embedding import infer_pos_embed_grid
+from ..models.layers.rel_pos_bias import infer_table_grid
 from ..utils.files import written_whole
 from .key_names import OWN_TABLE, SHARED, TABLE, Weights
 
@@ -129,9 +129,9 @@ def _read_heads(tables: list[torch.Tensor], given: int | None, embed_dims: int) 
 
 def _read_grid(tables: list[torch.Tensor], pos_embed: torch.Tensor | None) -> tuple[int, int]:
     if tables:
-        grid = infer_square_grid(len(tables[0]))
+        grid = infer_table_grid(len(tables[0]))
     elif pos_embed is not None:
-        grid = infer_embedded_grid(pos_embed)
+        grid = infer_pos_embed_grid(pos_embed)
     else:
         raise InputError('the weights have neither a relative position table nor an absolute '
                          'embedding, so the image size is unknown; such a ViT cannot be exported')
@@ -143,10 +143,8 @@ def _read_grid(tables: list[torch.Tensor], pos_embed: torch.Tensor | None) -> tu
 
 def build_backbone(sizes: BackboneSizes) -> ConMIMViT:
     """The backbone that :func:`read_sizes` has read about, with weights of its own."""
-    arch = {name: getattr(sizes, name)
-            for name in ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')}
     return ConMIMViT(
-        arch=arch,
+        arch={name: getattr(sizes, name) for name in ARCH_KEYS},
         img_size=sizes.img_size,
         patch_size=sizes.patch_size,
         in_channels=sizes.in_channels,

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError
-from ..models.layers.rel_pos_bias import relation_index
+from ..models.layers.rel_pos_bias import relative_position_index
 from .backbone import BackboneSizes, save_weights
 from .key_names import TABLE, Weights, call_arguments, without_table_module
 
@@ -27,7 +27,8 @@ def to_official(weights: Weights, sizes: BackboneSizes) -> Weights:
         for key, value in weights.items() if key != 'mask_token'
     }
     for key in [key for key in converted if key.endswith(TABLE)]:
-        converted[key.replace(TABLE, 'relative_position_index')] = relation_index(sizes.grid)
+        index = relative_position_index(sizes.grid)
+        converted[key.replace(TABLE, 'relative_position_index')] = index
     return converted
 
 

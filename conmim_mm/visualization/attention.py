@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import InputError
-from ..models.backbones.conmim_vit import ConMIMViT, resolve_blocks
-from ..models.layers.attention_patterns import Pattern
+from ..models.backbones.conmim_vit import ConMIMViT, resolve_block_indices
+from ..models.layers.attention_patterns import AttentionPattern
 from ..utils.inspection import inspection
 
 CLASS_TOKEN = 0
@@ -27,17 +27,17 @@ def attention_weights(backbone: ConMIMViT, images: torch.Tensor, block: int = -1
     Raises:
         InputError: There is no such block.
     """
-    index, = resolve_blocks('block', block, backbone.num_layers)
+    index, = resolve_block_indices('block', block, backbone.num_layers)
     with inspection(backbone):
         patterns = backbone.attention_patterns(backbone.grid_of(images))
-        x = backbone.embed(images)
+        x = backbone.embed_patches(images)
         for earlier, pattern in zip(backbone.blocks[:index], patterns, strict=False):
             x = earlier(x, pattern)
         chosen = backbone.blocks[index]
         return weights_of(chosen.attn, chosen.norm1(x), patterns[index])
 
 
-def weights_of(attention: nn.Module, x: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+def weights_of(attention: nn.Module, x: torch.Tensor, pattern: AttentionPattern) -> torch.Tensor:
     """The weights with which an attention mixes its values.
 
     Attention is linear in the values, so with the rows of a unit matrix as values its output is the

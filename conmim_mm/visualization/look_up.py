@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 
+from ..models.losses.patch_infonce_loss import cosine_similarities
 from ..models.selfsup.conmim import ConMIM
 from ..utils.inspection import inspection
 
@@ -51,14 +51,8 @@ def look_up(model: ConMIM, inputs: dict[str, torch.Tensor]) -> LookUp:
     with inspection(model):
         student = model.neck(model.backbone.forward_tokens(inputs['student_view'], mask))
         teacher = model.teacher(inputs['teacher_view'])
-    extra = model.head.num_extra_tokens
-    return LookUp(cosine_similarity(student[:, extra:], teacher[:, extra:]), mask)
-
-
-def cosine_similarity(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    """``(B, L, D)`` and ``(B, L, D)`` to ``(B, L, L)``, in float32, of each pair in an image."""
-    student, teacher = (F.normalize(tokens.float(), dim=-1) for tokens in (student, teacher))
-    return student @ teacher.transpose(1, 2)
+    extra = model.backbone.num_extra_tokens
+    return LookUp(cosine_similarities(student[:, extra:], teacher[:, extra:]), mask)
 
 
 def spread_holes(mask: torch.Tensor, count: int) -> list[int]:

@@ -23,7 +23,7 @@ from conmim_mm.formats.timm_format import timm_line, to_timm
 from conmim_mm.models import ConMIMViT
 
 from ..test_tools.test_conmim_to_mm import golden_classifier
-from ..toy import model_cfg
+from ..toy import model_cfg, named_arch
 
 # Unlike any named model; the MLP is not four times as wide.
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=60)
@@ -209,15 +209,15 @@ def test_extracted_weights_are_whose_they_are(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(('arch', 'img_size', 'name', 'plain'), [
-    ('base', 224, 'beit_base_patch16_224', True),
-    ('base', 384, 'beit_base_patch16_384', True),
-    ('large', 512, 'beit_large_patch16_512', True),
-    ('small', 224, 'beit_base_patch16_224', False),
-    ('base', 640, 'beit_base_patch16_224', False),
+    ('b', 224, 'beit_base_patch16_224', True),
+    ('b', 384, 'beit_base_patch16_384', True),
+    ('l', 512, 'beit_large_patch16_512', True),
+    ('s', 224, 'beit_base_patch16_224', False),
+    ('b', 640, 'beit_base_patch16_224', False),
 ])
 def test_timms_named_models(monkeypatch, arch: str, img_size: int, name: str, plain: bool) -> None:
     with torch.device('meta'):
-        weights = ConMIMViT(arch, img_size=img_size).state_dict()
+        weights = ConMIMViT(named_arch(arch), img_size=img_size).state_dict()
     sizes = read_sizes(weights)
     create, called = timm.create_model, []
 

@@ -21,7 +21,7 @@ def test_it_measures_what_it_says(tmp_path: Path, monkeypatch, capsys, options: 
     write_noise_images(tmp_path / 'tree', count=6, side=40)
     shards = shard_tree(tmp_path / 'tree', tmp_path / 'shards', per_shard=2)
     forgotten = []
-    monkeypatch.setattr(tool, 'forget', forgotten.append)
+    monkeypatch.setattr(tool, 'drop_page_cache', forgotten.append)
     monkeypatch.setattr(sys, 'argv', [
         'bench_shards.py', str(tmp_path / 'tree'), str(shards), '--rounds', '1', '--batch', '2',
         '--json', *options])

@@ -103,7 +103,7 @@ def test_worker_counts_as_many_steps_as_asked(monkeypatch) -> None:
 
     steps, clock = [], iter([10., 16.])
     monkeypatch.setattr(step_worker.time, 'perf_counter', lambda: next(clock))
-    assert step_worker.seconds_of(lambda: steps.append(1), 3) == 2.
+    assert step_worker.seconds_per_step(lambda: steps.append(1), 3) == 2.
     assert len(steps) == 3
 
 

@@ -93,7 +93,7 @@ def test_classifier_gives_the_references_values(tmp_path) -> None:
 
     with torch.no_grad():
         for i, tokens in enumerate(backbone.forward_blocks(
-                backbone.embed(images), backbone.grid_of(images))):
+                backbone.embed_patches(images), backbone.grid_of(images))):
             close(tokens, golden[f'tokens_after_block{i}'])
         close(backbone(images)[-1], golden['pooled_features'])
         close(classifier(images), golden['logits'])

@@ -37,7 +37,8 @@ def test_the_weights_make_the_blocks_output_of_its_values(settings, size) -> Non
 
 def test_the_weights_are_the_softmax_of_queries_keys_and_bias(model) -> None:
     backbone, images = model.backbone.eval(), torch.randn(1, 3, 32, 32)
-    q, k, _ = backbone.blocks[0].attn.project(backbone.blocks[0].norm1(backbone.embed(images)))
+    block = backbone.blocks[0]
+    q, k, _ = block.attn.project(block.norm1(backbone.embed_patches(images)))
     bias = backbone.attention_patterns((4, 4))[0].shared
     by_hand = (q @ k.transpose(-1, -2) / 12**0.5 + bias).softmax(dim=-1)
     torch.testing.assert_close(attention_weights(backbone, images, block=0), by_hand)

@@ -65,7 +65,7 @@ def images_per_second(loader: DataLoader, epoch: int) -> float:
     return len(loader.sampler) / (time.perf_counter() - start)
 
 
-def forget(paths: Iterable[str]) -> None:
+def drop_page_cache(paths: Iterable[str]) -> None:
     """Asks the kernel to drop files from its cache."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
@@ -74,7 +74,7 @@ def forget(paths: Iterable[str]) -> None:
         os.close(descriptor)
 
 
-def files_of(dataset: Dataset) -> set[str]:
+def files_read_by(dataset: Dataset) -> set[str]:
     """The files that a data set reads."""
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     return {info.get('shard_path', info['img_path']) for info in infos}
@@ -83,12 +83,12 @@ def files_of(dataset: Dataset) -> set[str]:
 def measure(args: argparse.Namespace, pipeline: list) -> dict[str, float]:
     """The median rate of each loader."""
     loaders = build_loaders(args, pipeline)
-    files = {name: files_of(loader.dataset) for name, loader in loaders.items()}
+    files = {name: files_read_by(loader.dataset) for name, loader in loaders.items()}
     rates = {name: [] for name in loaders}
     for epoch in range(args.rounds + 1):
         for name, loader in loaders.items():
             if args.cold:
-                forget(files[name])
+                drop_page_cache(files[name])
             rates[name].append(images_per_second(loader, epoch))
     # the first round starts the workers
     return {name: median(of[1:]) for name, of in rates.items()}

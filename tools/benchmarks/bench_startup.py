@@ -45,7 +45,7 @@ def train(config: str, data_root: str, folder: Path, environment: str) -> None:
             ends.setdefault(phase, (time.time(), time.process_time()))
 
     mark('interpreter')
-    hide(ENVIRONMENTS[environment])
+    hide_packages(ENVIRONMENTS[environment])
     importlib.import_module('conmim_mm.registration')  # which tools/train.py does a little later
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
@@ -73,7 +73,7 @@ def train(config: str, data_root: str, folder: Path, environment: str) -> None:
     (folder / 'ends.json').write_text(json.dumps(ends))
 
 
-def hide(packages: tuple[str, ...]) -> None:
+def hide_packages(packages: tuple[str, ...]) -> None:
     """Makes packages that are installed fail to import, as if they were not."""
     if not packages:
         return

@@ -44,7 +44,7 @@ def run_cost(flops_per_image: float, images: int, epochs: int, gpus: int, tflops
     return cost if gpu_hour_price is None else cost | dict(price=hours * gpus * gpu_hour_price)
 
 
-def model_of(args: argparse.Namespace) -> dict:
+def modelled_cost(args: argparse.Namespace) -> dict:
     """Everything that is printed."""
     cfg = recipe(Settings(args.arch, args.img_size, 'bfloat16', 'cuda'))
     if args.img_size % cfg.model.backbone.patch_size:
@@ -68,7 +68,7 @@ def model_of(args: argparse.Namespace) -> dict:
                        args.utilisation, args.gpu_hour_price)))
 
 
-def text_of(model: dict) -> str:
+def format_cost(model: dict) -> str:
     """The model as lines of text."""
     flops, moved, run = model['tflop'], model['gigabytes'], model['run']
     total = sum(flops.values())
@@ -127,8 +127,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    model = model_of(args)
-    print(json.dumps(model) if args.json else text_of(model))
+    model = modelled_cost(args)
+    print(json.dumps(model) if args.json else format_cost(model))
 
 
 if __name__ == '__main__':

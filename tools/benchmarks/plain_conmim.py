@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from conmim_mm.models import ConMIM, ConMIMHead, ConMIMViT
+from conmim_mm.models import ConMIM, ConMIMViT
 from conmim_mm.models.layers.rel_pos_bias import RelativePositionBias, bias_matrix
 
 
@@ -35,15 +36,19 @@ class PlainViT(ConMIMViT):
         return outputs
 
 
-class PlainHead(ConMIMHead):
+class PlainHead(nn.Module):
     """The same loss of tokens picked by booleans."""
+
+    def __init__(self, loss: dict) -> None:
+        super().__init__()
+        self.temperature = loss['temperature']
 
     def loss(self, student: torch.Tensor, teacher: torch.Tensor,
              mask: torch.Tensor) -> dict[str, torch.Tensor]:
-        student = F.normalize(student[:, self.num_extra_tokens:].float(), dim=-1)
-        teacher = F.normalize(teacher[:, self.num_extra_tokens:].float(), dim=-1)
+        student = F.normalize(student[:, -mask.shape[1]:].float(), dim=-1)
+        teacher = F.normalize(teacher[:, -mask.shape[1]:].float(), dim=-1)
         with torch.autocast(student.device.type, enabled=False):
-            logits = student @ teacher.transpose(1, 2) / self.loss_module.temperature
+            logits = student @ teacher.transpose(1, 2) / self.temperature
         own = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
         logits, own = logits[mask], own[mask]
         return dict(loss=F.cross_entropy(logits, own),

@@ -75,9 +75,10 @@ def step_flops(sizes: StepSizes) -> dict[str, int]:
     """As :func:`forward_flops` of a whole step: student forth and back, teacher forth.
 
     The way back costs twice the way forth, but images need no gradient, nor does the teacher's side
-    of the logits. What a fused kernel computes again is not counted.
+    of the logits, which the head computes once more for the log. What a fused kernel computes again
+    is not counted.
     """
-    student_and_teacher = dict(patches=3, blocks=4, attention=4, projector=4, logits=2)
+    student_and_teacher = dict(patches=3, blocks=4, attention=4, projector=4, logits=3)
     return {part: student_and_teacher[part] * flops
             for part, flops in forward_flops(sizes).items()}
 

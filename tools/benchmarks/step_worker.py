@@ -33,7 +33,7 @@ def matmul_step(settings: Settings) -> tuple[Callable[[], None], int]:
     return lambda: torch.mm(a, b, out=out), 2 * side**3
 
 
-def conmim_or_other(name: str, settings: Settings,
+def training_step(name: str, settings: Settings,
                     batch: int) -> tuple[Callable[[], None], int | None]:
     """A training step on a batch, and its matrix products and convolutions if counted here."""
     variant = VARIANTS[name](settings)
@@ -49,7 +49,7 @@ def counted_flops(variant: Variant) -> int:
     return counter.get_total_flops() // 2
 
 
-def seconds_of(step: Callable[[], None], steps: int) -> float:
+def seconds_per_step(step: Callable[[], None], steps: int) -> float:
     """What a step takes, the mean of so many."""
     synchronize()
     start = time.perf_counter()
@@ -78,15 +78,15 @@ def main() -> None:
     with processes(Config(dict(launcher='pytorch' if settings.distributed else 'none'))):
         before = 0. if settings.device == 'cuda' else peak_memory(settings.device)
         step, flops = (matmul_step(settings) if name == MATMUL else
-                       conmim_or_other(name, settings, batch))
-        seconds_of(step, WARM_UP_STEPS)
-        say(seconds=seconds_of(step, 1), flops=flops)
+                       training_step(name, settings, batch))
+        seconds_per_step(step, WARM_UP_STEPS)
+        send(seconds=seconds_per_step(step, 1), flops=flops)
         for line in sys.stdin:
-            say(seconds=seconds_of(step, int(line)))
-        say(peak_mib=peak_memory(settings.device) - before)
+            send(seconds=seconds_per_step(step, int(line)))
+        send(peak_mib=peak_memory(settings.device) - before)
 
 
-def say(**facts: object) -> None:
+def send(**facts: object) -> None:
     print(json.dumps(facts), flush=True)
 
 

@@ -65,7 +65,7 @@ def measure(args: argparse.Namespace) -> list[TokenSpread]:
         inputs=torch.stack([sample['inputs'] for sample in samples])))
     for batch in loader:
         pixels = preprocessor(batch)['inputs']
-        outputs = backbone.forward_blocks(backbone.embed(pixels), backbone.grid_of(pixels))
+        outputs = backbone.forward_blocks(backbone.embed_patches(pixels), backbone.grid_of(pixels))
         outputs[-1] = backbone.norm(outputs[-1])
         for block_tokens, output in zip(tokens, outputs, strict=True):
             block_tokens.append(output[:, backbone.num_extra_tokens:].flatten(0, 1).cpu())

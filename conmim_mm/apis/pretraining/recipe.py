@@ -213,9 +213,7 @@ def set_images(cfg: Config, data: Path) -> str:
 def describe_model(cfg: Config, name: str) -> str:
     """Size of the ViT, and the config it comes from, by its name."""
     backbone = cfg.model.backbone
-    arch = backbone.arch
-    size = (f'{arch["embed_dims"]} wide, {arch["num_layers"]} deep' if isinstance(arch, dict)
-            else arch)
+    size = f'{backbone.arch["embed_dims"]} wide, {backbone.arch["num_layers"]} deep'
     return (f'ViT, {size}, patches of {backbone.get("patch_size", 16)}, views of '
             f'{backbone.get("img_size", 224)} pixels ({name})')
 

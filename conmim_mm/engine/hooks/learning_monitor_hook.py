@@ -81,7 +81,7 @@ class LearningMonitorHook(Hook):
             return
         self._handle.remove()
         self._handle = None
-        tokens = self._tokens[:, unwrap_model(runner.model).head.num_extra_tokens:]
+        tokens = self._tokens[:, unwrap_model(runner.model).backbone.num_extra_tokens:]
         del self._tokens
         similarity = mean_similarity(tokens)
         runner.message_hub.update_scalar('train/teacher_similarity', similarity)

@@ -12,17 +12,13 @@ from torch.utils.checkpoint import checkpoint
 
 from ...errors import InputError
 from ...utils.sizes import divide_size, to_size
-from ..layers.attention_patterns import Pattern, WindowAttention, global_pattern
+from ..layers.attention_patterns import AttentionPattern, WindowAttention, global_attention
 from ..layers.block import NORM_EPS, Block
 from ..layers.embedding import PatchEmbed, init_as_original, resize_pos_embed
 from ..layers.rel_pos_bias import RelativePositionBias
 from .pretrained import is_pretrained, load_pretrained_backbone, refuse_partial_weights
 
-ARCH_ZOO = {
-    'small': dict(embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536),
-    'base': dict(embed_dims=768, num_layers=12, num_heads=12, feedforward_channels=3072),
-    'large': dict(embed_dims=1024, num_layers=24, num_heads=16, feedforward_channels=4096),
-}
+ARCH_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 
 
 @MODELS.register_module()
@@ -30,11 +26,11 @@ class ConMIMViT(BaseModule):
     """Plain Vision Transformer with relative position bias and layer scale.
 
     Args:
-        arch: ``'small'``, ``'base'`` or ``'large'``, or a dict with the keys ``embed_dims``,
-            ``num_layers``, ``num_heads`` and ``feedforward_channels``.
+        arch: The sizes: a dict with the keys ``embed_dims``, ``num_layers``, ``num_heads`` and
+            ``feedforward_channels``. Those of S, B and L are in ``configs/_base_/backbones``.
         img_size: Height and width in pixels that the position tables are made for; an int for
             square images. Must be divisible by ``patch_size``. Images of any other size are met by
-            resizing the tables on the way (see :meth:`embed`).
+            resizing the tables on the way (see :meth:`embed_patches`).
         patch_size: Side of a patch, in pixels.
         in_channels: Channels of the image.
         out_indices: Blocks whose output :meth:`forward` returns; negative ones count from the end.
@@ -66,15 +62,15 @@ class ConMIMViT(BaseModule):
             be given here as well).
 
     Raises:
-        InputError: An unknown arch or out_type, sizes that do not divide, an index out of range.
+        InputError: Wrong keys of arch, an unknown out_type, sizes that do not divide, an index out
+            of range.
     """
 
-    arch_zoo = ARCH_ZOO
     out_types = ('raw', 'cls_token', 'featmap', 'avg_featmap')
-    num_extra_tokens = 1
+    num_extra_tokens = 1  # those before the patch tokens: the class token
 
     def __init__(self,
-                 arch: str | dict = 'base',
+                 arch: dict,
                  img_size: int | Sequence[int] = 224,
                  patch_size: int = 16,
                  in_channels: int = 3,
@@ -93,17 +89,17 @@ class ConMIMViT(BaseModule):
                  with_cp: bool = False,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
-        arch = resolve_arch(arch)
+        check_arch(arch)
         self.embed_dims = arch['embed_dims']
         self.num_layers = arch['num_layers']
         self.num_heads = arch['num_heads']
         if out_type not in self.out_types:
             raise InputError(f'unknown out_type {out_type!r}; choose from {self.out_types}')
         self.out_type = out_type
-        self.out_indices = resolve_blocks('out_indices', out_indices, self.num_layers)
+        self.out_indices = resolve_block_indices('out_indices', out_indices, self.num_layers)
         self.window_size = window_size
         self.window_blocks = frozenset(
-            resolve_blocks('window_blocks', window_blocks, self.num_layers))
+            resolve_block_indices('window_blocks', window_blocks, self.num_layers))
         if self.window_blocks and (not isinstance(window_size, int) or window_size < 1):
             raise InputError('window_blocks need a window_size in patches, but it is '
                              f'{window_size!r}')
@@ -206,7 +202,8 @@ class ConMIMViT(BaseModule):
         height, width = (math.ceil(side / self.patch_size) for side in images.shape[-2:])
         return height, width
 
-    def embed(self, images: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    def embed_patches(self, images: torch.Tensor,
+                      mask: torch.Tensor | None = None) -> torch.Tensor:
         """Tokens that enter the first block.
 
         Args:
@@ -243,7 +240,7 @@ class ConMIMViT(BaseModule):
         """Runs the blocks on ``(B, 1 + L, C)`` and returns what each puts out, in order.
 
         Args:
-            x: Tokens of :meth:`embed`.
+            x: Tokens of :meth:`embed_patches`.
             grid: Height and width of their patch grid; L = height * width.
         """
         outputs = []
@@ -252,7 +249,7 @@ class ConMIMViT(BaseModule):
             outputs.append(x)
         return outputs
 
-    def attention_patterns(self, grid: tuple[int, int]) -> list[Pattern]:
+    def attention_patterns(self, grid: tuple[int, int]) -> list[AttentionPattern]:
         """Who attends to whom, block by block, on a patch grid of this height and width."""
         everywhere = within_windows = None
         patterns = []
@@ -261,11 +258,11 @@ class ConMIMViT(BaseModule):
                 within_windows = within_windows or WindowAttention(
                     grid, self.rel_pos_bias, self.window_size)
             else:
-                everywhere = everywhere or global_pattern(grid, self.rel_pos_bias)
+                everywhere = everywhere or global_attention(grid, self.rel_pos_bias)
             patterns.append(within_windows if i in self.window_blocks else everywhere)
         return patterns
 
-    def _run_block(self, block: Block, x: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+    def _run_block(self, block: Block, x: torch.Tensor, pattern: AttentionPattern) -> torch.Tensor:
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(block, x, pattern, use_reentrant=False)
         return block(x, pattern)
@@ -275,12 +272,12 @@ class ConMIMViT(BaseModule):
                        mask: torch.Tensor | None = None) -> torch.Tensor:
         """All normalised tokens of the last block.
 
-        Arguments and errors as in :meth:`embed`.
+        Arguments and errors as in :meth:`embed_patches`.
 
         Returns:
             ``(B, 1 + L, C)``, class token first.
         """
-        outputs = self.forward_blocks(self.embed(images, mask), self.grid_of(images))
+        outputs = self.forward_blocks(self.embed_patches(images, mask), self.grid_of(images))
         return self.norm(outputs[-1])
 
     def mean_tokens(self, images: torch.Tensor) -> torch.Tensor:
@@ -290,7 +287,7 @@ class ConMIMViT(BaseModule):
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features of whole images, one tensor per entry of ``out_indices`` (see ``out_type``)."""
         grid = self.grid_of(images)
-        outputs = self.forward_blocks(self.embed(images), grid)
+        outputs = self.forward_blocks(self.embed_patches(images), grid)
         return tuple(self._format(outputs[i], i, grid) for i in self.out_indices)
 
     def _format(self, x: torch.Tensor, block_index: int, grid: tuple[int, int]) -> torch.Tensor:
@@ -306,28 +303,22 @@ class ConMIMViT(BaseModule):
         return patches.transpose(1, 2).unflatten(2, grid)
 
 
-def resolve_arch(arch: str | dict) -> dict[str, int]:
-    """The sizes of an arch given by name or in full.
+def check_arch(arch: dict[str, int]) -> None:
+    """Checks the sizes of a ViT.
 
     Raises:
-        InputError: An unknown name, wrong keys, or heads that do not divide the width.
+        InputError: No dict, wrong keys, or heads that do not divide the width.
     """
-    if isinstance(arch, str):
-        if arch not in ARCH_ZOO:
-            raise InputError(f'unknown arch {arch!r}; choose from {sorted(ARCH_ZOO)} or give a '
-                             'dict')
-        return ARCH_ZOO[arch]
-    wanted = set(ARCH_ZOO['base'])
-    if set(arch) != wanted:
-        raise InputError(f'arch must have exactly the keys {sorted(wanted)}, '
-                         f'but has {sorted(arch)}')
+    if not isinstance(arch, dict) or set(arch) != set(ARCH_KEYS):
+        given = sorted(arch) if isinstance(arch, dict) else arch
+        raise InputError(f'arch must be a dict with exactly the keys {sorted(ARCH_KEYS)}, but '
+                         f'{"has" if isinstance(arch, dict) else "is"} {given!r}')
     if arch['embed_dims'] % arch['num_heads']:
         raise InputError(f'embed_dims={arch["embed_dims"]} is not divisible by '
                          f'num_heads={arch["num_heads"]}')
-    return arch
 
 
-def resolve_blocks(name: str, blocks: int | Sequence[int], num_layers: int) -> list[int]:
+def resolve_block_indices(name: str, blocks: int | Sequence[int], num_layers: int) -> list[int]:
     """Indices of blocks from 0, from one or several that may count from the end.
 
     Args:

@@ -10,8 +10,8 @@ from torch import nn
 from ...checkpoint.differences import describe_differences
 from ...checkpoint.reading import backbone_state, load_checkpoint_file, weights_below
 from ...errors import InputError
-from ..layers.embedding import infer_embedded_grid, resize_pos_embed
-from ..layers.rel_pos_bias import infer_square_grid, resize_table
+from ..layers.embedding import infer_pos_embed_grid, resize_pos_embed
+from ..layers.rel_pos_bias import infer_table_grid, resize_table
 
 SHARED_TABLE = 'rel_pos_bias.relative_position_bias_table'
 BLOCK_TABLE = 'blocks.{}.attn.' + SHARED_TABLE
@@ -32,7 +32,7 @@ def load_pretrained_backbone(vit: nn.Module, init_cfg: Mapping) -> None:
     line in the log.
 
     Args:
-        vit: The backbone, initialised.
+        vit: The backbone, initialised; its ``num_layers`` and ``grid`` say what fits it.
         init_cfg: ``checkpoint``, a file or address; ``weights``, ``'teacher'`` (default) or
             ``'student'``; MMEngine's ``prefix`` may be ``'backbone.'``, which changes nothing.
 
@@ -63,7 +63,7 @@ def fit_to_backbone(vit: nn.Module, state: dict[str, torch.Tensor]
     """Brings pre-trained weights into the form that a backbone for a task has.
 
     Args:
-        vit: The backbone.
+        vit: The backbone, with its ``num_layers`` and ``grid``.
         state: Weights under a backbone's own names.
 
     Returns:
@@ -83,9 +83,9 @@ def fit_to_backbone(vit: nn.Module, state: dict[str, torch.Tensor]
     for key, value in state.items():
         if key not in own or own[key].shape == value.shape:
             continue
-        if key.endswith(SHARED_TABLE) and (grid := infer_square_grid(len(value))):
+        if key.endswith(SHARED_TABLE) and (grid := infer_table_grid(len(value))):
             state[key] = resize_table(value, grid, vit.grid)
-        elif key == 'pos_embed' and (grid := infer_embedded_grid(value)):
+        elif key == 'pos_embed' and (grid := infer_pos_embed_grid(value)):
             state[key] = resize_pos_embed(value, grid, vit.grid)
         else:
             continue

@@ -13,9 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .rel_pos_bias import RelativePositionBias, bias_matrix, crop_table, gather_bias, relation_index
+from .rel_pos_bias import (
+    RelativePositionBias,
+    bias_matrix,
+    crop_table,
+    gather_bias,
+    relative_position_index,
+)
 
-Pattern = Callable[
+AttentionPattern = Callable[
     [torch.Tensor, torch.Tensor, torch.Tensor, RelativePositionBias | None], torch.Tensor]
 
 # Above it the bias of all pairs of tokens would outweigh everything else: 12 heads and the 4097
@@ -25,7 +31,8 @@ QUERY_CHUNK = 512
 BIAS_ALIGNMENT = 8  # elements, of the rows of a bias on CUDA
 
 
-def global_pattern(grid: tuple[int, int], shared: RelativePositionBias | None) -> Pattern:
+def global_attention(grid: tuple[int, int],
+                     shared: RelativePositionBias | None) -> AttentionPattern:
     """All tokens attend to all: at once where that is small, else by chunks of queries."""
     num_tokens = 1 + grid[0] * grid[1]
     return (FullAttention if num_tokens <= MAX_FULL_TOKENS else ChunkedAttention)(grid, shared)
@@ -41,7 +48,7 @@ class FullAttention:
 
     def __init__(self, grid: tuple[int, int], shared: RelativePositionBias | None) -> None:
         self.grid = grid
-        self.shared = None if shared is None else ready_bias(bias_matrix(shared(grid), grid))
+        self.shared = None if shared is None else align_bias(bias_matrix(shared(grid), grid))
 
     def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
                  own: RelativePositionBias | None) -> torch.Tensor:
@@ -85,7 +92,7 @@ class ChunkedAttention:
 
     def _attend_chunk(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
                       table: torch.Tensor, part: slice) -> torch.Tensor:
-        index = relation_index(self.grid, part).to(table.device)
+        index = relative_position_index(self.grid, part).to(table.device)
         return _attend(q, k, v, gather_bias(table.to(q.dtype), index))
 
 
@@ -133,7 +140,7 @@ class WindowAttention:
         return torch.cat([class_token.unsqueeze(2), patches.flatten(2, 3)], dim=2)
 
 
-def ready_bias(bias: torch.Tensor) -> torch.Tensor:
+def align_bias(bias: torch.Tensor) -> torch.Tensor:
     """A bias that many blocks add, as the fused kernels of attention take it without a copy.
 
     PyTorch's memory-efficient kernel on CUDA copies, at every call, a bias whose strides are not

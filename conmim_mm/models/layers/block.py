@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from torch import nn
 
-from .attention_patterns import Pattern
+from .attention_patterns import AttentionPattern
 from .rel_pos_bias import RelativePositionBias
 
 NORM_EPS = 1e-6
@@ -33,7 +33,7 @@ class Attention(nn.Module):
         self.rel_pos_bias = (
             RelativePositionBias(grid, num_heads, rel_pos_init_slope) if grid else None)
 
-    def forward(self, x: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, pattern: AttentionPattern) -> torch.Tensor:
         """Attends among the tokens that the pattern brings together.
 
         Args:
@@ -94,7 +94,7 @@ class Block(nn.Module):
             self.gamma_1 = nn.Parameter(layer_scale_init_value * torch.ones(embed_dims))
             self.gamma_2 = nn.Parameter(layer_scale_init_value * torch.ones(embed_dims))
 
-    def forward(self, x: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, pattern: AttentionPattern) -> torch.Tensor:
         """``(B, 1 + L, C)`` to ``(B, 1 + L, C)``; ``pattern`` as in :class:`Attention`."""
         attended = self.attn(self.norm1(x), pattern)
         x = x + self.drop_path(_scale(attended, self.gamma_1))

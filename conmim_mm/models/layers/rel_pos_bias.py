@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 # Relations without a spatial offset: class token to patch, patch to class token, class to itself.
-NUM_CLASS_RELATIONS = 3
+NUM_CLASS_TOKEN_ROWS = 3
 
 _SMALLEST_RATIO, _LARGEST_RATIO, _PRECISION = 1.01, 1.5, 1e-6
 
@@ -29,7 +29,7 @@ class RelativePositionBias(nn.Module):
             sloping_table(grid, num_heads, init_slope))
 
     def forward(self, grid: tuple[int, int]) -> torch.Tensor:
-        """The table for a grid of another size, ``(num_relations(grid), heads)``."""
+        """The table for a grid of another size, ``(num_relative_positions(grid), heads)``."""
         return resize_table(self.relative_position_bias_table, self.grid, grid)
 
 
@@ -45,12 +45,12 @@ def sloping_table(grid: tuple[int, int], num_heads: int, slope: float) -> torch.
         slope: Fall per patch of Euclidean distance in the first head.
 
     Returns:
-        ``(num_relations(grid), num_heads)``; the class token's relations are 0.
+        ``(num_relative_positions(grid), num_heads)``; the class token's relations are 0.
     """
     dy, dx = (torch.arange(1 - side, side, dtype=torch.float32) for side in grid)
     distances = torch.hypot(*torch.meshgrid(dy, dx, indexing='ij')).flatten()
     slopes = slope * torch.logspace(0, -3, num_heads, base=2)
-    table = torch.zeros(num_relations(grid), num_heads)
+    table = torch.zeros(num_relative_positions(grid), num_heads)
     table[:len(distances)] -= distances[:, None] * slopes
     return table
 
@@ -72,19 +72,19 @@ def bias_matrix(table: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     """The bias of every pair of a grid's tokens, ``(heads, 1 + L, 1 + L)``.
 
     Args:
-        table: ``(num_relations(grid), heads)``.
+        table: ``(num_relative_positions(grid), heads)``.
         grid: Height and width of the grid, in patches.
     """
-    return gather_bias(table, cached_relation_index(grid, table.device))
+    return gather_bias(table, cached_relative_position_index(grid, table.device))
 
 
-def num_relations(grid: tuple[int, int]) -> int:
+def num_relative_positions(grid: tuple[int, int]) -> int:
     """Rows of the table for a ``(height, width)`` grid: all offsets and the class token's 3."""
     height, width = grid
-    return (2 * height - 1) * (2 * width - 1) + NUM_CLASS_RELATIONS
+    return (2 * height - 1) * (2 * width - 1) + NUM_CLASS_TOKEN_ROWS
 
 
-def relation_index(grid: tuple[int, int], queries: slice = slice(None)) -> torch.Tensor:
+def relative_position_index(grid: tuple[int, int], queries: slice = slice(None)) -> torch.Tensor:
     """Row of the table for every pair of tokens.
 
     Args:
@@ -105,7 +105,7 @@ def relation_index(grid: tuple[int, int], queries: slice = slice(None)) -> torch
     dx = x[queries, None] - x + width - 1
     index = dy * (2 * width - 1) + dx
 
-    class_to_patch = num_relations(grid) - NUM_CLASS_RELATIONS
+    class_to_patch = num_relative_positions(grid) - NUM_CLASS_TOKEN_ROWS
     asked_by_class = torch.arange(len(y))[queries] == 0
     index[:, 0] = class_to_patch + 1 + asked_by_class.long()
     index[:, 1:] = torch.where(asked_by_class[:, None], class_to_patch, index[:, 1:])
@@ -113,9 +113,9 @@ def relation_index(grid: tuple[int, int], queries: slice = slice(None)) -> torch
 
 
 @lru_cache(maxsize=16)
-def cached_relation_index(grid: tuple[int, int], device: torch.device) -> torch.Tensor:
-    """:func:`relation_index` of a whole grid on a device, kept for the grids used last."""
-    return relation_index(grid).to(device)
+def cached_relative_position_index(grid: tuple[int, int], device: torch.device) -> torch.Tensor:
+    """:func:`relative_position_index` of a whole grid on a device, kept for the grids used last."""
+    return relative_position_index(grid).to(device)
 
 
 def resize_table(table: torch.Tensor, grid: tuple[int, int],
@@ -128,16 +128,16 @@ def resize_table(table: torch.Tensor, grid: tuple[int, int],
     oblong grids fit too. The class token's relations stay.
 
     Args:
-        table: ``(num_relations(grid), heads)``.
+        table: ``(num_relative_positions(grid), heads)``.
         grid: Height and width the table is for, in patches.
         new_grid: Height and width wanted, in patches.
 
     Returns:
-        ``(num_relations(new_grid), heads)``; the table itself where the grids are equal.
+        ``(num_relative_positions(new_grid), heads)``; the table itself where the grids are equal.
     """
     if grid == new_grid:
         return table
-    offsets, class_relations = table[:-NUM_CLASS_RELATIONS], table[-NUM_CLASS_RELATIONS:]
+    offsets, class_relations = table[:-NUM_CLASS_TOKEN_ROWS], table[-NUM_CLASS_TOKEN_ROWS:]
     rows, cols = (_resize_matrix(old, new, table.device)
                   for old, new in zip(grid, new_grid, strict=True))
     offsets = offsets.unflatten(0, (2 * grid[0] - 1, 2 * grid[1] - 1))
@@ -152,25 +152,25 @@ def crop_table(table: torch.Tensor, grid: tuple[int, int],
     """The part of a table that a smaller grid of the same patches needs.
 
     Args:
-        table: ``(num_relations(grid), heads)``.
+        table: ``(num_relative_positions(grid), heads)``.
         grid: Height and width the table is for.
         new_grid: Height and width wanted, neither larger than ``grid``'s.
 
     Returns:
-        ``(num_relations(new_grid), heads)``.
+        ``(num_relative_positions(new_grid), heads)``.
     """
     if grid == new_grid:
         return table
-    offsets, class_relations = table[:-NUM_CLASS_RELATIONS], table[-NUM_CLASS_RELATIONS:]
+    offsets, class_relations = table[:-NUM_CLASS_TOKEN_ROWS], table[-NUM_CLASS_TOKEN_ROWS:]
     rows, cols = (slice(old - new, old + new - 1) for old, new in zip(grid, new_grid, strict=True))
     offsets = offsets.unflatten(0, (2 * grid[0] - 1, 2 * grid[1] - 1))[rows, cols]
     return torch.cat([offsets.flatten(0, 1), class_relations])
 
 
-def infer_square_grid(num_rows: int) -> tuple[int, int] | None:
+def infer_table_grid(num_rows: int) -> tuple[int, int] | None:
     """The square grid that a table of this length is for, or None if there is none."""
-    side = (round((num_rows - NUM_CLASS_RELATIONS)**0.5) + 1) // 2 if num_rows > 3 else 0
-    return (side, side) if side and num_relations((side, side)) == num_rows else None
+    side = (round((num_rows - NUM_CLASS_TOKEN_ROWS)**0.5) + 1) // 2 if num_rows > 3 else 0
+    return (side, side) if side and num_relative_positions((side, side)) == num_rows else None
 
 
 def geometric_positions(patches: int, new_patches: int) -> np.ndarray:

@@ -8,8 +8,25 @@ from torch import nn
 from ...errors import InputError
 
 
+def cosine_similarities(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Of each student token with every teacher token of its image.
+
+    Args:
+        student: ``(B, L, D)`` tokens, any length of vector.
+        teacher: ``(B, L, D)`` tokens.
+
+    Returns:
+        ``(B, L, L)`` from -1 to 1, row i of student token i. Computed in float32 whatever the
+        inputs are.
+    """
+    with torch.autocast(student.device.type, enabled=False):
+        student = F.normalize(student.float(), dim=-1)
+        teacher = F.normalize(teacher.float(), dim=-1)
+        return student @ teacher.transpose(1, 2)
+
+
 def patch_infonce(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor,
-                  temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+                  temperature: float) -> torch.Tensor:
     """Recognise each masked patch among all patches of the same image.
 
     The cross-entropy of the cosine similarities of a masked student token with all teacher tokens
@@ -24,16 +41,11 @@ def patch_infonce(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tens
         temperature: Divides the similarities; positive.
 
     Returns:
-        The loss, a scalar, and the logits ``(B, L, L)``: row i scores student token i against every
-        teacher token.
+        The loss, a scalar.
     """
-    with torch.autocast(student.device.type, enabled=False):
-        student = F.normalize(student.float(), dim=-1)
-        teacher = F.normalize(teacher.float(), dim=-1)
-        logits = student @ teacher.transpose(1, 2) / temperature
-        own_log_prob = logits.log_softmax(dim=-1).diagonal(dim1=1, dim2=2)
-        loss = -(own_log_prob * mask).sum() / mask.sum()
-    return loss, logits
+    logits = cosine_similarities(student, teacher) / temperature
+    own_log_prob = logits.log_softmax(dim=-1).diagonal(dim1=1, dim2=2)
+    return -(own_log_prob * mask).sum() / mask.sum()
 
 
 @MODELS.register_module()
@@ -56,7 +68,6 @@ class PatchInfoNCELoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, student: torch.Tensor, teacher: torch.Tensor,
-                mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weighted loss and logits; shapes as in :func:`patch_infonce`."""
-        loss, logits = patch_infonce(student, teacher, mask, self.temperature)
-        return self.loss_weight * loss, logits
+                mask: torch.Tensor) -> torch.Tensor:
+        """The weighted loss; arguments as in :func:`patch_infonce`."""
+        return self.loss_weight * patch_infonce(student, teacher, mask, self.temperature)

@@ -11,8 +11,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from ...errors import InputError
-
-NORM_EPS = 1e-6
+from ..layers.block import NORM_EPS
 
 
 def _rescale(channels: int, scale: float) -> tuple[nn.Sequential, int]:

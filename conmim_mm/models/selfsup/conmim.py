@@ -22,8 +22,10 @@ class ConMIM(BaseSelfSupervisor):
     algorithm needs.
 
     Args:
-        backbone: The student's ViT, with ``use_mask_token=True``.
-        neck: The projector.
+        backbone: The student's ViT, with ``use_mask_token=True``. Of another backbone its
+            ``forward_tokens(images, mask)``, ``mask_token`` and ``num_extra_tokens`` are used.
+        neck: The projector: anything whose ``forward`` makes ``(B, 1 + L, D)`` of the backbone's
+            tokens ``(B, 1 + L, C)``.
         head: The head with the loss.
         teacher: The teacher, built with the student's backbone and neck.
         predict_with: Whose features :meth:`predict` gives, ``'teacher'`` or ``'student'``.

@@ -72,7 +72,7 @@ def test_mean_pooling_has_a_norm_of_its_own(pretrained, checkpoint) -> None:
     assert vit.fc_norm.weight.equal(torch.ones(24)) and vit.fc_norm.bias.equal(torch.zeros(24))
     images = torch.randn(2, 3, 32, 32)
     source = pretrained.teacher.backbone.eval()
-    tokens = source.forward_blocks(source.embed(images), (4, 4))[-1]
+    tokens = source.forward_blocks(source.embed_patches(images), (4, 4))[-1]
     expected = torch.nn.functional.layer_norm(tokens[:, 1:].mean(1), (24,), eps=1e-6)
     torch.testing.assert_close(vit(images)[0], expected)
 
@@ -201,22 +201,3 @@ def test_the_teacher_guards_its_own_copy(pretrained) -> None:
     del state['teacher.backbone.cls_token']
     with pytest.raises(InputError, match='1 missing: cls_token'):
         build_model().load_state_dict(state, strict=False)
-
-
-def test_heads_are_loaded_strictly(tmp_path) -> None:
-    trained = classifier()
-    path = tmp_path / 'trained.pth'
-    torch.save(dict(state_dict=trained.state_dict()), path)
-
-    def head(num_classes: int, checkpoint: str = str(path)):
-        init_cfg = dict(type='StrictPretrained', checkpoint=checkpoint, prefix='head.')
-        built = MODELS.build(dict(type='LinearClsHead', in_channels=24, num_classes=num_classes,
-                                  init_cfg=init_cfg))
-        built.init_weights()
-        return built
-
-    assert head(5).fc.weight.equal(trained.head.fc.weight)
-    with pytest.raises(InputError, match=r'does not fit the LinearClsHead \(head.\*\): 2 of ano'):
-        head(7)
-    with pytest.raises(InputError, match='no such checkpoint'):
-        head(5, 'missing.pth')

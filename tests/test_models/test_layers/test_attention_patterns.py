@@ -9,7 +9,7 @@ from conmim_mm.models.layers.attention_patterns import (
     ChunkedAttention,
     FullAttention,
     WindowAttention,
-    global_pattern,
+    global_attention,
 )
 from conmim_mm.models.layers.rel_pos_bias import (
     RelativePositionBias,
@@ -53,10 +53,10 @@ def test_chunks_equal_the_whole(grid: tuple[int, int], shared: bool, own: bool) 
 
 
 def test_large_grids_go_by_chunks(monkeypatch) -> None:
-    assert isinstance(global_pattern((4, 4), None), FullAttention)
-    assert isinstance(global_pattern((64, 64), None), ChunkedAttention)
+    assert isinstance(global_attention((4, 4), None), FullAttention)
+    assert isinstance(global_attention((64, 64), None), ChunkedAttention)
     monkeypatch.setattr(attention_patterns, 'MAX_FULL_TOKENS', 16)
-    assert isinstance(global_pattern((4, 4), None), ChunkedAttention)
+    assert isinstance(global_attention((4, 4), None), ChunkedAttention)
 
 
 @pytest.mark.parametrize('grid, window', [((4, 4), 4), ((4, 4), 7), ((3, 4), 4)])

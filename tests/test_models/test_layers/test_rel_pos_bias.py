@@ -7,9 +7,9 @@ from conmim_mm.models.layers.rel_pos_bias import (
     bias_matrix,
     crop_table,
     geometric_positions,
-    infer_square_grid,
-    num_relations,
-    relation_index,
+    infer_table_grid,
+    num_relative_positions,
+    relative_position_index,
     resize_table,
 )
 
@@ -22,7 +22,7 @@ def test_bias_of_an_oblong_grid() -> None:
     table = bias.relative_position_bias_table
     torch.nn.init.normal_(table)
     matrix = bias_matrix(bias(grid), grid)
-    assert table.shape == (num_relations(grid), 2) == (3 * 5 + 3, 2)
+    assert table.shape == (num_relative_positions(grid), 2) == (3 * 5 + 3, 2)
     assert matrix.shape == (2, 7, 7)
     # patch (1, 2) is token 6, patch (0, 1) is token 2: offset (1, 1) of (-1..1, -2..2)
     torch.testing.assert_close(matrix[:, 6, 2], table[(1 + 1) * 5 + (1 + 2)])
@@ -35,7 +35,7 @@ def test_bias_of_an_oblong_grid() -> None:
 
 @pytest.mark.parametrize('queries', [slice(0, 3), slice(3, 5), slice(5, 100)])
 def test_index_of_some_queries_is_a_part_of_the_whole(queries: slice) -> None:
-    assert relation_index((2, 3), queries).equal(relation_index((2, 3))[queries])
+    assert relative_position_index((2, 3), queries).equal(relative_position_index((2, 3))[queries])
 
 
 @pytest.mark.parametrize('sizes', ['14_to_24', '14_to_32', '14_to_40', '4_to_8'])
@@ -60,16 +60,16 @@ def test_oblong_resizing_treats_each_axis_by_itself() -> None:
 
 
 def test_same_size_is_the_same_table() -> None:
-    table = torch.randn(num_relations((3, 4)), 2)
+    table = torch.randn(num_relative_positions((3, 4)), 2)
     assert resize_table(table, (3, 4), (3, 4)) is table
 
 
 @pytest.mark.parametrize('new', [1, 3, 6, 33])
 def test_small_grids_and_shrinking(new: int) -> None:
     for old in (1, 2, 5):
-        table = torch.randn(num_relations((old, old)), 2)
+        table = torch.randn(num_relative_positions((old, old)), 2)
         resized = resize_table(table, (old, old), (new, new))
-        assert resized.shape == (num_relations((new, new)), 2) and resized.isfinite().all()
+        assert resized.shape == (num_relative_positions((new, new)), 2) and resized.isfinite().all()
 
 
 def test_outermost_offsets_meet() -> None:
@@ -91,9 +91,9 @@ def test_crop_keeps_every_offset_of_the_smaller_grid() -> None:
 
 
 def test_square_grid_from_the_length() -> None:
-    assert infer_square_grid(732) == (14, 14) and infer_square_grid(52) == (4, 4)
-    assert infer_square_grid(num_relations((4, 6))) is None
-    assert infer_square_grid(3) is None and infer_square_grid(4) == (1, 1)
+    assert infer_table_grid(732) == (14, 14) and infer_table_grid(52) == (4, 4)
+    assert infer_table_grid(num_relative_positions((4, 6))) is None
+    assert infer_table_grid(3) is None and infer_table_grid(4) == (1, 1)
 
 
 def test_sloping_table_falls_with_the_distance_of_patches() -> None:
