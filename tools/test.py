@@ -33,7 +33,7 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg = run_config(args)
     if not cfg.get('test_dataloader') or not cfg.get('test_evaluator'):
         raise InputError(f'{args.config} has no test_dataloader and test_evaluator: nothing to '
-                         'test (frozen features of pre-training: tools/benchmarks/knn.py)')
+                         'test (frozen features of pre-training: conmim knn)')
     check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
     if args.tta:
