@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/detection_runtime.py'
 ]
 
-# a ConMIM checkpoint, or what `conmim export --format mmpretrain` makes of it
+# a ConMIM checkpoint, or the file that extract_backbone.py makes of it
 checkpoint = 'work_dirs/vit-l_32xb64/epoch_1600.pth'
 
 depth = _base_.backbone.arch.num_layers

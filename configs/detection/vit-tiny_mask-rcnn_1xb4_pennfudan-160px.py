@@ -9,7 +9,7 @@ _base_ = [
 # What is edited most often. On the command line name what these fill in, such as
 # train_dataloader.dataset.data_root: MMEngine sets --cfg-options after this file has run.
 data_root = 'data/pennfudan_coco/'
-# a ConMIM checkpoint, or what `conmim export --format mmpretrain` makes of it
+# a ConMIM checkpoint, or the file that extract_backbone.py makes of it
 checkpoint = 'work_dirs/vit-tiny_1xb32_scenes-64px/iter_1400.pth'
 batch_size = 4
 max_iters = 400

@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/segmentation_runtime.py'
 ]
 
-# a ConMIM checkpoint, or what `conmim export --format mmpretrain` makes of it
+# a ConMIM checkpoint, or the file that extract_backbone.py makes of it
 checkpoint = 'work_dirs/vit-b_8xb256/epoch_800.pth'
 
 crop_size = _base_.crop_size

@@ -7,7 +7,7 @@ _base_ = [
 
 # what is edited most often
 data_root = 'data/camvid/'
-# a ConMIM checkpoint, or what `conmim export --format mmpretrain` makes of it
+# a ConMIM checkpoint, or the file that extract_backbone.py makes of it
 checkpoint = 'work_dirs/vit-tiny_1xb32_scenes-64px/iter_1400.pth'
 batch_size = 8
 max_iters = 400

@@ -16,7 +16,10 @@ RUN_HERE = {
     'tools/benchmarks/cost_model.py': '',
     'tools/dataset_converters/make_scenes.py': '--images 12 --size 32',
     'tools/dataset_converters/make_shards.py': '--workers 1',
+    'tools/model_converters/export_backbone.py': '',
+    'tools/model_converters/extract_backbone.py': '',
     'tools/model_converters/publish_model.py': '',
+    'tools/visualization/learning_curve.py': '',
 }
 # What they hold as constants and take less of here.
 SHORTER = {'tools/benchmarks/bench_data.py': {'LOADER_SECONDS': 0.1}}
@@ -50,6 +53,7 @@ RUN_BY_TESTS = {
     'conmim report': f'{COMMANDS}test_export.py::test_report',
     'tools/benchmarks/backbone_memory.py': 'tests/test_transfer/test_detection.py',
     'tools/benchmarks/bench_step.py': f'{TOOLS}test_bench_step.py::test_two_processes_for_real',
+    'tools/benchmarks/knn.py': f'{TOOLS}test_knn.py::test_pretraining_checkpoint',
     'tools/benchmarks/model_size.py':
         'tests/test_model_index.py::test_the_tool_counts_the_same_operations',
     'tools/benchmarks/token_spread.py': 'tests/test_evaluation/test_token_spread.py',

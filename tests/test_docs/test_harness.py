@@ -98,7 +98,7 @@ def test_what_is_no_shell_for_documents(text: str) -> None:
     ('python -m pytest tests/test_none.py', None, 'there is no tests/test_none.py'),
     ('python tools/none.py', None, 'there is no tools/none.py'),
     ('python tools/benchmarks/bench_startup.py', None, 'no test runs it'),
-    ('python tools/model_converters/publish_model.py nothing.pth published', None,
+    ('python tools/model_converters/extract_backbone.py nothing.pth out.pth', None,
      'no such checkpoint'),
 ])
 def test_what_is_wrong_is_said_with_its_place(text: str, needs: str | None, words: str,
