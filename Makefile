@@ -42,7 +42,7 @@ lint: ## ruff alone, with an environment of seconds
 	@$(PY) -m ruff check .
 
 .PHONY: env
-env: ## .venv for pre-training, classification and the demo (2 to 5 minutes, 6 GB)
+env: ## .venv for pre-training, classification and the demo (1 to 3 minutes, 6 GB)
 	@tools/setup_env.sh base
 
 .PHONY: env-full
@@ -52,6 +52,6 @@ env-full: ## env, and what the tests, mmsegmentation and mmdetection need
 .PHONY: clean
 clean: ## remove .venv, caches and build leftovers (keeps work_dirs, data and compiled ops)
 	if [ -d "$(VENV)/.conmim" ]; then rm -rf "$(VENV)"; fi
-	rm -rf .cache/lite .cache/tmp .cache/logs .cache/build build dist *.egg-info .pytest_cache .ruff_cache \
+	rm -rf .cache/*.log .cache/build build dist *.egg-info .pytest_cache .ruff_cache \
 	  conmim_mm/.mim
 	find conmim_mm tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -11,6 +11,8 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
+pytest_plugins = ['tests.runs']
+
 # the cores, shared among pytest-xdist's processes
 THREADS = (os.cpu_count() or 1) // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))
 os.environ.setdefault('OMP_NUM_THREADS', str(max(THREADS, 1)))

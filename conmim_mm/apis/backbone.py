@@ -9,7 +9,7 @@ from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 
 from ..checkpoint.reading import load_checkpoint_file
-from ..checkpoint.saved_config import read_saved_config
+from ..checkpoint.settings import saved_settings
 from ..datasets.labelled_folder import LabelledSplit, find_labelled_split
 from ..errors import InputError
 from ..evaluation import Accuracy, extract_features, labelled_datasets
@@ -50,20 +50,18 @@ def frozen_backbone(args: argparse.Namespace) -> FrozenBackbone:
 
 
 def preprocessor_of(checkpoint: dict) -> ConMIMDataPreprocessor:
-    """Normalises as the config in a checkpoint says; by ImageNet's numbers where none can be read.
+    """Normalises as the settings in a checkpoint say; by ImageNet's numbers where none can be read.
 
     Args:
-        checkpoint: Its contents. The config is read as data, and nothing in it is run.
+        checkpoint: Its contents.
     """
-    meta = checkpoint.get('meta') or {}
-    text = meta.get('cfg') or meta.get('pretraining', {}).get('cfg')  # the latter: extracted
     try:
-        cfg = read_saved_config(text)
+        cfg = saved_settings(checkpoint)
         own = cfg['model'].get('data_preprocessor') or cfg.get('data_preprocessor') or {}
         # images come as RGB here, whatever the config's own pipeline gives
         settings = {key: own[key] for key in ('mean', 'std') if key in own}
         return ConMIMDataPreprocessor(**settings)
-    except (AttributeError, KeyError, TypeError, ValueError, SyntaxError, RuntimeError):
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):
         return ConMIMDataPreprocessor()
 
 

@@ -1,12 +1,12 @@
 """``conmim export``: the backbone of a checkpoint for timm, transformers and others."""
 
 import argparse
-import re
 import sys
 import tempfile
 from pathlib import Path
 
 from ..checkpoint.reading import backbone_state, load_checkpoint_file
+from ..checkpoint.settings import saved_settings
 from ..errors import InputError
 from ..formats.backbone import read_sizes
 from ..formats.official_format import official_line, write_official
@@ -62,10 +62,15 @@ def export(source: Path, target: Path, format_name: str, weights: str | None = N
 
 def warn_of_windows(checkpoint: dict) -> None:
     """Says so where the tokens will differ: window attention is not part of the weights."""
-    config = str(checkpoint.get('meta', {}).get('cfg', ''))
-    if re.search(r'window_blocks=[\[(]\s*-?\d', config):
-        print('warning: this backbone was trained with attention windows in some blocks; the other '
-              'library lets all its blocks attend globally, so its tokens differ', file=sys.stderr)
+    try:
+        settings = saved_settings(checkpoint)
+    except ValueError:  # more than settings: nobody's reason not to export
+        return
+    match settings:
+        case {'model': {'backbone': {'window_blocks': [_, *_]}}}:
+            print('warning: this backbone was trained with attention windows in some blocks; the '
+                  'other library lets all its blocks attend globally, so its tokens differ',
+                  file=sys.stderr)
 
 
 def run(args: argparse.Namespace) -> None:

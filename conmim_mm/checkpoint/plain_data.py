@@ -1,6 +1,7 @@
 """Anything as data that a file can be read back from without running code in it."""
 
 from collections.abc import Mapping
+from pathlib import PurePath
 
 import numpy as np
 import torch
@@ -8,13 +9,13 @@ from mmengine.structures import BaseDataElement
 
 
 def plain_data(value: object) -> object:
-    """Tensors on the CPU, numbers, strings, None, and dicts and lists of these.
+    """Tensors on the CPU, numbers, strings, None, and dicts, lists and tuples of these.
 
-    Arrays become tensors, tuples lists, data elements (the samples of OpenMMLab) dicts. Whatever
-    else there is becomes its description.
+    Arrays become tensors, sets lists, data elements (the samples of OpenMMLab) dicts, classes
+    their full names, paths strings. Whatever else there is becomes its description.
 
     Args:
-        value: A batch, a state dict, or the like.
+        value: A batch, a state dict, a config's dict, or the like.
     """
     if isinstance(value, torch.Tensor):
         return value.detach().cpu()
@@ -26,8 +27,14 @@ def plain_data(value: object) -> object:
         return {key: plain_data(item) for key, item in value.all_items()}
     if isinstance(value, Mapping):
         return {plain_data(key): plain_data(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, tuple):
+        return tuple(plain_data(item) for item in value)
+    if isinstance(value, list | set | frozenset):
         return [plain_data(item) for item in value]
+    if isinstance(value, type):
+        return f'{value.__module__}.{value.__qualname__}'
+    if isinstance(value, PurePath):
+        return str(value)
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)  # a subclass would need its own code

@@ -1,6 +1,6 @@
 """A checkpoint reduced to what can be given to others, and the card that describes it."""
 
-import ast
+import math
 import re
 from datetime import datetime, timezone
 from pathlib import Path
@@ -8,7 +8,7 @@ from string import Template
 from typing import Any
 
 import torch
-from yapf.yapflib.yapf_api import FormatCode
+from mmengine.config import Config
 
 from ..checkpoint.plain_data import plain_data
 from ..checkpoint.reading import (
@@ -18,7 +18,13 @@ from ..checkpoint.reading import (
     load_checkpoint_file,
     model_state,
 )
-from ..checkpoint.saved_config import plain_assignment
+from ..checkpoint.settings import (
+    SETTINGS,
+    dicts_in,
+    read_literals,
+    run_record,
+    saved_settings,
+)
 from ..errors import InputError
 from ..utils.files import sha256_of
 from ..version import __version__
@@ -35,7 +41,6 @@ _PATH_KEYS = frozenset({'data_root', 'ann_file', 'checkpoint', 'out_dir', 'save_
 _ACCOUNT_KEYS = frozenset({'backend_args', 'init_kwargs'})
 # of one machine and one run; the rest says what was trained
 _DROPPED = frozenset({'work_dir', 'load_from', 'resume', 'launcher'})
-_STYLE = dict(based_on_style='pep8', column_limit=100)
 _MACHINE_PATH = re.compile(r'^(/|~|\\\\|\.\./|[A-Za-z]:[\\/])|^[a-z0-9+]+://')
 
 
@@ -70,15 +75,14 @@ def publishable(checkpoint: dict[str, Any], weights: str) -> dict[str, Any]:
         meta['mmengine_version'] = _COMMIT.sub('', meta['mmengine_version'])
     if run.get('dataset_meta'):  # class names, for the inferencers
         meta['dataset_meta'] = plain_data(run['dataset_meta'])
-    if run.get('cfg'):
-        meta['cfg'] = public_config(run['cfg'])
+    try:
+        settings = public_settings(saved_settings(checkpoint))
+    except ValueError as error:
+        raise InputError('the config in the checkpoint holds more than plain settings: '
+                         f'{error}') from error
+    if settings:
+        meta |= {SETTINGS: plain_data(settings), 'cfg': config_text(settings)}
     return dict(meta=meta, state_dict=state)
-
-
-def run_record(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint tells of the run that made it."""
-    meta = checkpoint.get('meta') or {}
-    return meta.get('pretraining', meta)
 
 
 def config_name(checkpoint: dict[str, Any]) -> str | None:
@@ -132,8 +136,8 @@ def learnt(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             if not key.startswith('teacher.') and not key.endswith(buffers)}
 
 
-def public_config(text: str) -> str:
-    """A config's text without what only its own machine knows.
+def public_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without what only their own machine knows.
 
     The values of keys that name files and folders (``data_root``, ``ann_file``, ``checkpoint`` and
     the like), what starts with one of these folders, and everything that looks like an absolute
@@ -141,72 +145,50 @@ def public_config(text: str) -> str:
     accounts of storage and trackers go.
 
     Args:
-        text: What MMEngine saves: assignments of literals and of ``dict(...)``.
+        settings: Of :func:`saved_settings`.
+    """
+    roots = {one['data_root'].rstrip('/') for one in dicts_in(settings)
+             if isinstance(one.get('data_root'), str)} - {''}
 
-    Returns:
-        The same, as Python that MMEngine reads as a config.
+    def public(key: object, value: Any) -> Any:
+        if key in _ACCOUNT_KEYS:
+            return None
+        if isinstance(value, dict):
+            return {name: public(name, item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(public(key, item) for item in value)
+        if isinstance(value, float) and math.isinf(value):
+            return _Infinity(value)
+        is_private = isinstance(value, str) and value and (
+            key in _PATH_KEYS or _MACHINE_PATH.search(value)
+            or any(f'{value}/'.startswith(f'{root}/') for root in roots))
+        return REMOVED if is_private else value
+
+    return public(None, {key: value for key, value in settings.items() if key not in _DROPPED})
+
+
+def config_text(settings: dict[str, Any]) -> str:
+    """Settings as the text of a config, which MMEngine's and mmpretrain's inferencers run.
+
+    Args:
+        settings: Of :func:`public_settings`.
 
     Raises:
-        InputError: The text is something else, such as code.
+        InputError: Their names are such that the text would be more than settings.
     """
     try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError) as error:
-        raise InputError(f'the config in the checkpoint is no Python: {error}') from error
-    for statement in tree.body:
-        try:
-            plain_assignment(statement)
-        except ValueError as error:
-            raise InputError('the config in the checkpoint holds more than plain settings: '
-                             f'{error}') from error
-    tree.body = [one for one in tree.body if one.targets[0].id not in _DROPPED]
-    remover = _PathRemover(_data_roots(tree))
-    plain = ''.join(f'{ast.unparse(remover.visit(one))}\n' for one in tree.body)
-    return FormatCode(plain, style_config=_STYLE)[0]
+        text = Config(settings).pretty_text
+        read_literals(text)  # MMEngine writes the keys of a dict as they are, quotes and all
+    except (KeyError, ValueError, SyntaxError, TypeError) as error:
+        raise InputError('the settings in the checkpoint make no config: '
+                         f'{str(error)[:100]}') from error
+    return text
 
 
-def _data_roots(tree: ast.Module) -> tuple[str, ...]:
-    values = [(node.arg, node.value) for node in ast.walk(tree) if isinstance(node, ast.keyword)]
-    values += [(one.targets[0].id, one.value) for one in tree.body]
-    return tuple({value.value.rstrip('/') for key, value in values if key == 'data_root'
-                  and isinstance(value, ast.Constant) and isinstance(value.value, str)} - {''})
+class _Infinity(float):
 
-
-class _PathRemover(ast.NodeTransformer):
-
-    def __init__(self, data_roots: tuple[str, ...]) -> None:
-        self.data_roots = data_roots
-
-    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
-        node.value = self._public(node.targets[0].id, node.value)
-        return node
-
-    def visit_keyword(self, node: ast.keyword) -> ast.keyword:
-        node.value = self._public(node.arg, node.value)
-        return node
-
-    def visit_Dict(self, node: ast.Dict) -> ast.Dict:
-        node.values = [self._public(getattr(key, 'value', None), value)
-                       for key, value in zip(node.keys, node.values, strict=True)]
-        return node
-
-    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
-        if isinstance(node.value, str) and (_MACHINE_PATH.search(node.value) or any(
-                f'{node.value}/'.startswith(f'{root}/') for root in self.data_roots)):
-            return ast.Constant(REMOVED)
-        return node
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        # MMEngine writes infinity by a name that it does not know when it reads
-        return ast.Constant(float('inf')) if node.id == 'inf' else node
-
-    def _public(self, key: object, value: ast.expr) -> ast.expr:
-        if key in _ACCOUNT_KEYS:
-            return ast.Constant(None)
-        # default_hooks.checkpoint is no path, and '' means a default, which stays one
-        if key in _PATH_KEYS and isinstance(value, ast.Constant) and value.value:
-            return ast.Constant(REMOVED)
-        return self.visit(value)
+    def __repr__(self) -> str:  # MMEngine writes inf, a name that it does not know when it reads
+        return '-1e309' if self < 0 else '1e309'
 
 
 def extract(source: Path, target: Path, weights: str = 'teacher') -> dict:
@@ -220,7 +202,7 @@ def extract(source: Path, target: Path, weights: str = 'teacher') -> dict:
         raise InputError(f'{source} is no pre-training checkpoint of ConMIM (it has no projector)')
     if target.exists() and target.samefile(source):
         raise InputError(f'{target} is the checkpoint itself; give the backbone a file of its own')
-    run = checkpoint.get('meta', {})
+    run = run_record(checkpoint)
     meta = dict(
         conmim_mm_version=__version__,
         weights=weights,
@@ -228,7 +210,7 @@ def extract(source: Path, target: Path, weights: str = 'teacher') -> dict:
         source_sha256=sha256_of(source),
         extracted=datetime.now(timezone.utc).isoformat(timespec='seconds'),
         pretraining={key: run[key] for key in ('epoch', 'iter', 'seed', 'experiment_name', 'time',
-                                               'mmengine_version', 'cfg') if key in run})
+                                               'mmengine_version', 'cfg', SETTINGS) if key in run})
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f'{target.name}.unfinished')
     with unfinished.open('wb') as file:  # a file's errors are the system's, a path's PyTorch's own

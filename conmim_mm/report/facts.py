@@ -1,4 +1,4 @@
-"""Versions, code, machine and data of a run."""
+"""Versions, code, machine, data and settings of a run."""
 
 import os
 import platform
@@ -13,6 +13,8 @@ from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from ..checkpoint.plain_data import plain_data
+from ..checkpoint.settings import SETTINGS
 from ..distributed.sharded import unwrap_model
 from ..version import __version__
 from .numbers import file_size
@@ -39,7 +41,8 @@ def gather_facts(runner: Runner) -> dict:
         versions=versions(), code=code_state(Path(__file__).parents[1]), machine=machine(),
         data=data_facts(runner.train_dataloader), model=model_facts(runner),
         images_per_step=(runner.train_dataloader.batch_size or 0) * get_world_size(),
-        command=shlex.join(sys.argv), folder=os.getcwd())
+        command=shlex.join(sys.argv), folder=os.getcwd(),
+        **{SETTINGS: plain_data(runner.cfg.to_dict())})
 
 
 def versions() -> Facts:

@@ -21,16 +21,12 @@ from .verdict import judge
 
 if TYPE_CHECKING:
     from jinja2 import Template
-import ast
 from base64 import b64encode
-from contextlib import suppress
 from functools import lru_cache
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from PIL import Image
-
-from ..checkpoint.saved_config import plain_assignment
 
 HERE = Path(__file__).parent
 SHOWN_SKIPPED = 10
@@ -75,7 +71,7 @@ def _render(work_dir: Path, config: Path | None) -> str:
     facts = _facts(work_dir)
     config_text = config.read_text(encoding='utf-8', errors='replace') if config else ''
     samples = list(_samples(work_dir))
-    num_patches = _num_patches(samples, config_text)
+    num_patches = _num_patches(samples, facts['settings'])
     images_per_step = facts['images_per_step'] or None
     learning, further = learning_curves(log, num_patches), further_curves(log, images_per_step)
     return _template().render(
@@ -115,7 +111,7 @@ def _facts(work_dir: Path) -> dict:
     """What the run noted of itself; empty where that is missing, or not what it should be."""
     noted = read_json(work_dir, FACTS, {})
     facts = {name: noted[name] if isinstance(noted.get(name), dict) else {}
-             for name in ('versions', 'code', 'machine', 'data', 'model')}
+             for name in ('versions', 'code', 'machine', 'data', 'model', 'settings')}
     starts = noted.get('starts')
     return facts | dict(
         command=str(noted.get('command', '')), folder=str(noted.get('folder', '')),
@@ -125,19 +121,18 @@ def _facts(work_dir: Path) -> dict:
                 if isinstance(start, dict)])
 
 
-def _num_patches(samples: list[dict], config_text: str) -> int | None:
-    """Patches L of an image, by the masks the model was fed, otherwise by the config."""
+def _num_patches(samples: list[dict], settings: dict) -> int | None:
+    """Patches L of an image, by the masks the model was fed, otherwise by the run's settings."""
     for sample in samples:
         if isinstance(sample['num_patches'], int) and sample['num_patches'] > 1:
             return sample['num_patches']
-    model = plain_settings(config_text).get('model')
-    if not isinstance(model, dict) or model.get('type') not in ('ConMIM', 'mmpretrain.ConMIM'):
-        return None
-    backbone = model.get('backbone')
-    sizes = (backbone.get('img_size'), backbone.get('patch_size')) if isinstance(
-        backbone, dict) else (None, None)
-    img_size = sizes[0] if isinstance(sizes[0], list) else [sizes[0]] * 2
-    patch_size = sizes[1]
+    match settings:
+        case {'model': {'type': 'ConMIM' | 'mmpretrain.ConMIM',
+                        'backbone': {'img_size': img_size, 'patch_size': int(patch_size)}}}:
+            pass
+        case _:
+            return None
+    img_size = img_size if isinstance(img_size, list) and img_size else [img_size]
     if not all(isinstance(size, int) and size > 0 for size in (*img_size, patch_size)):
         return None
     num_patches = (img_size[0] // patch_size) * (img_size[-1] // patch_size)
@@ -180,37 +175,14 @@ def _skipped(work_dir: Path) -> dict:
 
 
 def newest_config(work_dir: Path) -> Path | None:
-    """The config of the last start of a run; None where none was saved."""
-    found = [path for pattern in CONFIGS for path in work_dir.glob(pattern)]
-    return max(found, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+    """The config of the last start of a run; None where none was saved.
 
-
-def plain_settings(text: str) -> dict:
-    """The settings at the top of a saved config, as far as they are plain data.
-
-    A config is a program, and a report shall not run what lies in a folder. MMEngine saves one as
-    assignments of literals and calls of ``dict``; anything else is left out. Tuples become
-    lists, as in the other files that a report is made of.
-
-    Args:
-        text: The config's text.
+    None of its files that is a link: whatever a stranger's run links to would be in its page.
     """
-    try:
-        module = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return {}
-    settings = {}
-    for statement in module.body:
-        with suppress(ValueError, RecursionError):
-            name, value = plain_assignment(statement)
-            settings[name] = _as_in_json(value)
-    return settings
-
-
-def _as_in_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _as_in_json(item) for key, item in value.items()}
-    return [_as_in_json(item) for item in value] if isinstance(value, list | tuple) else value
+    root = work_dir.resolve()
+    found = [path for pattern in CONFIGS for path in work_dir.glob(pattern)
+             if path.is_file() and path.resolve() == root / path.relative_to(work_dir)]
+    return max(found, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 
 
 class Embedded(NamedTuple):

@@ -18,7 +18,7 @@ RUNNING, FINISHED, STOPPED, FAILED = 'running', 'finished', 'stopped', 'failed'
 
 FOLDER = 'report'
 PAGE = 'report.html'  # beside the folder
-FACTS = 'facts.json'  # versions, machine, data set
+FACTS = 'facts.json'  # versions, machine, data set, settings
 PROGRESS = 'progress.json'  # how far the run is, and whether it goes on
 SAMPLES = 'samples.json'  # what the model is fed
 PICTURES = 'pictures.json'  # what explains the model
@@ -133,13 +133,13 @@ def write_json(work_dir: Path, name: str, content: object) -> None:
     """Writes a file of the report folder, making that where it is missing."""
     folder = work_dir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / name, json.dumps(content, indent=1))
+    write_text(folder / name, json.dumps(content, indent=1, skipkeys=True, default=repr))
 
 
 def read_json(work_dir: Path, name: str, default: dict | list) -> dict | list:
     """A file of the report folder; ``default`` where it is missing, damaged or of another kind."""
     try:
         content = json.loads((work_dir / FOLDER / name).read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return default
     return content if isinstance(content, type(default)) else default

@@ -78,6 +78,15 @@ def test_a_run_is_not_written_over(toy, run_copy, fails, monkeypatch, capsys, tm
     start = ['pretrain', *toy.options, '--out', str(run_copy)]
     line = fails(*start)
     assert f'{run_copy} holds a run (epoch 2 of 2): add --resume to go on, --overwrite to' in line
+    # how far it got is read, and its config not run
+    config = (run_copy / 'config.py').read_text()
+    (run_copy / 'config.py').write_text(f'open({str(tmp_path / "executed")!r}, "w")')
+    assert '(epoch 2 of 2)' in fails(*start)
+    for content in ('{"settings": {"train_cfg": 1}}', '{"settings": []}', '['):
+        (run_copy / 'report' / 'facts.json').write_text(content)
+        assert '(epoch 2)' in fails(*start)
+    assert not (tmp_path / 'executed').exists()
+    (run_copy / 'config.py').write_text(config)
 
     started = []
     monkeypatch.setattr(pretrain, 'start', lambda *args, **_: started.append(args))

@@ -16,8 +16,7 @@ from conmim_mm.apis.options import add_online_evaluation
 from conmim_mm.distributed.launch import close_cpu_processes, init_cpu_processes
 from conmim_mm.distributed.sharded import whole_state_dict
 from conmim_mm.errors import InputError
-
-from ..toy import model_cfg, run_cfg
+from tests.toy import model_cfg, run_cfg
 
 GLOBAL_BATCH = 6
 EPOCHS = 5  # of 12 images: ten steps

@@ -15,7 +15,7 @@ from conmim_mm.errors import StoppedBySignal
 from conmim_mm.utils.run_comparison import logged_entries, run_differences
 from conmim_mm.utils.work_dir import newest_complete_checkpoint
 
-from ..test_engine.conftest import Rising
+from ..runs import Rising
 from ..toy import model_cfg, run_cfg
 
 STEPS = 12  # four epochs of three batches

@@ -14,7 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[1]
+from ..conftest import ROOT
+
 REQUIREMENTS = sorted(
     path.stem for path in (ROOT / 'requirements').glob('*.txt') if path.stem != 'constraints'
 )

@@ -5,12 +5,12 @@ from PIL import Image
 
 from conmim_mm.errors import InputError
 from conmim_mm.report import build_report
-from conmim_mm.report.page import MAX_SIDE, embed, newest_config, plain_settings
+from conmim_mm.report.page import MAX_SIDE, _num_patches, embed, newest_config
+from conmim_mm.report.progress import note_start
 
 from .runs import training_entry, write_log
 
-CONFIG = '''model = dict(type='ConMIM', backbone=dict(img_size=(64, 32), patch_size=8))
-'''
+SETTINGS = dict(model=dict(type='ConMIM', backbone=dict(img_size=(64, 32), patch_size=8)))
 
 
 def text_of(work_dir: Path) -> str:
@@ -34,10 +34,25 @@ def test_a_run_that_has_only_its_log(tmp_path) -> None:
     assert 'guessing' not in page  # among how many is not known
 
 
-def test_guessing_by_the_config(tmp_path) -> None:
+def test_guessing_by_the_settings(tmp_path) -> None:
     write_log(tmp_path, [training_entry(400)])
-    (tmp_path / 'run.py').write_text(CONFIG)
+    note_start(tmp_path, dict(settings=SETTINGS), iteration=0)
     assert 'guessing: ln 32 = 3.47' in text_of(tmp_path)
+
+
+def square(**backbone: object) -> dict:
+    return dict(model=dict(type='ConMIM', backbone=dict(patch_size=8) | backbone))
+
+
+@pytest.mark.parametrize(('settings', 'num_patches'), [
+    (square(img_size=32), 16), (square(img_size=[32]), 16),
+    (dict(model=dict(type='mmpretrain.ConMIM', backbone=dict(img_size=32, patch_size=4))), 64),
+    (square(img_size=8), None), (square(img_size=[]), None), (square(img_size=None), None),
+    (square(img_size='32'), None), (square(img_size=32, patch_size=0), None), (square(), None),
+    (square(img_size=[32, {}]), None), (dict(model=[]), None), ({}, None),
+    (dict(model=dict(type='ImageClassifier', backbone=dict(img_size=32, patch_size=4))), None)])
+def test_patches_by_the_settings(settings, num_patches) -> None:
+    assert _num_patches([], settings) == num_patches
 
 
 def test_a_run_of_another_task(tmp_path) -> None:
@@ -52,7 +67,7 @@ def test_a_run_of_another_task(tmp_path) -> None:
 @pytest.mark.parametrize('name', ['facts.json', 'samples.json', 'pictures.json'])
 @pytest.mark.parametrize('content', [
     '{"versions": 3, "starts": [1, {}], "data": []}', '[{}, 3, {"file": "../run.py"}]',
-    '[{"files": {"student": null}}]', '[', ''])
+    '[{"files": {"student": null}}]', '[', '', '{"settings": [1]}', '[' * 100_000])
 def test_damaged_files_leave_gaps_only(tmp_path, name, content) -> None:
     write_log(tmp_path, [training_entry(1)])
     (tmp_path / 'report').mkdir()
@@ -67,18 +82,6 @@ def test_the_same_folder_gives_the_same_page(tmp_path, monkeypatch) -> None:
     assert [path.name for path in tmp_path.glob('*.tmp')] == []
 
 
-def test_a_config_is_read_and_not_run(tmp_path) -> None:
-    assert plain_settings('''
-import os
-open('run', 'w')
-a = dict(b=[1, (2, -3.)], c={'d': None})
-e = open('run', 'w')
-f = dict(g=print)
-h = dict(**a)
-''') == dict(a=dict(b=[1, [2, -3.]], c=dict(d=None)))
-    assert plain_settings('no = config =') == {}
-
-
 def test_the_config_of_the_last_start(tmp_path) -> None:
     import os
     for number, name in enumerate(('run.py', '1/vis_data/config.py', '2/vis_data/config.py')):
@@ -87,6 +90,22 @@ def test_the_config_of_the_last_start(tmp_path) -> None:
         path.touch()
         os.utime(path, (number, number))
     assert newest_config(tmp_path) == tmp_path / '2' / 'vis_data' / 'config.py'
+
+
+def test_a_config_is_text_and_no_link_is_followed(tmp_path) -> None:
+    run, secret = tmp_path / 'run', tmp_path / 'secret' / 'vis_data' / 'config.py'
+    write_log(run, [training_entry(1)])
+    secret.parent.mkdir(parents=True)
+    secret.write_text("password = 'secret'")
+    (run / 'linked.py').symlink_to(secret)
+    (run / 'folder').symlink_to(secret.parents[1])
+    assert newest_config(run) is None and 'password' not in text_of(run)
+    (run / 'own.py').write_text(f'open({str(tmp_path / "executed")!r}, "w")')
+    (tmp_path / 'link to the run').symlink_to(run)
+    for folder in (run, tmp_path / 'link to the run'):
+        assert newest_config(folder) == folder / 'own.py'
+        assert 'executed' in text_of(folder)
+    assert not (tmp_path / 'executed').exists()
 
 
 def test_pictures_are_kept_small(tmp_path) -> None:

@@ -329,8 +329,11 @@ def test_wrong_arguments(tmp_path, monkeypatch, capsys, arguments, reason: str) 
 def test_says_that_windows_are_lost(tmp_path, capsys) -> None:
     save_backbone(build_backbone(), tmp_path / 'ckpt.pth')
     checkpoint = torch.load(tmp_path / 'ckpt.pth')
-    for number, (blocks, warned) in enumerate([('(0, 1)', True), ('[]', False)]):
-        checkpoint['meta']['cfg'] = f'model = dict(backbone=dict(window_blocks={blocks}))'
+    for number, (blocks, warned) in enumerate([((0, 1), True), ([2], True), ([], False)]):
+        checkpoint['meta']['settings'] = dict(model=dict(backbone=dict(window_blocks=blocks)))
         torch.save(checkpoint, tmp_path / 'ckpt.pth')
         tool.export(tmp_path / 'ckpt.pth', tmp_path / f'{number}.pth', 'timm')
         assert ('attention windows' in capsys.readouterr().err) == warned
+    checkpoint['meta'] = dict(cfg='import os')  # which nobody runs
+    torch.save(checkpoint, tmp_path / 'ckpt.pth')
+    tool.export(tmp_path / 'ckpt.pth', tmp_path / 'other.pth', 'timm')

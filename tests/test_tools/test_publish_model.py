@@ -67,13 +67,16 @@ def test_holds_weights_and_their_record_only(run, tmp_path) -> None:
     assert set(published) == {'meta', 'state_dict'}
     assert set(published['meta']) == {
         'conmim_mm_version', 'mmengine_version', 'weights', 'config', 'epoch', 'iter', 'seed',
-        'time', 'cfg', 'dataset_meta'}
+        'time', 'cfg', 'settings', 'dataset_meta'}
     assert (published['meta']['epoch'], published['meta']['weights']) == (2, 'teacher')
-    assert published['meta']['dataset_meta'] == dict(classes=['cat', 'dog'])
+    assert published['meta']['dataset_meta'] == dict(classes=('cat', 'dog'))
     for key, value in published['state_dict'].items():
         assert type(value) is torch.Tensor
         assert value.equal(source['state_dict'][f'teacher.{key}'])
     assert published['meta']['mmengine_version'] == mmengine.__version__
+    settings = published['meta']['settings']
+    assert settings['model'] == source['meta']['settings']['model']
+    assert settings == Config.fromstring(published['meta']['cfg'], '.py').to_dict()
     # nothing says where it was trained
     card = target.with_suffix('.md').read_text()
     assert str(path.parents[1]) in source['meta']['cfg']

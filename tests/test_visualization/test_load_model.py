@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from conmim_mm.checkpoint.saved_config import read_saved_config
+from conmim_mm.checkpoint.settings import read_literals, saved_settings
 from conmim_mm.errors import InputError
 from conmim_mm.visualization.load_model import check_components, load_pretraining
 from conmim_mm.visualization.views import views_of_image
@@ -15,27 +15,45 @@ from ..conftest import CONFIGS
 from ..toy import model_cfg
 
 
+def checkpoint_with(path: Path, **meta: object) -> Path:
+    torch.save(dict(meta=meta, state_dict={'neck.layers.0.weight': torch.zeros(1)}), path)
+    return path
+
+
 @pytest.mark.parametrize('name', ['vit-tiny_1xb8_images-224px', 'vit-b_8xb256_shards'])
 def test_what_mmengine_writes_is_read_without_running_it(name) -> None:
     cfg = Config.fromfile(CONFIGS / 'conmim' / f'{name}.py')
-    values = read_saved_config(cfg.pretty_text)
+    values = read_literals(cfg.pretty_text)
     assert values == cfg.to_dict()
     check_components(values)
 
 
 @pytest.mark.parametrize(('text', 'reason'), [
     ('import os', 'line 1 assigns no value'),
-    ("model = dict(type='ConMIM')\nx = open('f', 'w')", 'line 2 calls open'),
-    ("x = dict(a=[__import__('os').system('true')])", 'line 1 calls __import__'),
+    ("model = dict(type='ConMIM')\nx = open('f', 'w')", 'line 2 computes'),
+    ("x = dict(a=[__import__('os').system('true')])", 'line 1 computes'),
     ('x = [y for y in ()]', 'line 1 computes'),
-    ('x = dict(**y)', 'line 1 unpacks a dict'),
+    ('x = dict(**y)', 'line 1 computes'),
     pytest.param('x = ' + '-' * 100_000 + '1', '', id='nested'),
 ])
 def test_a_config_that_is_code_is_refused(text, reason, tmp_path) -> None:
-    state = {'neck.layers.0.weight': torch.zeros(1)}
-    torch.save(dict(meta=dict(cfg=text), state_dict=state), tmp_path / 'c.pth')
     with pytest.raises(InputError, match=f'could run code .{reason}.*--config'):
-        load_pretraining(tmp_path / 'c.pth')
+        load_pretraining(checkpoint_with(tmp_path / 'c.pth', cfg=text))
+
+
+@pytest.mark.parametrize(('settings', 'reason'), [
+    (dict(model=torch.ones(1)), 'could run code .it holds a Tensor'),
+    ([], 'could run code .it is a list'),
+    (dict(filename='x'), 'could run code .*filename is reserved'),
+    (dict(model=dict(type=['ConMIM'])), "could run code .it names .'ConMIM'"),
+    (dict(model=[1]), 'no config of a ConMIM model'),
+    (dict(model=None, train_dataloader=[dict(dataset=1)]), 'no config of a ConMIM model'),
+    (dict(a=1), 'no config of a ConMIM model'),
+    ({}, 'carries no config'),
+])
+def test_settings_that_describe_no_model_are_refused(settings, reason, tmp_path) -> None:
+    with pytest.raises(InputError, match=f'{reason}.*--config'):
+        load_pretraining(checkpoint_with(tmp_path / 'c.pth', settings=settings))
 
 
 @pytest.mark.parametrize('place', ['backbone', 'pipeline'])
@@ -43,11 +61,11 @@ def test_a_config_that_is_code_is_refused(text, reason, tmp_path) -> None:
                                   'BEiTViT', 'builtins.exec'])
 def test_a_config_that_names_a_function_is_refused(name, place, checkpoint, tmp_path) -> None:
     saved = torch.load(checkpoint)
-    values = read_saved_config(saved['meta']['cfg'])
+    values = saved_settings(saved)
     part = (values['model']['backbone'] if place == 'backbone'
             else values['train_dataloader']['dataset']['pipeline'][0])
     part |= dict(type=name, command=f'touch {tmp_path / "run"}')
-    saved['meta']['cfg'] = '\n'.join(f'{key} = {value!r}' for key, value in values.items())
+    saved['meta']['settings'] = values
     torch.save(saved, tmp_path / 'c.pth')
     with pytest.raises(InputError, match=f'could run code .it names {name}.*--config'):
         load_pretraining(tmp_path / 'c.pth')
@@ -86,20 +104,22 @@ SCOPES = {
 }
 
 
-def with_config(checkpoint: Path, path: Path, change) -> Path:
-    """A copy of a checkpoint whose config was changed."""
+def with_config(checkpoint: Path, path: Path, change, as_text: bool = False) -> Path:
+    """A copy of a checkpoint whose config was changed, as this project or as MMEngine keeps it."""
     saved = torch.load(checkpoint)
-    values = read_saved_config(saved['meta']['cfg'])
+    values = saved_settings(saved)
     change(values)
-    saved['meta']['cfg'] = Config(values).pretty_text
+    saved['meta'].pop('settings', None)
+    saved['meta'] |= dict(cfg=Config(values).pretty_text) if as_text else dict(settings=values)
     torch.save(saved, path)
     return path
 
 
+@pytest.mark.parametrize('as_text', [False, True], ids=['data', 'text'])
 @pytest.mark.parametrize('place', SCOPES)
 def test_a_config_that_has_a_package_imported_is_refused(
-        place, checkpoint, tmp_path, evil_package) -> None:
-    path = with_config(checkpoint, tmp_path / 'c.pth', SCOPES[place])
+        place, as_text, checkpoint, tmp_path, evil_package) -> None:
+    path = with_config(checkpoint, tmp_path / 'c.pth', SCOPES[place], as_text)
     with pytest.raises(InputError, match='could run code .it names (the scope )?evilpkg'):
         load_pretraining(path)
     assert not evil_package.exists()

@@ -264,4 +264,5 @@ def set_workers(cfg: Config, processes: int) -> str:
 
 
 def because(why: str) -> str:
+    """A reason behind a text; nothing without one."""
     return f' ({why})' if why else ''

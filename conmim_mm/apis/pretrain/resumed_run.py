@@ -62,15 +62,15 @@ def resumed_run(args: argparse.Namespace) -> Resumption | None:
     old = cfg.train_cfg.get('max_epochs')
     text = set_epochs(cfg, now['epochs'], out) if now.get('epochs') else None
     if is_finished(cfg, out):
-        print(f'the run in {out} is finished ({describe_position(out)}); a larger --epochs makes '
-              'it longer')
+        print(f'the run in {out} is finished ({describe_position(out, cfg.train_cfg)}); a larger '
+              '--epochs makes it longer')
         return None
     how = how_to_go_on(cfg, out, now.get('gpus'), args.allow_mismatch)
     if text:
         write_config(out / CONFIG, text)
         print(f'{cfg.train_cfg.max_epochs} epochs in place of {old}: learning rate and momentum '
               'follow the curves of the longer run from here on')
-    print(f'going on with the run in {out}: {describe_position(out)}', flush=True)
+    print(f'going on with the run in {out}: {describe_position(out, cfg.train_cfg)}', flush=True)
     return how
 
 

@@ -3,13 +3,14 @@
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from mmengine.config import Config
-
 from ...checkpoint.reading import load_checkpoint_file
+from ...checkpoint.settings import SETTINGS
 from ...errors import InputError
+from ...report.progress import FACTS, read_json
 from ...utils.work_dir import LOG_FILES, POINTER, last_checkpoint
 
 CONFIG = 'config.py'
@@ -76,16 +77,20 @@ def discard(out: Path, earlier: Path | None) -> None:
         print(f'the earlier run is in {out} again')
 
 
-def describe_position(out: Path) -> str:
-    """How far a run got, such as ``'epoch 12 of 100'``."""
+def describe_position(out: Path, train_cfg: Mapping | None = None) -> str:
+    """How far a run got, such as ``'epoch 12 of 100'``.
+
+    Args:
+        out: Its folder.
+        train_cfg: How long it is to be; None for what it has noted of that itself, if anything.
+    """
     done, unit = position(out)
     if done is None:
         return 'nothing saved yet'
-    try:
-        loop = Config.fromfile(out / CONFIG).train_cfg
-        total = loop.get(f'max_{unit}s')
-    except Exception:  # a config is code, and this only describes it
-        total = None
+    if train_cfg is None:
+        noted = read_json(out, FACTS, {}).get(SETTINGS)
+        train_cfg = noted.get('train_cfg') if isinstance(noted, dict) else None
+    total = train_cfg.get(f'max_{unit}s') if isinstance(train_cfg, Mapping) else None
     name = dict(epoch='epoch', iter='step')[unit]
     return f'{name} {done} of {total}' if total else f'{name} {done}'
 

@@ -11,6 +11,8 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
+from ...checkpoint.plain_data import plain_data
+from ...checkpoint.settings import SETTINGS
 from ...distributed.rank_state import gather_rank_states, restore_rank_state
 from ...errors import InputError
 from ...utils.files import put_in_place
@@ -32,7 +34,7 @@ class AtomicCheckpointHook(CheckpointHook):
     replaced likewise. For folders, not for remote backends.
 
     Besides MMEngine's contents a checkpoint has the random state of every process and the gradients
-    accumulated so far, which are put back on resume.
+    accumulated so far, which are put back on resume, and in its ``meta`` the config as plain data.
 
     Arguments as in :class:`mmengine.hooks.CheckpointHook`.
 
@@ -49,6 +51,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._loaded_states = checkpoint.get(RANKS) if runner._resume else None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        checkpoint['meta'][SETTINGS] = plain_data(runner.cfg.to_dict())
         if self._rank_states is not None:
             checkpoint[RANKS] = self._rank_states
 

@@ -177,14 +177,15 @@ def test_plain_data_can_be_loaded_without_code(tmp_path) -> None:
     inner = BaseDataElement(labels=torch.tensor([3]))
     sample = BaseDataElement(metainfo=dict(shape=(2, 3), path=Path('a')), gt=inner)
     data = dict(sample=sample, index=SampleIndex(5, seed=1, epoch=2), scale=np.float32(0.5),
-                array=np.arange(3), words=np.array(['a']), nothing=None, flag=True)
+                array=np.arange(3), words=np.array(['a']), nothing=None, flag=True,
+                kinds={torch.nn.Linear}, size=torch.Size([2]))
     torch.save(plain_data(data), tmp_path / 'data.pth')
     loaded = torch.load(tmp_path / 'data.pth', weights_only=True)
-    assert loaded.pop('sample') == dict(shape=[2, 3], path=repr(Path('a')),
+    assert loaded.pop('sample') == dict(shape=(2, 3), path='a',
                                         gt=dict(labels=torch.tensor([3])))
     assert loaded.pop('array').tolist() == [0, 1, 2]
     assert loaded == dict(index=5, scale=0.5, words="array(['a'], dtype='<U1')", nothing=None,
-                          flag=True)
+                          flag=True, kinds=['torch.nn.modules.linear.Linear'], size=(2,))
 
 
 TRACE_HOOK = '''

@@ -1,3 +1,5 @@
+"""Fixtures of tests that start whole runs."""
+
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ from mmengine.registry import METRICS
 
 from conmim_mm.models import ConMIM
 
-from ..toy import run_cfg, write_noise_images
+from .toy import run_cfg, write_noise_images
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,114 @@
+"""The settings of a run, as its checkpoints keep them: data, of which nothing is ever run."""
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+SETTINGS = 'settings'  # in a checkpoint's meta, beside MMEngine's text of the config
+
+_MAX_DEPTH = 50
+_MAX_SIZE = 200_000  # values and characters; a detector's config has some ten thousand
+_NUMBERS = {'inf': float('inf'), 'nan': float('nan')}
+
+
+def saved_settings(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The resolved config of the run that made a checkpoint.
+
+    In one of MMEngine alone it is a text, of which :func:`read_literals` takes the values.
+
+    Args:
+        checkpoint: Its contents, whoever wrote them.
+
+    Returns:
+        Dicts, lists and tuples of strings, numbers and None; empty where it carries no config.
+
+    Raises:
+        ValueError: It holds anything else, such as code, or more than a config does.
+    """
+    run = run_record(checkpoint)
+    try:
+        settings = run[SETTINGS] if SETTINGS in run else read_literals(run.get('cfg') or '')
+        if not isinstance(settings, dict):
+            raise ValueError(f'it is a {type(settings).__name__}')
+        return _checked_copy(settings)
+    except (SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(f'it is no config: {error}') from None
+
+
+def run_record(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint, or a backbone taken out of one, tells of the run that made it."""
+    meta = checkpoint.get('meta')
+    run = meta.get('pretraining', meta) if isinstance(meta, dict) else None
+    return run if isinstance(run, dict) else {}
+
+
+def read_literals(text: str) -> dict[str, Any]:
+    """The values that a config assigns, in the way that MMEngine writes one.
+
+    That is ``name = value`` with literals, ``dict(key=value)``, ``dict({...})``, ``inf`` and
+    ``nan``.
+
+    Raises:
+        ValueError: It holds anything else.
+        SyntaxError: It is no Python.
+        TypeError: It is no text, or has a key that cannot be one.
+    """
+    settings = {}
+    for statement in ast.parse(text).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                try:
+                    settings[name] = ast.literal_eval(_AsLiteral().visit(value))
+                except ValueError:
+                    raise ValueError(f'line {statement.lineno} computes a value') from None
+            case _:
+                raise ValueError(f'line {statement.lineno} assigns no value')
+    return settings
+
+
+def dicts_in(part: Any, without: str | None = None) -> Iterator[dict]:
+    """The dicts in settings at any depth, but for those below the key ``without``."""
+    if isinstance(part, dict):
+        yield part
+        part = [value for key, value in part.items() if without is None or key != without]
+    if isinstance(part, list | tuple):
+        for value in part:
+            yield from dicts_in(value, without)
+
+
+def _checked_copy(settings: dict) -> dict:
+    left = _MAX_SIZE
+
+    # a file may hold one list many times, or a list in itself: a copy of limited size does not
+    def copy(value: Any, depth: int) -> Any:
+        nonlocal left
+        left -= 1 + len(value) if isinstance(value, str) else 1
+        if depth > _MAX_DEPTH or left < 0:
+            raise ValueError('it holds too much')
+        if isinstance(value, dict):
+            return {copy(key, depth + 1): copy(item, depth + 1) for key, item in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(copy(item, depth + 1) for item in value)
+        if value is None or type(value) in (bool, int, float, str):
+            return value
+        raise ValueError(f'it holds a {type(value).__name__}')
+
+    return copy(settings, 0)
+
+
+class _AsLiteral(ast.NodeTransformer):
+    """Writes what MMEngine writes as literals; anything else stays, for Python to refuse."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        match node:
+            case ast.Call(func=ast.Name(id='dict'), args=[ast.Dict() as items], keywords=[]):
+                return items
+            case ast.Call(func=ast.Name(id='dict'), args=[], keywords=items):
+                # the key of dict(**items) is None, which is no node
+                return ast.Dict([item.arg and ast.Constant(item.arg) for item in items],
+                                [item.value for item in items])
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(_NUMBERS[node.id]) if node.id in _NUMBERS else node
