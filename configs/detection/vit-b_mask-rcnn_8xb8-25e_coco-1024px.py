@@ -1,29 +1,5 @@
 # Mask R-CNN with ViT-B/16, COCO, 25 epochs, 8 GPUs x 8 images: mc-BEiT's recipe (there with an FPN)
 _base_ = [
-    '../_base_/backbones/vit-b.py', '../_base_/models/mask_rcnn.py',
-    '../_base_/datasets/coco_lsj_1024px.py', '../_base_/schedules/detection_25e.py',
-    '../_base_/detection_runtime.py'
+    '../_base_/models/vit-b_mask-rcnn_coco-1024px.py',
+    '../_base_/schedules/detection_25e.py'
 ]
-
-# a ConMIM checkpoint, or the file that extract_backbone.py makes of it
-checkpoint = 'work_dirs/vit-b_8xb256/epoch_800.pth'
-
-depth = _base_.backbone.arch.num_layers
-# the last block of each quarter of the depth; all others attend within windows
-global_blocks = [depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4)]
-# of the pyramid's levels, in pixels
-strides = [_base_.backbone.patch_size * step // 4 for step in (1, 2, 4, 8, 16)]
-
-model = dict(
-    # every image becomes the square that is trained on, as in ViTDet; less is faster to test
-    data_preprocessor=dict(pad_size_divisor=_base_.image_size[0]),
-    backbone=dict(
-        _base_.backbone,
-        drop_path_rate=0.1,
-        window_blocks=[block for block in range(depth) if block not in global_blocks],
-        init_cfg=dict(type='Pretrained', checkpoint=checkpoint, weights='teacher')),
-    neck=dict(in_channels=_base_.backbone.arch.embed_dims),
-    rpn_head=dict(anchor_generator=dict(strides=strides)),
-    roi_head=dict(
-        bbox_roi_extractor=dict(featmap_strides=strides[:4]),
-        mask_roi_extractor=dict(featmap_strides=strides[:4])))

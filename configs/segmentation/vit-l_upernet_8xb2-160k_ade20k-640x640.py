@@ -1,33 +1,26 @@
-# UperNet with ViT-L/16 at 640 pixels, ADE20K, 160k iterations, 8 GPUs x 2 images. Too much for the
-# GPU? model.backbone.with_cp=True takes less memory and more time.
-_base_ = [
-    '../_base_/backbones/vit-l.py', '../_base_/models/upernet.py',
-    '../_base_/datasets/ade20k_640x640.py', '../_base_/schedules/segmentation_160k.py',
-    '../_base_/segmentation_runtime.py'
-]
+# UperNet with ViT-L/16 at 640 pixels, ADE20K, 160k iterations, 8 GPUs x 2 images; else as at 512.
+# Too much for the GPU? model.backbone.with_cp=True takes less memory and more time.
+_base_ = 'vit-l_upernet_8xb2-160k_ade20k-512x512.py'
 
-# a ConMIM checkpoint, or the file that extract_backbone.py makes of it
-checkpoint = 'work_dirs/vit-l_32xb64/epoch_1600.pth'
-
-crop_size = _base_.crop_size
-width = _base_.backbone.arch.embed_dims
-depth = _base_.backbone.arch.num_layers
-patch_size = _base_.backbone.patch_size
-strides = _base_.strides
+crop_size = (640, 640)
+scale = (4 * crop_size[1], crop_size[0])
 
 model = dict(
-    data_preprocessor=dict(size=crop_size, test_cfg=dict(size_divisor=strides[-1])),
-    backbone=dict(
-        _base_.backbone,
-        img_size=crop_size,
-        drop_path_rate=0.2,  # BEiT's and BEiT v2's
-        # after a third, half, two thirds and all of the blocks, as BEiT
-        out_indices=[round(depth * part) - 1 for part in (1 / 3, 1 / 2, 2 / 3, 1)],
-        init_cfg=dict(type='Pretrained', checkpoint=checkpoint, weights='teacher')),
-    neck=dict(embed_dim=width, rescales=[patch_size / stride for stride in strides]),
-    decode_head=dict(in_channels=[width] * 4, channels=width),
-    auxiliary_head=dict(in_channels=width),
+    data_preprocessor=dict(size=crop_size),
+    backbone=dict(img_size=crop_size),
     test_cfg=dict(crop_size=crop_size, stride=[2 * side // 3 for side in crop_size]))
 
-# BEiT v2's for its self-supervised L
-optim_wrapper = dict(optimizer=dict(lr=4e-5), paramwise_cfg=dict(layer_decay_rate=0.9))
+train_pipeline = _base_.train_pipeline
+train_pipeline[2].scale = scale
+train_pipeline[3].crop_size = crop_size
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].scale = scale
+tta_pipeline = _base_.tta_pipeline
+tta_pipeline[1].transforms[0] = [
+    dict(type='Resize', scale=(int(scale[0] * ratio), int(scale[1] * ratio)), keep_ratio=True)
+    for ratio in _base_.tta_ratios
+]
+
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader

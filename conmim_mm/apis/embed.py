@@ -3,7 +3,7 @@
 import argparse
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from ..commands.arguments import FEATURE_FILES
 from ..datasets.labelled_folder import evaluation_pipeline, find_labelled_split
 from ..errors import InputError
 from ..evaluation.image_features import image_features
-from ..utils.files import check_place, put_in_place
+from ..utils.files import check_place, remove_leftovers, written_whole
 from .backbone import frozen_backbone, num_workers
 
 MAX_NAMED = 10  # unreadable images
@@ -128,18 +128,11 @@ def open_feature_file(path: Path, width: int, with_labels: bool,
         InputError: It can't be written, or pyarrow is missing.
     """
     kind = dict(zip(('.npz', '.parquet'), (NpzFile, ParquetFile), strict=True))[path.suffix]
-    aside = path.with_name(f'.{path.name}.partial')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent, path.name)
+    with written_whole(path, durable=True) as aside:
         file = kind(aside, width, with_labels, about)
         yield file
         file.close()
-        put_in_place(aside, path)
-    except OSError as error:
-        raise InputError(f'cannot write {path}: {error.strerror or error}') from error
-    finally:
-        with suppress(OSError):  # else it would hide the error above
-            aside.unlink(missing_ok=True)
 
 
 class NpzFile:

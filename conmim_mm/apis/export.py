@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
 from ..checkpoint.reading import backbone_state, load_checkpoint_file
@@ -16,7 +15,7 @@ from ..formats.transformers_format import (
     transformers_line,
     write_transformers,
 )
-from ..utils.files import check_place, writing
+from ..utils.files import check_place
 from .backbone import checkpoint_file
 
 FORMATS = dict(
@@ -49,14 +48,7 @@ def export(source: Path, target: Path, format_name: str, weights: str | None = N
     sizes = read_sizes(backbone, num_heads)
     warn_of_windows(checkpoint)
     write, line = FORMATS[format_name]
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside and moved, so that an interruption leaves nothing half-written.
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f'.{target.name}.') as staging:
-            write(backbone, sizes, Path(staging) / target.name)
-            (Path(staging) / target.name).rename(target)
-    except OSError as error:
-        raise InputError(f'cannot write {target}: {error}') from error
+    write(backbone, sizes, target)
     return line(sizes, target)
 
 
@@ -82,8 +74,7 @@ def run(args: argparse.Namespace) -> None:
     source = checkpoint_file(args.checkpoint)
     if args.format == 'mmpretrain':
         check_target(args.target, args.format)
-        with writing(args.target):
-            extract(source, args.target, args.weights or 'teacher')
+        extract(source, args.target, args.weights or 'teacher')
         print(f'wrote {args.target}; a config of a task takes it with')
         print(f'--cfg-options model.backbone.init_cfg.checkpoint={args.target}')
         return

@@ -13,6 +13,7 @@ from ..models.backbones.conmim_vit import ConMIMViT
 from ..models.backbones.pretrained import fit_to_backbone
 from ..models.layers.embedding import infer_embedded_grid
 from ..models.layers.rel_pos_bias import infer_square_grid
+from ..utils.files import written_whole
 from .key_names import OWN_TABLE, SHARED, TABLE, Weights
 
 
@@ -164,3 +165,13 @@ def _check_complete(weights: Weights, sizes: BackboneSizes) -> None:
     differences = describe_differences(model.state_dict(), weights)
     if differences:
         raise InputError(f'these are not the weights of one ConMIMViT: {differences}')
+
+
+def save_weights(content: dict, path: Path) -> None:
+    """Writes a file of weights, whole or not at all.
+
+    Raises:
+        InputError: It can't be written.
+    """
+    with written_whole(path) as aside, aside.open('wb') as file:
+        torch.save(content, file)  # given a path, it would write that into the file

@@ -7,7 +7,7 @@ import torch
 
 from ..errors import InputError
 from ..models.layers.rel_pos_bias import relation_index
-from .backbone import BackboneSizes
+from .backbone import BackboneSizes, save_weights
 from .key_names import TABLE, Weights, call_arguments, without_table_module
 
 # Parts of original checkpoints that no run of ConMIM uses: BEiT's token classifier, a second table
@@ -33,7 +33,7 @@ def to_official(weights: Weights, sizes: BackboneSizes) -> Weights:
 
 def write_official(weights: Weights, sizes: BackboneSizes, path: Path) -> None:
     """A file for the original code."""
-    torch.save(dict(model=to_official(weights, sizes)), path)
+    save_weights(dict(model=to_official(weights, sizes)), path)
 
 
 def official_line(sizes: BackboneSizes, path: Path) -> str:

@@ -28,6 +28,7 @@ from ..checkpoint.settings import (
 from ..errors import InputError
 from ..utils.files import sha256_of
 from ..version import __version__
+from .backbone import save_weights
 
 ALL_WEIGHTS = 'all'
 HASH_LENGTH = 8  # what MMEngine and torch.hub look for behind the last hyphen of a name
@@ -211,9 +212,5 @@ def extract(source: Path, target: Path, weights: str = 'teacher') -> dict:
         extracted=datetime.now(timezone.utc).isoformat(timespec='seconds'),
         pretraining={key: run[key] for key in ('epoch', 'iter', 'seed', 'experiment_name', 'time',
                                                'mmengine_version', 'cfg', SETTINGS) if key in run})
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f'{target.name}.unfinished')
-    with unfinished.open('wb') as file:  # a file's errors are the system's, a path's PyTorch's own
-        torch.save(dict(meta=meta, state_dict=backbone_of_model(checkpoint, weights)), file)
-    unfinished.replace(target)
+    save_weights(dict(meta=meta, state_dict=backbone_of_model(checkpoint, weights)), target)
     return meta

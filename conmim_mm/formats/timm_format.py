@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import torch
-
-from .backbone import BackboneSizes
+from .backbone import BackboneSizes, save_weights
 from .key_names import SHARED, TABLE, Weights, call_arguments, normalisation, without_table_module
 
 # timm's models of this architecture: the sizes they come in, by width, depth and heads.
@@ -34,7 +32,7 @@ def to_timm(weights: Weights, sizes: BackboneSizes) -> Weights:
 
 def write_timm(weights: Weights, sizes: BackboneSizes, path: Path) -> None:
     """A file for timm."""
-    torch.save(to_timm(weights, sizes), path)
+    save_weights(to_timm(weights, sizes), path)
 
 
 def timm_line(sizes: BackboneSizes, path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from ..models.layers.block import NORM_EPS
+from ..utils.files import folder_written_whole
 from .backbone import BackboneSizes
 from .key_names import Weights, normalisation
 
@@ -85,13 +86,14 @@ def transformers_preprocessor(sizes: BackboneSizes) -> dict:
 
 def write_transformers(weights: Weights, sizes: BackboneSizes, path: Path) -> None:
     """A folder for Hugging Face's transformers."""
-    path.mkdir()
-    for name, content in (('config.json', transformers_config(sizes)),
-                          ('preprocessor_config.json', transformers_preprocessor(sizes))):
-        (path / name).write_text(json.dumps(content, indent=2) + '\n')
-    save_file(to_transformers(weights), path / 'model.safetensors', metadata=dict(format='pt'))
-    # safetensors lets nobody but the owner read its files.
-    (path / 'model.safetensors').chmod((path / 'config.json').stat().st_mode)
+    with folder_written_whole(path) as aside:
+        aside.mkdir()
+        for name, content in (('config.json', transformers_config(sizes)),
+                              ('preprocessor_config.json', transformers_preprocessor(sizes))):
+            (aside / name).write_text(json.dumps(content, indent=2) + '\n')
+        save_file(to_transformers(weights), aside / 'model.safetensors', metadata=dict(format='pt'))
+        # safetensors lets nobody but the owner read its files.
+        (aside / 'model.safetensors').chmod((aside / 'config.json').stat().st_mode)
 
 
 def transformers_line(sizes: BackboneSizes, path: Path) -> str:

@@ -5,10 +5,14 @@ import platform
 import shlex
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
+import mmcv
+import mmengine
+import mmpretrain
+import numpy
 import torch
+import torchvision
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
@@ -20,13 +24,6 @@ from ..version import __version__
 from .numbers import file_size
 
 GIT_SECONDS = 5  # more than that no run waits for git
-PACKAGES = {  # distributions, the maintained continuations first
-    'torchvision': ('torchvision',),
-    'mmengine': ('onedl-mmengine', 'mmengine'),
-    'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'),
-    'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
-    'numpy': ('numpy',),
-}
 
 Facts = dict[str, str]
 
@@ -47,20 +44,13 @@ def gather_facts(runner: Runner) -> dict:
 
 def versions() -> Facts:
     """Of whatever a result may depend on."""
-    found = dict(conmim_mm=__version__, torch=torch.__version__)
-    for name, distributions in PACKAGES.items():
-        found[name] = next(filter(None, map(_version, distributions)), 'not installed')
+    found = dict(conmim_mm=__version__) | {
+        module.__name__: module.__version__
+        for module in (torch, torchvision, mmengine, mmcv, mmpretrain, numpy)}
     found['CUDA'] = torch.version.cuda or 'none: torch is built without'
     if torch.backends.cudnn.is_available():
         found['cuDNN'] = str(torch.backends.cudnn.version())
     return found | dict(Python=platform.python_version())
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def code_state(package: Path) -> Facts:

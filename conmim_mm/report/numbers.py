@@ -26,8 +26,7 @@ def tick_label(value: float, step: float) -> str:
     if abs(value) < step / 1e6:
         return '0'
     if step < 9e-4:
-        mantissa, exponent = f'{value:.3e}'.split('e')
-        return f'{float(mantissa):g}e{int(exponent)}'
+        return _scientific(value, 3)
     for size, letter in ((1e6, 'M'), (1e3, 'k')):
         if abs(value) >= 10 * size or (abs(value) >= size and step >= size / 10):
             return f'{value / size:.{_decimals(step / size)}f}{letter}'
@@ -44,10 +43,12 @@ def _decimals(step: float) -> int:
 def short(value: float) -> str:
     """A number with about four digits."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
-        digits = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 0
-        text = f'{value:.{min(digits, 6)}f}'
-        return text.rstrip('0').rstrip('.') if '.' in text else text
-    mantissa, exponent = f'{value:.2e}'.split('e')
+        return f'{value:.0f}' if abs(value) >= 1000 else f'{value:.4g}'
+    return _scientific(value, 2)
+
+
+def _scientific(value: float, digits: int) -> str:
+    mantissa, exponent = f'{value:.{digits}e}'.split('e')
     return f'{float(mantissa):g}e{int(exponent)}'
 
 

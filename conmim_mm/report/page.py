@@ -59,10 +59,7 @@ def build_report(work_dir: Path) -> Path:
     if not (any(work_dir.glob(LOG_FILES)) or (work_dir / FOLDER / FACTS).is_file()):
         raise InputError(f'{work_dir} is no work dir of a run: it has neither a log ({LOG_FILES}) '
                          f'nor {FOLDER}/{FACTS}; give the folder that --work-dir named')
-    try:
-        write_text(work_dir / PAGE, _render(work_dir, config))
-    except OSError as error:
-        raise InputError(f'cannot write {work_dir / PAGE}: {error.strerror or error}') from error
+    write_text(work_dir / PAGE, _render(work_dir, config))
     return work_dir / PAGE
 
 

@@ -131,9 +131,8 @@ def note_start(work_dir: Path, facts: dict, iteration: int) -> None:
 
 def write_json(work_dir: Path, name: str, content: object) -> None:
     """Writes a file of the report folder, making that where it is missing."""
-    folder = work_dir / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / name, json.dumps(content, indent=1, skipkeys=True, default=repr))
+    write_text(work_dir / FOLDER / name,
+               json.dumps(content, indent=1, skipkeys=True, default=repr))
 
 
 def read_json(work_dir: Path, name: str, default: dict | list) -> dict | list:

@@ -1,9 +1,12 @@
-"""Places that cannot be written to end in one line, before the work where that can be seen."""
+"""Files that are whole or not there; what cannot be written ends in one line, and early."""
 
 import hashlib
 import os
+import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import InputError
@@ -38,29 +41,95 @@ def check_place(path: Path) -> None:
         if path.is_dir():
             raise InputError(f'cannot write {path}: it is a folder')
         above = next(folder for folder in path.absolute().parents if folder.exists())
-        if not above.is_dir():
-            raise InputError(f'cannot write {path}: {above} is no folder')
-        if not os.access(above, os.W_OK | os.X_OK):
-            raise InputError(f'cannot write {path}: nothing may be written in {above}')
+        with tempfile.TemporaryFile(dir=above):
+            pass
 
 
-def put_in_place(aside: Path, path: Path) -> None:
-    """Flushes a file to the disk and renames it, so that ``path`` is the old or the new one."""
-    with aside.open('rb') as file:
-        os.fsync(file.fileno())
-    aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+@contextmanager
+def written_whole(path: Path, durable: bool = False) -> Iterator[Path]:
+    """A name to write to, which becomes ``path`` once all inside is done.
+
+    So a reader finds the old file or the new one, never a part, and a link in the place of ``path``
+    is replaced, not followed. What a kill leaves aside goes by :func:`remove_leftovers`.
+
+    Args:
+        path: The file; its folder is made where it is missing.
+        durable: Whether the content must be on the disk before the name changes, so that a loss of
+            power harms neither.
+
+    Yields:
+        An empty file in the same folder, which nobody else writes.
+
+    Raises:
+        InputError: It can't be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
+        # unlike those of tempfile, with the rights that the user's umask leaves
+        os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
+        try:
+            yield aside
+            if durable:
+                _flush(aside)
+            os.replace(aside, path)
+        except BaseException:
+            with suppress(OSError):  # else it would hide the error
+                aside.unlink(missing_ok=True)
+            raise
+        if durable:
+            with suppress(OSError):  # the file is whole; not every file system can flush a folder
+                _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text aside and renames it, so that a reader finds the old one or the new one."""
-    aside = path.with_name(f'{path.name}.tmp')
-    aside.write_text(text, encoding='utf-8', errors='replace')
-    aside.replace(path)
+@contextmanager
+def folder_written_whole(path: Path) -> Iterator[Path]:
+    """As :func:`written_whole`, for a folder, or whatever else is made under the name given.
+
+    Args:
+        path: What is to appear. There is nothing, or an empty folder.
+
+    Yields:
+        A name under which nothing is yet.
+
+    Raises:
+        InputError: It can't be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.',
+                                         suffix='.tmp') as staging:
+            yield Path(staging, path.name)
+            os.rename(Path(staging, path.name), path)
+
+
+def remove_leftovers(folder: Path, name: str) -> None:
+    """Removes what killed processes were writing.
+
+    Args:
+        folder: Where; nobody may be writing ``name`` there now.
+        name: Of the files or folders; ``*`` in it stands for anything.
+
+    Raises:
+        InputError: They can't be removed.
+    """
+    with writing(folder):
+        for path in folder.glob(f'.{name.replace("[", "[[]").replace("?", "[?]")}.*.tmp'):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, durable: bool = False) -> None:
+    """Writes a text as :func:`written_whole` does, in UTF-8."""
+    with written_whole(path, durable) as aside:
+        aside.write_text(text, encoding='utf-8', errors='replace')
 
 
 def sha256_of(path: Path) -> str:

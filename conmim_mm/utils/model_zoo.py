@@ -2,24 +2,15 @@
 
 import functools
 import logging
-from pathlib import Path
 
 from mmengine.logging import print_log
 from mmpretrain.apis.model import ModelHub
 
-PACKAGE = Path(__file__).resolve().parents[1]
+from ..errors import InputError
+from .shipped_files import shipped_file
+
 # Those whose models mmpretrain can build; of a segmentor or detector it knows no part.
 METAFILES = ('configs/conmim/metafile.yml', 'configs/classification/metafile.yml')
-
-
-def zoo_root() -> Path | None:
-    """The folder that holds ``configs``: an installation's ``.mim`` or the checkout.
-
-    Returns:
-        None where the package was copied without its configs.
-    """
-    return next((folder for folder in (PACKAGE / '.mim', PACKAGE.parent)
-                 if all((folder / name).is_file() for name in METAFILES)), None)
 
 
 def register_models() -> None:
@@ -41,12 +32,13 @@ def register_models() -> None:
 
 @functools.cache
 def _read_metafiles() -> None:
-    root = zoo_root()
-    if root is None:
+    try:
+        files = [shipped_file(name) for name in METAFILES]
+    except InputError:  # the package was copied without its configs
         return
     try:
-        for name in METAFILES:
-            ModelHub.register_model_index(root / name, config_prefix=root)
+        for file in files:
+            ModelHub.register_model_index(file, config_prefix=file.parents[2])
     except Exception as error:  # must not take mmpretrain's own models away
-        print_log(f'the models of conmim_mm are not listed: cannot register {root / name}: '
+        print_log(f'the models of conmim_mm are not listed: cannot register {file}: '
                   f'{type(error).__name__}: {error}', logger='current', level=logging.WARNING)

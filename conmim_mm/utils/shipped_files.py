@@ -5,7 +5,6 @@ from pathlib import Path
 from ..errors import InputError
 
 PACKAGE = Path(__file__).parents[1]
-PLACES = (PACKAGE.parent, PACKAGE / '.mim')
 RECIPES = dict(
     tiny='vit-tiny_1xb8_images-224px.py', s='vit-s_8xb256.py', b='vit-b_8xb256.py',
     l='vit-l_32xb64.py')
@@ -17,11 +16,11 @@ def shipped_file(name: str) -> Path:
     Raises:
         InputError: The installation has no such file.
     """
-    for place in PLACES:
+    for place in (PACKAGE.parent, PACKAGE / '.mim'):
         if (place / name).is_file():
             return place / name
     raise InputError(f'{name} is missing: it comes with the checkout and, in an installed package, '
-                     f'lies below {PLACES[-1]}; install conmim_mm again')
+                     f'lies below {PACKAGE / ".mim"}; install conmim_mm again')
 
 
 def recipe_file(arch: str) -> Path:

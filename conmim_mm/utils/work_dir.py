@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from .files import put_in_place
+from .files import write_text
 
 POINTER = 'last_checkpoint'
 LOG_FILES = '*/vis_data/scalars.json'  # one for each start of a run
@@ -74,6 +74,4 @@ def is_complete(path: Path) -> bool:
 
 def write_pointer(work_dir: Path, checkpoint: Path) -> None:
     """Makes ``last_checkpoint`` of a work dir name a checkpoint, as MMEngine reads it."""
-    aside = work_dir / f'{POINTER}.tmp'
-    aside.write_text(str(checkpoint))
-    put_in_place(aside, work_dir / POINTER)
+    write_text(work_dir / POINTER, str(checkpoint), durable=True)

@@ -1,6 +1,7 @@
 """A sheet of equal panels with headings, drawn without a display."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,8 +11,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from ..models.data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
+from ..utils.files import written_whole
 
 # of Okabe and Ito's colours, which the colour-blind can tell apart
 BLUE, ORANGE, VERMILION = '#0072B2', '#E69F00', '#D55E00'
@@ -156,6 +159,21 @@ class Sheet:
         """The whole sheet, ``(H, W, 3)`` uint8."""
         self.figure.canvas.draw()
         return np.asarray(self.figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def save_picture(pixels: np.ndarray, path: Path) -> None:
+    """Writes ``(H, W, 3)`` uint8 to a file, with the folders it needs.
+
+    Args:
+        pixels: The picture.
+        path: Its ending is the format.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    with written_whole(path) as aside, aside.open('wb') as file:
+        Image.fromarray(pixels).save(file, kind)
 
 
 def to_pixels(images: torch.Tensor, preprocessor: ConMIMDataPreprocessor) -> np.ndarray:

@@ -188,7 +188,7 @@ def test_places_that_cannot_be_written(toy, labelled, tmp_path, fails, monkeypat
                   ['export', '/no/such.pth', '--format', 'timm']):
         path = tmp_path / 'file' / ('x.npz' if words[0] == 'embed' else 'x.pth')
         line = fails(*words, path)
-        assert line == f'error: cannot write {path}: {tmp_path / "file"} is no folder'
+        assert line == f'error: cannot write {path}: Not a directory'
 
     # what is seen only when it is written
     from conmim_mm.apis.embed import open_feature_file

@@ -291,7 +291,7 @@ def test_a_config_that_cannot_be_replaced_stays(run_copy, fails, monkeypatch) ->
     def full(*_: object) -> None:
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr('conmim_mm.apis.pretrain.resumed_run.put_in_place', full)
+    monkeypatch.setattr('conmim_mm.utils.files.os.fsync', full)
     before = (run_copy / 'config.py').read_text()
     line = fails('pretrain', '--resume', '--out', run_copy, '--epochs', '3')
     assert line == f'error: cannot write {run_copy / "config.py"}: No space left on device'

@@ -19,7 +19,6 @@ RUN_HERE = {
     'tools/model_converters/export_backbone.py': '',
     'tools/model_converters/extract_backbone.py': '',
     'tools/model_converters/publish_model.py': '',
-    'tools/visualization/learning_curve.py': '',
 }
 # What they hold as constants and take less of here.
 SHORTER = {'tools/benchmarks/bench_data.py': {'LOADER_SECONDS': 0.1}}

@@ -1,9 +1,11 @@
 import subprocess
 from pathlib import Path
 
+import mmpretrain
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+import conmim_mm
 from conmim_mm.report.facts import code_state, data_facts, machine, versions
 
 
@@ -36,8 +38,9 @@ def test_without_git(tmp_path, monkeypatch) -> None:
 
 
 def test_versions_and_machine() -> None:
-    assert versions()['torch'] == torch.__version__
-    assert 'not installed' not in versions().values()
+    found = versions()
+    assert found['torch'] == torch.__version__ and found['conmim_mm'] == conmim_mm.__version__
+    assert found['mmpretrain'] == mmpretrain.__version__
     assert machine()['processes'] == '1' and all(machine().values())
 
 

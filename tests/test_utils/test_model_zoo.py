@@ -9,7 +9,9 @@ import torch
 import yaml
 from mmpretrain.apis.model import ModelHub
 
-from conmim_mm.utils import model_zoo
+from conmim_mm.errors import InputError
+from conmim_mm.utils import model_zoo, shipped_files
+from conmim_mm.utils.shipped_files import shipped_file
 
 from ..conftest import ROOT
 
@@ -58,10 +60,12 @@ def test_configs_are_found_in_a_wheel_and_in_a_checkout(package, tmp_path, monke
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     own = root.parent if root.name == '.mim' else root / 'conmim_mm'
-    monkeypatch.setattr(model_zoo, 'PACKAGE', own)
-    assert model_zoo.zoo_root() == root
-    monkeypatch.setattr(model_zoo, 'PACKAGE', tmp_path / 'nowhere' / 'conmim_mm')
-    assert model_zoo.zoo_root() is None
+    monkeypatch.setattr(shipped_files, 'PACKAGE', own)
+    assert [shipped_file(name) for name in model_zoo.METAFILES] == [
+        root / name for name in model_zoo.METAFILES]
+    monkeypatch.setattr(shipped_files, 'PACKAGE', tmp_path / 'nowhere' / 'conmim_mm')
+    with pytest.raises(InputError, match='is missing'):
+        shipped_file(model_zoo.METAFILES[0])
 
 
 def test_a_damaged_metafile_takes_nothing_else_away(new_hub, tmp_path: Path, monkeypatch,
@@ -69,7 +73,7 @@ def test_a_damaged_metafile_takes_nothing_else_away(new_hub, tmp_path: Path, mon
     for name in model_zoo.METAFILES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text('Models: [')
-    monkeypatch.setattr(model_zoo, 'PACKAGE', tmp_path / 'conmim_mm')
+    monkeypatch.setattr(shipped_files, 'PACKAGE', tmp_path / 'conmim_mm')
     monkeypatch.setattr(model_zoo, 'print_log', lambda line, **_: lines.append(line))
     lines = []
     assert mmpretrain.list_models() == ['resnet50_8xb32_in1k']

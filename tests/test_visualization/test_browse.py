@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from browse_dataset import fed_samples
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
 from conmim_mm.errors import InputError
-from conmim_mm.visualization.browse import fed_samples
 
 from ..shards import shard_tree
 from ..toy import run_cfg

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from common import check_picture_file, save_picture
+from common import check_picture_file
 from PIL import Image
+
+from conmim_mm.visualization.sheet import save_picture
 
 from ..conftest import CONFIGS, load_tool
 
@@ -120,13 +122,6 @@ def test_where_no_file_can_be_is_refused_first(refused, tmp_path, tool) -> None:
                         (tmp_path / 'file' / 'a' / 'o.png', 'Not a directory'),
                         (Path('/proc/o.png'), 'No such file or directory')):
         assert refused(tool, *args, out=out) == f'error: cannot write {out}: {reason}'
-
-
-def test_a_curve_where_no_file_can_be(refused, tmp_path) -> None:
-    (tmp_path / 'run.py').touch()
-    out = tmp_path / 'run.py' / 'o.png'
-    error = refused('learning_curve', tmp_path, out=out)
-    assert error == f'error: cannot write {out}: Not a directory'
 
 
 def test_the_check_leaves_nothing(tmp_path) -> None:

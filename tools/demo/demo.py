@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 sys.path.append(str(Path(__file__).parents[1] / 'dataset_converters'))  # for the scenes
 
+from learning_curve import draw_learning_curve, read_scalars
 from output_folder import prepare_output, save_results
 from scenes import SceneSettings, make_scenes
 
@@ -39,7 +40,6 @@ from conmim_mm.evaluation import (
 )
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.run_config import add_trust_argument
-from conmim_mm.visualization import draw_learning_curve, read_scalars
 
 CONFIG = Path(__file__).parents[2] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
 SCENES = SceneSettings(images=6000, size=64, seed=0, val=2000)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from conmim_mm.utils.files import write_text
+
 SETTINGS, RESULTS = 'settings.json', 'results.json'
 
 
@@ -32,10 +34,10 @@ def prepare_output(out: Path, settings: dict, outputs: Sequence[str]) -> dict | 
             if (out / name).exists():
                 shutil.move(out / name, aside / name)
         print(f'{out} held a run with other settings; it is in {aside} now')
-    settings_file.write_text(json.dumps(settings, indent=2))
+    write_text(settings_file, json.dumps(settings, indent=2))
     return None
 
 
 def save_results(out: Path, results: dict) -> None:
     """Writes the results that :func:`prepare_output` finds."""
-    (out / RESULTS).write_text(json.dumps(results, indent=2))
+    write_text(out / RESULTS, json.dumps(results, indent=2))

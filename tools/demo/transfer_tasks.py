@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from learning_curve import read_scalars
 from mmengine.config import Config
 
 from conmim_mm.utils.work_dir import log_entries
-from conmim_mm.visualization.curves import read_scalars
 
 ROOT = Path(__file__).parents[2]
 # What a training starts from, and what the tables call it.

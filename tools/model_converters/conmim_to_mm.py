@@ -12,6 +12,7 @@ import torch
 import conmim_mm
 from conmim_mm.checkpoint.reading import load_checkpoint_file
 from conmim_mm.errors import InputError
+from conmim_mm.formats.backbone import save_weights
 from conmim_mm.formats.official_format import (
     classifier_from_original,
     is_classifier,
@@ -51,12 +52,11 @@ def convert(source: Path, target: Path, teacher: Path | None = None) -> None:
     else:
         state_dict = pretraining_from_original(
             weights, load_original(teacher) if teacher else None)
-    target.parent.mkdir(parents=True, exist_ok=True)
     meta = dict(
         conmim_mm_version=conmim_mm.__version__,
         converted_from=source.name,
         teacher_from=teacher.name if teacher else None)
-    torch.save(dict(meta=meta, state_dict=state_dict), target)
+    save_weights(dict(meta=meta, state_dict=state_dict), target)
 
 
 def main() -> None:

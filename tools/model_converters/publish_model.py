@@ -7,6 +7,8 @@ are given weights alone build the model from it. The same checkpoint gives the s
 """
 
 import argparse
+import hashlib
+import io
 import re
 from pathlib import Path
 
@@ -22,12 +24,11 @@ from conmim_mm.formats.publish import (
     describe,
     publishable,
     run_record,
-    sha256_of,
 )
 from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.files import sha256_of, write_text, written_whole
 from conmim_mm.utils.run_config import add_trust_argument
-
-TEMPLATE = Path(__file__).resolve().parents[2] / 'docs' / 'model_card_template.md'
+from conmim_mm.utils.shipped_files import shipped_file
 
 
 def publish(source: Path, out_dir: Path, weights: str | None = None, name: str | None = None,
@@ -59,16 +60,16 @@ def publish(source: Path, out_dir: Path, weights: str | None = None, name: str |
     published = publishable(checkpoint, weights or default_weights(checkpoint))
     if out_dir.exists() and not out_dir.is_dir():
         raise InputError(f'{out_dir} is a file; give a folder')
-    out_dir.mkdir(parents=True, exist_ok=True)
-    unfinished = out_dir / f'{stem}_{date}.unfinished'
-    with unfinished.open('wb') as file:  # given a path, torch would write its name into the file
-        torch.save(published, file)
-    target = out_dir / f'{stem}_{date}-{sha256_of(unfinished)[:HASH_LENGTH]}.pth'
-    unfinished.replace(target)
+    content = io.BytesIO()
+    torch.save(published, content)
+    digest = hashlib.sha256(content.getbuffer()).hexdigest()
+    target = out_dir / f'{stem}_{date}-{digest[:HASH_LENGTH]}.pth'
+    with written_whole(target) as aside:
+        aside.write_bytes(content.getbuffer())
     card = target.with_suffix('.md')
     if not card.exists():  # the same file, published again: its card may be completed by now
-        card.write_text(describe(published, target, sha256_of(source),
-                                 TEMPLATE.read_text(encoding='utf-8')), encoding='utf-8')
+        template = shipped_file('docs/model_card_template.md').read_text(encoding='utf-8')
+        write_text(card, describe(published, target, sha256_of(source), template))
     return target
 
 

@@ -30,6 +30,7 @@ import conmim_mm  # noqa: F401  (in the processes that are started as well)
 from conmim_mm.apis.train import resume_from_newest
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.files import write_text
 from conmim_mm.utils.run_comparison import run_differences
 
 CONFIG = Path(__file__).parents[2] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
@@ -44,11 +45,9 @@ class Progress(Hook):
     priority = 'LOWEST'
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        aside = Path(runner.work_dir, f'{PROGRESS}.tmp')
-        aside.write_text(json.dumps(dict(
+        write_text(Path(runner.work_dir, PROGRESS), json.dumps(dict(
             pid=os.getpid(), step=runner.iter + 1, bytes=resident_bytes(),
             files=len(os.listdir('/proc/self/fd')))))
-        aside.replace(aside.with_suffix(''))
 
 
 def resident_bytes() -> int:
@@ -122,7 +121,7 @@ def has_ended(pid: int) -> bool:
 
 def half_written(work_dir: Path) -> list[str]:
     """Checkpoints and pointers that are not in their place yet."""
-    return [path.name for pattern in ('*.pth.tmp', 'last_checkpoint.tmp')
+    return [path.name for pattern in ('.*.pth.*.tmp', '.last_checkpoint.*.tmp')
             for path in work_dir.glob(pattern)]
 
 

@@ -4,19 +4,122 @@ A value of 1 is an even share of all tokens.
 """
 
 import argparse
+from collections.abc import Sequence
 
+import numpy as np
+import torch
 from common import (
     add_picture_arguments,
     add_weights_argument,
     backbone_of,
     load_with_views,
-    save_picture,
 )
+from matplotlib.backend_bases import MouseEvent
+from matplotlib.figure import Figure
 
+from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
-from conmim_mm.visualization.attention import CLASS_TOKEN, attention_weights, patch_at
-from conmim_mm.visualization.attention_picture import open_window, sheet_of_image
-from conmim_mm.visualization.sheet import to_pixels
+from conmim_mm.visualization.attention import (
+    CLASS_TOKEN,
+    attention_maps,
+    attention_weights,
+    patch_at,
+)
+from conmim_mm.visualization.sheet import DPI, Sheet, save_picture, to_pixels
+from conmim_mm.visualization.sheets import AttentionRow, sheet_of_attention
+
+MAX_COLUMNS = 6
+
+
+def sheet_of_image(image: np.ndarray, weights: torch.Tensor, grid: tuple[int, int],
+                   queries: Sequence[int], head: int | None = None) -> Sheet:
+    """Whom some tokens of an image attend to, a row for each.
+
+    Args:
+        image: ``(H, W, 3)`` uint8.
+        weights: ``(heads, 1 + L, 1 + L)`` of
+            :func:`attention_weights`.
+        grid: Height and width of the patch grid.
+        queries: Tokens: 0 is the class token, 1 + i the patch i.
+        head: The head to show alone; None for the mean over all, and the first ones beside it.
+
+    Raises:
+        InputError: There is no such head.
+    """
+    num_heads = len(weights)
+    if head is None:
+        heads = range(min(num_heads, MAX_COLUMNS - 2))
+        chosen = torch.cat([weights.mean(dim=0, keepdim=True), weights[:len(heads)]])
+        headings = [f'mean of {num_heads} heads', *(f'head {number}' for number in heads)]
+    elif 0 <= head < num_heads:
+        chosen, headings = weights[head:head + 1], [f'head {head}']
+    else:
+        raise InputError(f'there is no head {head}: the model has the heads 0 to {num_heads - 1}')
+    rows = [AttentionRow(image, attention_maps(chosen, query, grid), [query] * len(headings))
+            for query in queries]
+    sheet = sheet_of_attention(rows, headings)
+    for row, query in enumerate(queries):
+        sheet.panels[row][0].heading('class token asks' if query == CLASS_TOKEN
+                                     else 'the framed patch asks')
+    return sheet
+
+
+class AttentionWindow:
+    """Redraws the attention of an image when a patch is clicked.
+
+    Args:
+        figure: The window's, empty.
+        image: As for :func:`sheet_of_image`; so are the others.
+        weights: Likewise.
+        grid: Likewise.
+        head: Likewise.
+    """
+
+    def __init__(self, figure: Figure, image: np.ndarray, weights: torch.Tensor,
+                 grid: tuple[int, int], head: int | None = None) -> None:
+        self.figure = figure
+        self._contents = image, weights, grid
+        self._head = head
+        self.sheet = self._draw(1 + grid[0] // 2 * grid[1] + grid[1] // 2)
+        figure.set_size_inches(self.sheet.width, self.sheet.height)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        self.shown = axes.imshow(self.sheet.pixels())
+        figure.canvas.mpl_connect('button_press_event', self.click)
+
+    def _draw(self, query: int) -> Sheet:
+        return sheet_of_image(*self._contents, [CLASS_TOKEN, query], self._head)
+
+    def click(self, event: MouseEvent) -> None:
+        """Takes the patch under the mouse, in whichever panel; nothing elsewhere."""
+        if event.xdata is None:
+            return
+        places = (panel.patch_under(event.xdata / DPI, event.ydata / DPI)
+                  for row in self.sheet.panels for panel in row)
+        patch = next((place for place in places if place is not None), None)
+        if patch is not None:
+            columns = self._contents[2][1]
+            self.sheet = self._draw(1 + patch[0] * columns + patch[1])
+            self.shown.set_data(self.sheet.pixels())
+            self.figure.canvas.draw_idle()
+
+
+def open_window(image: np.ndarray, weights: torch.Tensor, grid: tuple[int, int],
+                head: int | None = None) -> None:
+    """Opens an :class:`AttentionWindow` and waits until it is closed.
+
+    Raises:
+        InputError: There is no display, or no toolkit for windows.
+    """
+    import matplotlib.pyplot as plt  # looks for a display, which only this needs
+
+    figure = plt.figure('attention: click a patch')
+    if plt.get_backend().lower() == 'agg':
+        plt.close(figure)
+        raise InputError('--interactive needs a display and a toolkit for windows (such as tkinter '
+                         'or PyQt6); without them choose the patch with --patch X Y')
+    AttentionWindow(figure, image, weights, grid, head)
+    plt.show()
 
 
 def main() -> None:

@@ -2,22 +2,73 @@
 
 import argparse
 import io
-import tempfile
 from pathlib import Path
-from typing import BinaryIO
 
-import numpy as np
 import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
 from mmengine.device import get_device
+from mmpretrain.registry import TRANSFORMS
 from PIL import Image
+from torch.utils.data import default_collate
 
 from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
+from conmim_mm.datasets.sample_rng import SampleIndex
+from conmim_mm.datasets.transforms.two_views import ConMIMTwoViews
 from conmim_mm.errors import InputError
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 from conmim_mm.models.selfsup.conmim import ConMIM
+from conmim_mm.utils.files import check_place
 from conmim_mm.utils.run_config import add_trust_argument
 from conmim_mm.visualization.load_model import load_pretraining
-from conmim_mm.visualization.views import views_of_image
+
+
+def views_of_image(model: ConMIM, cfg: Config, path: str, seed: int = 0,
+                   index: int = 0) -> dict[str, torch.Tensor]:
+    """Views and mask of an image file, as the model takes them in training.
+
+    The image goes through the config's own pipeline, only that the crop is the largest one in the
+    middle of the views' proportions, and nothing is flipped. Perturbation and mask are drawn.
+
+    Args:
+        model: Its data preprocessor is used, on its device.
+        cfg: A pre-training config.
+        path: The image, of any format and size.
+        seed: Of perturbation and mask.
+        index: Images of different index get masks of their own.
+
+    Returns:
+        ``student_view`` and ``teacher_view`` ``(1, 3, H, W)``, normalised, and ``mask`` ``(1, L)``.
+
+    Raises:
+        InputError: The config has no pipeline of this project.
+        UnreadableImageError: The image is missing or cannot be read.
+    """
+    pipeline = Compose(central_pipeline(cfg))
+    sample = pipeline(dict(img_path=str(path), sample_idx=SampleIndex(index, seed)))
+    batch = default_collate([sample['inputs']])
+    return model.data_preprocessor(dict(inputs=batch))['inputs']
+
+
+def central_pipeline(cfg: Config) -> list[dict]:
+    """The training pipeline of a config with its crop fixed.
+
+    Raises:
+        InputError: There is none, or no transform in it that makes the two views.
+    """
+    pipeline = cfg.get('train_dataloader', {}).get('dataset', {}).get('pipeline') or []
+    fixed = []
+    for transform in pipeline:
+        if issubclass(TRANSFORMS.get(transform['type']) or object, ConMIMTwoViews):
+            views = TRANSFORMS.build(transform)
+            height, width = views.size
+            transform = transform | dict(
+                scale=(1., 1.), ratio=(width / height, width / height), flip_prob=0.)
+        fixed.append(transform)
+    if fixed == list(pipeline):
+        raise InputError('the config has no training pipeline with LoadTwoViews or ConMIMTwoViews; '
+                         'give that of the pre-training with --config')
+    return fixed
 
 
 def add_picture_arguments(parser: argparse.ArgumentParser, images: int | str = '+') -> None:
@@ -91,49 +142,8 @@ def check_picture_file(path: Path) -> None:
     kind = Image.registered_extensions().get(path.suffix.lower())
     try:
         # Pillow knows formats that it only reads, or that hold no colours
-        _write(Image.new('RGB', (1, 1)), io.BytesIO(), kind)
+        Image.new('RGB', (1, 1)).save(io.BytesIO(), kind)
     except (KeyError, OSError, ValueError):
         raise InputError(f'{path} is not the name of a picture; take one that ends with '
                          '.png') from None
-    check_writable(path)
-
-
-def check_writable(path: Path) -> None:
-    """Fails where a file cannot be written; leaves neither the file nor a folder.
-
-    Raises:
-        InputError: Such as for a lack of permission.
-    """
-    folder = path.absolute().parent
-    try:
-        if path.exists():
-            path.open('ab').close()
-        while not folder.exists():
-            folder = folder.parent
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise _not_written(path, error) from None
-
-
-def save_picture(pixels: np.ndarray, path: Path) -> None:
-    """Writes ``(H, W, 3)`` uint8 to a file, with the folders it needs.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
-    kind = Image.registered_extensions()[path.suffix.lower()]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open('wb') as file:
-            _write(Image.fromarray(pixels), file, kind)
-    except OSError as error:
-        raise _not_written(path, error) from None
-
-
-def _write(image: Image.Image, file: BinaryIO, kind: str) -> None:
-    image.save(file, kind, optimize=True)
-
-
-def _not_written(path: Path, error: OSError) -> InputError:
-    return InputError(f'cannot write {path}: {error.strerror or error}')
+    check_place(path)

@@ -12,7 +12,6 @@ from common import (
     add_weights_argument,
     backbone_of,
     check_picture_file,
-    save_picture,
 )
 from mmengine.device import get_device
 
@@ -29,6 +28,7 @@ from conmim_mm.visualization.feature_map import (
     spaced_out,
 )
 from conmim_mm.visualization.load_model import load_pretraining
+from conmim_mm.visualization.sheet import save_picture
 
 
 def main() -> None:

@@ -2,11 +2,11 @@
 
 import argparse
 
-from common import add_picture_arguments, add_seed_argument, load_with_views, save_picture
+from common import add_picture_arguments, add_seed_argument, load_with_views
 
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.visualization.look_up import describe_score, look_up
-from conmim_mm.visualization.sheet import to_pixels
+from conmim_mm.visualization.sheet import save_picture, to_pixels
 from conmim_mm.visualization.sheets import draw_filled_holes
 
 

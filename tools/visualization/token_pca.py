@@ -10,11 +10,10 @@ from common import (
     add_weights_argument,
     backbone_of,
     load_with_views,
-    save_picture,
 )
 
 from conmim_mm.utils.cli import run_tool
-from conmim_mm.visualization.sheet import to_pixels
+from conmim_mm.visualization.sheet import save_picture, to_pixels
 from conmim_mm.visualization.sheets import draw_token_colours
 from conmim_mm.visualization.token_pca import patch_tokens, token_colours
 

@@ -1,4 +1,6 @@
 # Generated scenes in COCO's layout; tools/dataset_converters/make_scenes.py OUT writes OUT/coco.
+_base_ = 'coco_lsj_1024px.py'
+
 data_root = 'data/scenes/coco/'
 image_size = (128, 128)
 metainfo = dict(
@@ -25,36 +27,17 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=8,
     num_workers=2,
-    persistent_workers=True,
-    pin_memory=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='InfiniteSampler'),
     dataset=dict(
-        type='CocoDataset',
         data_root=data_root,
-        ann_file='annotations/instances_train2017.json',
-        data_prefix=dict(img='train2017/'),
         metainfo=metainfo,
-        filter_cfg=dict(filter_empty_gt=True),
+        filter_cfg=dict(_delete_=True, filter_empty_gt=True),
         pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=1,
     num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='CocoDataset',
-        data_root=data_root,
-        ann_file='annotations/instances_val2017.json',
-        data_prefix=dict(img='val2017/'),
-        metainfo=metainfo,
-        test_mode=True,
-        pipeline=test_pipeline))
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(
-    type='CocoMetric',
-    ann_file=data_root + 'annotations/instances_val2017.json',
-    metric=['bbox', 'segm'])
+val_evaluator = dict(ann_file=data_root + 'annotations/instances_val2017.json')
 test_evaluator = val_evaluator

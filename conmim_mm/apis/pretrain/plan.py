@@ -11,6 +11,7 @@ from mmpretrain.registry import DATASETS
 from ...engine.hooks.online_evaluation.images import check_apart, labelled_split
 from ...errors import InputError
 from ...utils.cli import COMMAND, explain
+from ...utils.files import write_text
 from ...utils.run_config import read_config
 from ...utils.shipped_files import recipe_file
 from ..options import use_mixed_precision
@@ -58,7 +59,7 @@ class Plan:
     def write(self, path: Path) -> None:
         """Writes the config, with the lines above it."""
         text = ''.join(f'# {line}\n' for line in _table(self.lines))
-        path.write_text(f'# Written by `conmim pretrain`.\n{text}{self.cfg.pretty_text}')
+        write_text(path, f'# Written by `conmim pretrain`.\n{text}{self.cfg.pretty_text}')
 
     def summary(self) -> str:
         """Lines and places, for the terminal."""

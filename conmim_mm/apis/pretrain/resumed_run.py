@@ -10,7 +10,7 @@ from mmengine.config import Config
 from ...checkpoint.reading import load_checkpoint_file
 from ...engine.hooks.start_checks.run_facts import RUN_FACTS
 from ...errors import InputError
-from ...utils.files import put_in_place, writing
+from ...utils.files import write_text
 from ...utils.run_config import read_config
 from ...utils.work_dir import newest_complete_checkpoint
 from .plan import STARTED_WITH, given_options
@@ -67,7 +67,7 @@ def resumed_run(args: argparse.Namespace) -> Resumption | None:
         return None
     how = how_to_go_on(cfg, out, now.get('gpus'), args.allow_mismatch)
     if text:
-        write_config(out / CONFIG, text)
+        write_text(out / CONFIG, text, durable=True)
         print(f'{cfg.train_cfg.max_epochs} epochs in place of {old}: learning rate and momentum '
               'follow the curves of the longer run from here on')
     print(f'going on with the run in {out}: {describe_position(out, cfg.train_cfg)}', flush=True)
@@ -135,18 +135,6 @@ def set_epochs(cfg: Config, epochs: int, out: Path) -> str | None:
         raise InputError(f'change max_epochs in {path}, then --resume without --epochs')
     cfg.train_cfg.max_epochs = epochs
     return text
-
-
-def write_config(path: Path, text: str) -> None:
-    """Replaces a config as a whole, so that a kill leaves the old or the new one.
-
-    Raises:
-        InputError: It can't be written.
-    """
-    aside = path.with_name(f'{path.name}.tmp')
-    with writing(path):
-        aside.write_text(text)
-        put_in_place(aside, path)
 
 
 def is_finished(cfg: Config, out: Path) -> bool:

@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-import secrets
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import InputError
+from ...utils.files import written_whole
 from ..image_files import EXTENSIONS
 from ..unreadable import describe
 from .index import ShardIndex, index_shard
@@ -78,18 +78,12 @@ def _is_sound(index: ShardIndex, shard_size: int) -> bool:
 
 
 def _store(place: Path, stamp: bytes, index: ShardIndex) -> bool:
-    """Writes aside and renames, so that no reader finds half of it; False where it cannot."""
-    aside = place.with_name(f'{place.name}.{secrets.token_hex(4)}.tmp')
+    """Keeps an index in a file; False where it cannot."""
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(aside, 'xb') as file:
-                np.savez(file, names=index.names, **{key: getattr(index, key) for key in _COLUMNS},
-                         damage=np.frombuffer(index.damage.encode(errors='replace'), np.uint8),
-                         stamp=np.frombuffer(stamp, np.uint8))
-            aside.replace(place)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError:
+        with written_whole(place) as aside, open(aside, 'wb') as file:
+            np.savez(file, names=index.names, **{key: getattr(index, key) for key in _COLUMNS},
+                     damage=np.frombuffer(index.damage.encode(errors='replace'), np.uint8),
+                     stamp=np.frombuffer(stamp, np.uint8))
+    except InputError:
         return False
     return True

@@ -3,7 +3,6 @@
 import io
 import multiprocessing
 import os
-import shutil
 import sys
 import tarfile
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
+from ...utils.files import folder_written_whole, remove_leftovers
 from ..image_files import ImageFiles, is_image
 from ..labelled_folder import class_folders
 from ..unreadable import describe
@@ -110,30 +110,15 @@ def write_shards(images: Sequence[ShardImage], out: Path, images_per_shard: int,
                          'folder, or remove it')
     order = np.random.default_rng(seed).permutation(len(images))
     parts = np.array_split(order, -(-len(images) // images_per_shard))
-    aside = out.with_name(f'{out.name}.unfinished')
-    _make_empty(aside)
-    jobs = [(aside / f'images-{number:06d}.tar', [images[index] for index in part])
-            for number, part in enumerate(parts)]
-    try:
+    remove_leftovers(out.parent, out.name)
+    with folder_written_whole(out) as aside:
+        aside.mkdir()
+        jobs = [(aside / f'images-{number:06d}.tar', [images[index] for index in part])
+                for number, part in enumerate(parts)]
         _run(jobs, workers, done)
         if classes:
             (aside / CLASSES_FILE).write_text('\n'.join(classes) + '\n', encoding='utf-8')
-        if out.exists():
-            out.rmdir()
-        aside.rename(out)
-    except BaseException:
-        shutil.rmtree(aside)
-        raise
     return [out / path.name for path, _ in jobs]
-
-
-def _make_empty(aside: Path) -> None:
-    if aside.is_dir():  # of a run that was killed
-        shutil.rmtree(aside)
-    try:
-        aside.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f'cannot make the folder {aside}: {describe(error)}') from error
 
 
 def _run(jobs: Sequence[tuple[Path, list[ShardImage]]], workers: int,

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from mmengine.dist import barrier, is_main_process
@@ -15,8 +15,8 @@ from ...checkpoint.plain_data import plain_data
 from ...checkpoint.settings import SETTINGS
 from ...distributed.rank_state import gather_rank_states, restore_rank_state
 from ...errors import InputError
-from ...utils.files import put_in_place
-from ...utils.work_dir import INTERRUPTED, write_pointer
+from ...utils.files import remove_leftovers, written_whole
+from ...utils.work_dir import INTERRUPTED, POINTER, write_pointer
 
 OUTDATED = 'outdated_ckpt_ids'
 VALIDATED_ITER = 'validated_iter'
@@ -60,8 +60,8 @@ class AtomicCheckpointHook(CheckpointHook):
         if is_main_process():
             # what a kill before the end of the last saving left
             self._remove(runner.message_hub.runtime_info.get(OUTDATED, []))
-            for aside in Path(self.out_dir).glob('*.pth.tmp'):
-                aside.unlink()
+            remove_leftovers(Path(self.out_dir), '*.pth')
+            remove_leftovers(Path(runner.work_dir), POINTER)
         self._restore(runner)
 
     def _restore(self, runner: Runner) -> None:
@@ -148,7 +148,7 @@ class AtomicCheckpointHook(CheckpointHook):
                     by_epoch=self.by_epoch,
                     **self.args)
             if is_main_process():
-                with reporting_disk_errors(path):
+                with advising_to_resume():
                     write_pointer(Path(runner.work_dir), path)
         finally:
             self._rank_states = None
@@ -162,19 +162,13 @@ class AtomicCheckpointHook(CheckpointHook):
 
 
 @contextmanager
-def reporting_disk_errors(path: Path, aside: Path | None = None) -> Iterator[None]:
-    """Turns a failure to write a checkpoint into one line, and takes away what was written aside.
-
-    Raises:
-        InputError: In place of an ``OSError``.
-    """
+def advising_to_resume() -> Iterator[None]:
+    """Adds to the line on what could not be written that nothing is lost."""
     try:
         yield
-    except OSError as error:
-        if aside is not None:
-            aside.unlink(missing_ok=True)
-        raise InputError(f'cannot save {path}: {error.strerror or error}; those before '
-                         'it are kept, and --resume goes on from the last one') from error
+    except InputError as error:
+        raise InputError(f'{error}; the checkpoints before it are kept, and --resume goes on from '
+                         'the last one') from error
 
 
 @contextmanager
@@ -193,12 +187,11 @@ def saving_aside(runner: Runner) -> Iterator[None]:
     save = runner.save_checkpoint
 
     def save_aside(out_dir: str, filename: str, **kwargs) -> None:
+        # the others, with whom a sharded state is brought together, write nothing
         path = Path(out_dir, filename)
-        aside = path.with_name(f'{path.name}.tmp')
-        with reporting_disk_errors(path, aside):
+        whole = written_whole(path, durable=True) if is_main_process() else nullcontext(path)
+        with advising_to_resume(), whole as aside:
             save(out_dir, aside.name, **kwargs)
-            if is_main_process():
-                put_in_place(aside, path)
 
     runner.save_checkpoint = save_aside
     try:

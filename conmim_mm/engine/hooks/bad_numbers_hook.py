@@ -13,6 +13,8 @@ from mmpretrain.registry import HOOKS
 
 from ...checkpoint.plain_data import plain_data
 from ...distributed.sharded import unwrap_model, whole_state_dict
+from ...errors import InputError
+from ...utils.files import written_whole
 from ...utils.work_dir import BAD_STEP_PREFIX
 from ..optimizers.guarded_optim_wrapper import BadStep, GuardedOptimWrapper
 
@@ -107,8 +109,9 @@ class BadNumbersHook(Hook):
         if rank == ranks[0]:
             content.update(state_dict=weights, optimizer=runner.optim_wrapper.state_dict())
         try:
-            torch.save(plain_data(content), path)
-        except (OSError, RuntimeError) as error:  # a full disk can be either
+            with written_whole(path) as aside:
+                torch.save(plain_data(content), aside)
+        except (InputError, RuntimeError) as error:  # a full disk can be either
             return f'the state could not be saved: {" ".join(str(error).split())}'
         others = f' and those of ranks {ranks[1:]} beside it' if ranks[1:] else ''
         return f'the state before it is in {path}{others}'

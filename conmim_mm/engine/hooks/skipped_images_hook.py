@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ...errors import InputError
+from ...utils.files import write_text
 from ...utils.work_dir import FILE_NAME
 
 COUNTS = 'skipped_images'  # in the message hub, which is part of every checkpoint
@@ -124,12 +125,10 @@ def add_counts(counts: Counts, new: Iterable[tuple[str, str]]) -> Counts:
 
 
 def write_counts(work_dir: Path, counts: Counts) -> None:
-    """Writes ``skipped.txt`` aside and renames it, so that a reader never finds half of it."""
+    """Writes ``skipped.txt``."""
     lines = sorted(f'{printable(path)}\t{times}\t{printable(reason)}\n'
                    for path, (times, reason) in counts.items())
-    aside = work_dir / f'{FILE_NAME}.tmp'
-    aside.write_text(''.join(lines), encoding='utf-8')
-    aside.replace(work_dir / FILE_NAME)
+    write_text(work_dir / FILE_NAME, ''.join(lines))
 
 
 def printable(text: str) -> str:

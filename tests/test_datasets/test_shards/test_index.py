@@ -14,6 +14,7 @@ from conmim_mm.datasets.shards import index_cache as tar_index_cache
 from conmim_mm.datasets.shards.index import NO_LABEL, ShardIndex, index_shard, join_indexes
 from conmim_mm.datasets.shards.index_cache import cached_index
 from conmim_mm.errors import InputError
+from conmim_mm.utils import files
 
 from ...shards import write_shard
 
@@ -242,14 +243,14 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path, cache: Path,
     path = write_shard(tmp_path / 's.tar', FILES)
     (tmp_path / 'other').mkdir()
     other = write_shard(tmp_path / 'other' / 's.tar', {'a.png': b'x'})
-    real = open
+    real = os.open
 
-    def deny(file: object, mode: str = 'r', **options):  # root may write anywhere
-        if mode == 'xb' and not str(file).startswith(str(cache)):
+    def deny(file: object, flags: int, *mode: int) -> int:  # root may write anywhere
+        if flags & os.O_CREAT and not str(file).startswith(str(cache)):
             raise PermissionError(13, 'Permission denied')
-        return real(file, mode, **options)
+        return real(file, flags, *mode)
 
-    monkeypatch.setattr(tar_index_cache, 'open', deny, raising=False)
+    monkeypatch.setattr(files.os, 'open', deny)
     first, second = cached_index(str(path)), cached_index(str(other))
     assert first[1] and second[1] and (len(first[0]), len(second[0])) == (3, 1)
     assert len(list((cache / 'conmim_mm' / 'shards').iterdir())) == 2

@@ -143,10 +143,10 @@ def test_a_run_that_fails_leaves_nothing(tmp_path: Path, workers: int) -> None:
 
 
 def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
-    put(tmp_path / 'out.unfinished', 'images-000009.tar')
+    put(tmp_path / '.out.x1.tmp' / 'out', 'images-000009.tar')
     write_shards(numbered(tmp_path / 'tree', 2), tmp_path / 'out', 2)
     assert sorted(path.name for path in (tmp_path / 'out').glob('*.tar')) == ['images-000000.tar']
-    assert not (tmp_path / 'out.unfinished').exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['out', 'tree']
 
 
 @pytest.mark.parametrize('setting', ['images_per_shard', 'workers'])

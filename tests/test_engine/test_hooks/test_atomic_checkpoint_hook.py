@@ -1,6 +1,7 @@
 """Whenever a run is killed, a whole checkpoint is there and training goes on from it."""
 
 import errno
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -10,10 +11,10 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-import conmim_mm.utils.work_dir as work_dir_module
 from conmim_mm.engine.hooks import atomic_checkpoint_hook
 from conmim_mm.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from conmim_mm.errors import InputError
+from conmim_mm.utils import files
 from conmim_mm.utils.work_dir import is_complete, last_checkpoint, newest_complete_checkpoint
 
 from ...toy import run_cfg
@@ -55,6 +56,14 @@ def kill(*_: object) -> None:
     raise Killed
 
 
+def leave(real):
+    """An ``unlink`` for a process that is killed: nothing tidies up after it."""
+    def unlink(path: Path, **options: bool) -> None:
+        if path.suffix != '.tmp':
+            real(path, **options)
+    return unlink
+
+
 def dying(real, death, survived: int):
     """``real`` for the first calls, then ``death``."""
     calls = iter([real] * survived)
@@ -64,9 +73,9 @@ def dying(real, death, survived: int):
 # What dies, and how many calls of it there are before that in n complete savings.
 MOMENTS = {
     'while writing': (mmengine_runner, 'save_checkpoint', half_a_file, lambda n: n),
-    'before renaming': (atomic_checkpoint_hook, 'put_in_place', kill, lambda n: n),
+    'before renaming': (files.os, 'replace', kill, lambda n: 2 * n),
     'before the pointer moves': (atomic_checkpoint_hook, 'write_pointer', kill, lambda n: n),
-    'before the pointer is renamed': (work_dir_module, 'put_in_place', kill, lambda n: n),
+    'before the pointer is renamed': (files.os, 'replace', kill, lambda n: 2 * n + 1),
     'before the old one goes': (AtomicCheckpointHook, '_remove', kill, lambda n: 1 + n),
 }
 
@@ -85,6 +94,7 @@ def test_killed(images, tmp_path, complete: int, moment: str, newest: str | None
                 monkeypatch) -> None:
     owner, name, death, calls = MOMENTS[moment]
     monkeypatch.setattr(owner, name, dying(getattr(owner, name), death, calls(complete)))
+    monkeypatch.setattr(Path, 'unlink', leave(Path.unlink))
     with pytest.raises(Killed):
         train(images, tmp_path / 'run')
     monkeypatch.undo()
@@ -108,7 +118,7 @@ def test_full_disk_keeps_what_was_there(images, tmp_path, monkeypatch) -> None:
 
     real = mmengine_runner.save_checkpoint
     monkeypatch.setattr(mmengine_runner, 'save_checkpoint', dying(real, full, 1))
-    with pytest.raises(InputError, match=r'cannot save .*epoch_2\.pth: No space left on device'):
+    with pytest.raises(InputError, match=r'cannot write .*epoch_2\.pth: No space left on device'):
         train(images, tmp_path)
     assert checkpoints(tmp_path) == ['epoch_1.pth']
     assert newest_complete_checkpoint(tmp_path).name == 'epoch_1.pth'
@@ -118,14 +128,15 @@ def test_the_best_one_is_kept_until_a_better_one_is_there(images, tmp_path, vali
                                                            monkeypatch) -> None:
     # an epoch saves the regular one, the best one, and the regular one again, which names the best
     real = mmengine_runner.save_checkpoint
-    monkeypatch.setattr(mmengine_runner, 'save_checkpoint', dying(real, half_a_file, 3 + 1))
-    with pytest.raises(Killed):
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(mmengine_runner, 'save_checkpoint', dying(real, half_a_file, 3 + 1))
+        patched.setattr(Path, 'unlink', leave(Path.unlink))
         train(images, tmp_path, save_best='score', **validated)
-    assert checkpoints(tmp_path) == [
-        'best_score_epoch_1.pth', 'best_score_epoch_2.pth.tmp', 'epoch_2.pth']
+    half, *whole = checkpoints(tmp_path)
+    assert re.fullmatch(r'\.best_score_epoch_2\.pth\.\w{8}\.tmp', half)
+    assert whole == ['best_score_epoch_1.pth', 'epoch_2.pth']
     assert is_complete(tmp_path / 'best_score_epoch_1.pth')
 
-    monkeypatch.setattr(mmengine_runner, 'save_checkpoint', real)
     train(images, tmp_path, save_best='score', **validated)
     assert checkpoints(tmp_path) == ['best_score_epoch_3.pth', 'epoch_3.pth']
 

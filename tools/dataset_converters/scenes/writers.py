@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from conmim_mm.errors import InputError
+from conmim_mm.utils.files import write_text
 
 from . import coco, layout
 from .compose import SPLITS, classification_image, scene_image
@@ -23,7 +24,7 @@ from .layout import SceneSettings
 
 _CHUNK = 32
 _QUALITY = 92
-# Written first, renamed to meta.json last: a folder with it was not finished.
+# Written first, removed last: a folder with it and without meta.json was not finished.
 _UNFINISHED = 'meta.json.unfinished'
 
 # (output folder, settings, kind, split, first index, end index)
@@ -176,8 +177,8 @@ def make_scenes(
         document = coco.document(images, entries[split], layout.GENERATOR_VERSION)
         layout.coco_annotations(out, split).write_text(json.dumps(document))
     meta['label_shares'] = {split: _shares(pixels[split]) for split in SPLITS}
-    unfinished.write_text(json.dumps(meta, indent=2) + '\n')
-    os.replace(unfinished, out / 'meta.json')
+    write_text(out / 'meta.json', json.dumps(meta, indent=2) + '\n')
+    unfinished.unlink()
     return True
 
 

@@ -1,12 +1,8 @@
 import json
-import sys
 
 import pytest
+from learning_curve import draw_learning_curve, read_scalars
 from PIL import Image
-
-from conmim_mm.visualization import draw_learning_curve, read_scalars
-
-from ..conftest import load_tool
 
 
 def write_log(work_dir, name: str, steps: range, loss: float) -> None:
@@ -41,22 +37,3 @@ def test_draws_a_picture(tmp_path) -> None:
     draw_learning_curve(scalars, 64, tmp_path / 'curve.png', 'title')
     colours = Image.open(tmp_path / 'curve.png').convert('RGB').getcolors(2**20)
     assert {(0x1f, 0x5f, 0xa8), (0xb0, 0x4a, 0x2f)} <= {colour for _, colour in colours}
-
-
-def test_tool(tmp_path, monkeypatch, capsys) -> None:
-    tool = load_tool('visualization/learning_curve.py')
-
-    def call() -> None:
-        monkeypatch.setattr(sys, 'argv', ['learning_curve.py', str(tmp_path)])
-        tool.run_tool(tool.main)
-
-    with pytest.raises(SystemExit) as stop:
-        call()
-    assert stop.value.code == 2 and 'no saved config' in capsys.readouterr().err
-
-    (tmp_path / 'run.py').write_text('model = dict(backbone=dict(img_size=64, patch_size=8))')
-    write_log(tmp_path, '20260101_000000', range(0, 50, 10), loss=3.)
-    call()
-    assert 'step 40: loss 3.00 (chance 4.16), hit rate 0.100 (chance 0.016)' in \
-        capsys.readouterr().out
-    assert (tmp_path / 'learning_curve.png').is_file()

@@ -1,4 +1,4 @@
-"""Curves of a run."""
+"""What a run logged, and its loss and hit rate as a picture."""
 
 import math
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..utils.work_dir import LOG_FILES, log_entries
+from conmim_mm.utils.work_dir import LOG_FILES, log_entries
 
 
 def read_scalars(work_dir: Path) -> list[dict]:
