@@ -1,6 +1,6 @@
 """Draws docs/images/method.svg: one training step of ConMIM.
 
-    python docs/images/draw_method.py [--out FILE.svg]
+    PYTHONPATH=tools/dataset_converters python docs/images/draw_method.py [--out FILE.svg]
 
 Picture, views and mask are real: a generated scene through this project's transforms, with 7 x 7
 patches for legibility (14 x 14 in the recipes). The similarities are invented.

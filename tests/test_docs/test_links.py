@@ -1,4 +1,4 @@
-"""Every link from one page of the documentation to another leads somewhere."""
+"""Every link from one page of the documentation to another leads somewhere, as do named files."""
 
 import re
 from pathlib import Path
@@ -48,6 +48,36 @@ def test_broken_links_are_found(tmp_path: Path) -> None:
                     '[h](other.md#no-heading) [i](#here)\n## Here\n```\n[j](k.md)\n```\n'
                     '<img src="l.svg">\n')
     assert broken_links(page) == ['g.png', 'other.md#no-heading', 'l.svg']
+
+
+NAMED = re.compile(r'(?:conmim_mm|configs|docs|requirements|tests|tools)/[\w./-]+\w')
+TEST = re.compile(r'\b(test_\w+\.py)\b|::(test_\w+)')
+
+
+def missing_names(page: str) -> list[str]:
+    """The files and tests that a page names though they are not there."""
+    missing = [path for path in NAMED.findall(page) if not (ROOT / path).exists()]
+    tests = {path.name: path.read_text() for path in (ROOT / 'tests').rglob('test_*.py')}
+    file = ''
+    for named, function in TEST.findall(page):
+        file = named or file
+        source = tests.get(file, '')
+        if not source or function and f'def {function}(' not in source:
+            missing.append(f'{file}::{function}' if function else file)
+    return missing
+
+
+@pytest.mark.parametrize('path', PAGES, ids=name)
+def test_named_files(path: Path) -> None:
+    assert missing_names(path.read_text()) == []
+
+
+def test_missing_names_are_found() -> None:
+    assert missing_names('`tools/train.py`, `tools/trian.py`; [x](../tests/toy.py), `tests/`\n'
+                         'test_links.py::test_links, `::test_named_files`, `::test_none`, '
+                         'test_nothing.py::test_links') == [
+        'tools/trian.py', 'test_links.py::test_none', 'test_nothing.py',
+        'test_nothing.py::test_links']
 
 
 def test_every_page_is_in_the_index() -> None:
