@@ -11,9 +11,9 @@ from PIL import Image
 from conmim_mm import register_all_modules
 from conmim_mm.utils.work_dir import last_checkpoint
 
-register_all_modules()  # here, too: processes that tests start take their runs from this file
-
 from .conftest import CONFIGS
+
+register_all_modules()  # here, too: processes that tests start take their runs from this file
 
 IMG_SIZE = 32
 PATCH_SIZE = 8

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from conmim_mm.apis import embed, feature_file
-from conmim_mm.apis.evaluate import labelled_split
-from conmim_mm.apis.feature_file import open_feature_file, read_labels
+from conmim_mm.apis.feature_file import open_feature_file
 from conmim_mm.commands import main
+from conmim_mm.datasets.labelled_folder import class_names, labelled_datasets, labelled_split
 from conmim_mm.errors import InputError
-from conmim_mm.evaluation import extract_features, labelled_datasets
+from conmim_mm.evaluation import extract_features
 from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
 
 from ..toy import saved_model
@@ -29,7 +29,7 @@ def test_embed_npz(toy, labelled, tmp_path, capsys) -> None:
 
     teacher = saved_model(toy.out).teacher.backbone
     by_hand = [extract_features(teacher, part, ConMIMDataPreprocessor(), num_workers=0)[0].numpy()
-               for part in labelled_datasets(labelled_split(labelled), 32)]
+               for part in labelled_datasets(labelled_split(str(labelled)), 32)]
     ours = sorted(content['features'].tolist())
     np.testing.assert_allclose(ours, sorted(np.concatenate(by_hand).tolist()), atol=1e-5)
 
@@ -82,7 +82,7 @@ def test_labels_below_train_and_val(labelled, tmp_path) -> None:
         for name in ('bright', 'dark'):
             (tmp_path / part / name).symlink_to(labelled / name)
     paths = ['train/dark/0.png', 'val/bright/sub/1.png', 'other/dark/2.png', 'train/3.png']
-    assert read_labels(tmp_path, paths) == ['dark', 'bright', '', '']
+    assert class_names(str(tmp_path), paths) == ['dark', 'bright', '', '']
 
 
 def test_row_groups_are_written_as_they_fill(tmp_path, monkeypatch) -> None:

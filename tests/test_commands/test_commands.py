@@ -9,13 +9,8 @@ import torch
 from conmim_mm.apis import run_report
 from conmim_mm.checkpoint.reading import load_checkpoint_file
 from conmim_mm.commands import main
-from conmim_mm.datasets.labelled_folder import labelled_split
-from conmim_mm.evaluation import (
-    extract_features,
-    knn_predict,
-    labelled_datasets,
-    linear_probe_predict,
-)
+from conmim_mm.datasets.labelled_folder import labelled_datasets, labelled_split
+from conmim_mm.evaluation import extract_features, knn_predict, linear_probe_predict
 from conmim_mm.formats.backbone import load_backbone
 from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
 from conmim_mm.utils.work_dir import last_checkpoint

@@ -1,8 +1,6 @@
 import torch
 from mmpretrain.registry import MODELS
 
-import conmim_mm  # noqa: F401
-
 
 def test_preprocessor_normalises_views_and_leaves_the_mask() -> None:
     preprocessor = MODELS.build(dict(type='ConMIMDataPreprocessor', mean=(0, 0, 0), std=(2, 2, 2),
