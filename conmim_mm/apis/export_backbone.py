@@ -14,7 +14,7 @@ from ..formats.transformers_format import transformers_line, write_transformers
 from ..utils.files import check_place
 from .backbone import checkpoint_file
 
-FORMATS = dict(
+FORMAT_WRITERS = dict(
     timm=(write_timm, timm_line),
     transformers=(write_transformers, transformers_line),
     official=(write_official, official_line))
@@ -55,7 +55,7 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
     backbone = backbone_state(contents, weights or 'teacher')
     sizes = read_sizes(backbone, num_heads)
     warn_of_windows(contents)
-    write, line = FORMATS[format]
+    write, line = FORMAT_WRITERS[format]
     write(backbone, sizes, target)
     return line(sizes, target)
 
@@ -79,8 +79,8 @@ def check_target(target: Path, format_name: str) -> None:
     Raises:
         InputError: There is no such format, or the file exists or does not end as it should.
     """
-    if format_name not in (*FORMATS, 'mmpretrain'):
-        raise InputError(f'format must be one of {(*FORMATS, "mmpretrain")}, but is '
+    if format_name not in (*FORMAT_WRITERS, 'mmpretrain'):
+        raise InputError(f'format must be one of {(*FORMAT_WRITERS, "mmpretrain")}, but is '
                          f'{format_name!r}')
     if target.exists():
         raise InputError(f'{target} exists already; remove it or give another name')

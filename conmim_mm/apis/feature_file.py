@@ -20,7 +20,7 @@ ROWS = 8192  # of a parquet row group
 
 
 class EmbeddedImages(NamedTuple):
-    """What :func:`embed` has written.
+    """What :func:`embed_picture` has written.
 
     Attributes:
         path: The file.
@@ -61,7 +61,7 @@ def embed(checkpoint: str | Path, data: str | Path, out: str | Path, *, weights:
         InputError: No images, none that can be read, no backbone, or no place for the file.
     """
     data, out = Path(data), Path(out)
-    check_target(out, overwrite)
+    check_feature_file(out, overwrite)
     if not data.is_dir():
         raise InputError(f'no such folder: {data}')
     frozen = frozen_backbone(checkpoint, weights, img_size)
@@ -88,7 +88,7 @@ def embed(checkpoint: str | Path, data: str | Path, out: str | Path, *, weights:
     return EmbeddedImages(out, len(paths) - len(unreadable), width, bool(labels), unreadable)
 
 
-def check_target(out: Path, overwrite: bool) -> None:
+def check_feature_file(out: Path, overwrite: bool) -> None:
     """Looks at the name before anything takes time.
 
     Raises:

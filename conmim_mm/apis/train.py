@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..utils.run_config import check_checkpoint, drop_hooks_switched_off
 from ..utils.work_dir import is_complete, newest_complete_checkpoint
 
-RESOLVED = 'resolved_config.py'
+RESOLVED_CONFIG = 'resolved_config.py'
 
 T = TypeVar('T')
 # set by torchrun when it starts all processes again after one of them has died
@@ -36,7 +36,7 @@ def run_training(cfg: Config, resume: str | None = None, elastic: bool = False) 
     Raises:
         InputError: The config, the data or the checkpoint do not fit each other.
     """
-    keep_own_config(cfg)
+    protect_config_file(cfg)
     drop_hooks_switched_off(cfg)
     with processes(cfg):
         choose_start(cfg, resume, elastic)
@@ -66,7 +66,7 @@ def choose_start(cfg: Config, resume: str | None = None, elastic: bool = False) 
         keep_total_batch(cfg)
 
 
-def keep_own_config(cfg: Config) -> None:
+def protect_config_file(cfg: Config) -> None:
     """Keeps the runner from writing its copy of the config over the file that it was read from.
 
     MMEngine copies the config, with the checkpoint that it goes on from, into the work dir under
@@ -74,7 +74,7 @@ def keep_own_config(cfg: Config) -> None:
     """
     source = Path(cfg.filename) if cfg.filename else None
     if source and source.resolve().parent == Path(cfg.work_dir).resolve():
-        object.__setattr__(cfg, '_filename', str(source.with_name(RESOLVED)))
+        object.__setattr__(cfg, '_filename', str(source.with_name(RESOLVED_CONFIG)))
 
 
 def resume_from_newest(cfg: Config) -> bool:
@@ -88,7 +88,7 @@ def resume_from_newest(cfg: Config) -> bool:
     Returns:
         Whether there is one.
     """
-    newest = on_main_process(lambda: newest_complete_checkpoint(Path(cfg.work_dir)))
+    newest = broadcast_from_main(lambda: newest_complete_checkpoint(Path(cfg.work_dir)))
     if newest is None:
         return False
     cfg.load_from, cfg.resume = str(newest), True
@@ -103,13 +103,13 @@ def resume_from(cfg: Config, path: str) -> None:
     """
     check_checkpoint(path)
     has_sums = '://' not in path and zipfile.is_zipfile(path)  # PyTorch's old format has none
-    if has_sums and not on_main_process(lambda: is_complete(Path(path))):
+    if has_sums and not broadcast_from_main(lambda: is_complete(Path(path))):
         raise InputError(f'{path} is damaged: what it holds does not fit its check sums. Resume '
                          'from another one, or with --resume alone from the newest that is whole')
     cfg.load_from, cfg.resume = path, True
 
 
-def on_main_process(task: Callable[[], T]) -> T:
+def broadcast_from_main(task: Callable[[], T]) -> T:
     """What the main process finds out, on all of them; all call this together."""
     found = [task() if get_rank() == 0 else None]
     broadcast_object_list(found)

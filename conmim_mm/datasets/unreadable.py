@@ -28,11 +28,11 @@ def reading(path: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UnreadableImageError(f'no such image: {path}', 'no such file') from error
     except Exception as error:
-        reason = describe(error)
+        reason = describe_read_error(error)
         raise UnreadableImageError(f'cannot read the image {path}: {reason}', reason) from error
 
 
-def describe(error: Exception) -> str:
+def describe_read_error(error: Exception) -> str:
     """What is wrong with a file, in one line and without its name where that is possible."""
     if isinstance(error, UnidentifiedImageError):
         return 'not an image'

@@ -21,7 +21,7 @@ def gather_rank_states(runner: Runner) -> list[dict] | None:
     Returns:
         On rank 0 plain data that a checkpoint can hold; None on the others.
     """
-    own = dict(random=random_state(), gradients=open_gradients(runner))
+    own = dict(random=random_state(), gradients=accumulated_gradients(runner))
     if get_world_size() == 1:
         return [own]
     states = [None] * get_world_size() if get_rank() == 0 else None
@@ -43,7 +43,7 @@ def restore_rank_state(runner: Runner, states: list[dict]) -> None:
     set_random_state(own['random'])
 
 
-def open_gradients(runner: Runner) -> dict[str, torch.Tensor]:
+def accumulated_gradients(runner: Runner) -> dict[str, torch.Tensor]:
     """Gradients accumulated since the last optimizer step, by parameter; empty right after one."""
     if runner.optim_wrapper.should_update():
         return {}

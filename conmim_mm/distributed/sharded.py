@@ -9,7 +9,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 FSDP_PREFIX = '_fsdp_wrapped_module.'
 
 
-def offloads() -> bool:
+def can_offload_states() -> bool:
     """Whether whole states leave the device; on a CPU, PyTorch would free them in use."""
     return torch.cuda.is_available()
 
@@ -41,7 +41,7 @@ def whole_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
 def whole_states(model: FSDP):
     """Context in which a sharded model gives and takes whole state dicts on every process."""
     return FSDP.state_dict_type(model, StateDictType.FULL_STATE_DICT,
-                                FullStateDictConfig(offload_to_cpu=offloads()))
+                                FullStateDictConfig(offload_to_cpu=can_offload_states()))
 
 
 def unwrap_model(model: nn.Module) -> nn.Module:

@@ -15,7 +15,7 @@ from ..errors import StoppedBySignal
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 # Within it (seconds) another signal is the same wish: a scheduler signals processes both directly
 # and through whatever started them.
-SAME_WISH = 1.
+REPEAT_SECONDS = 1.
 
 
 class StopSignals:
@@ -45,7 +45,7 @@ class StopSignals:
         name = signal.Signals(number).name
         # print() may have been interrupted itself, so this goes to stderr directly
         if self.received is not None:
-            if time.monotonic() - self._received_at > SAME_WISH:
+            if time.monotonic() - self._received_at > REPEAT_SECONDS:
                 os.write(2, f'{name}: ending at once\n'.encode())
                 os._exit(StoppedBySignal.STATUS)
             return
@@ -63,10 +63,10 @@ def shield_workers(loader: DataLoader) -> None:
     workers that are started after this call.
     """
     if loader.num_workers:
-        loader.worker_init_fn = functools.partial(init_shielded, init=loader.worker_init_fn)
+        loader.worker_init_fn = functools.partial(shielded_worker_init, init=loader.worker_init_fn)
 
 
-def init_shielded(worker_id: int, init: Callable[[int], None] | None = None) -> None:
+def shielded_worker_init(worker_id: int, init: Callable[[int], None] | None = None) -> None:
     """A ``worker_init_fn`` that does in a data worker what :func:`shield_workers` is for.
 
     Args:

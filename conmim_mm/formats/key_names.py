@@ -25,6 +25,6 @@ def without_table_module(key: str) -> str:
     return OWN_TABLE.sub(f'.attn.{TABLE}', key)
 
 
-def call_arguments(arguments: dict) -> str:
+def format_kwargs(arguments: dict) -> str:
     """Keyword arguments as Python writes them."""
     return ', '.join(f'{name}={value!r}' for name, value in arguments.items())

@@ -8,7 +8,7 @@ import torch
 from ..errors import InputError
 from ..models.layers.rel_pos_bias import relative_position_index
 from .backbone import BackboneSizes, save_weights
-from .key_names import TABLE, Weights, call_arguments, without_table_module
+from .key_names import TABLE, Weights, format_kwargs, without_table_module
 
 # Parts of original checkpoints that no run of ConMIM uses: BEiT's token classifier, a second table
 # for another resolution, and indices that are computed.
@@ -55,7 +55,7 @@ def official_line(sizes: BackboneSizes, path: Path) -> str:
         use_shared_rel_pos_bias=sizes.shared_table,
         use_mean_pooling=sizes.pooled)
     return ('import functools, torch; from modeling_finetune import VisionTransformer; '
-            f'model = VisionTransformer({call_arguments(arguments)}, '
+            f'model = VisionTransformer({format_kwargs(arguments)}, '
             'norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6)); '
             f'model.load_state_dict(torch.load({str(path)!r}, map_location="cpu")["model"])')
 

@@ -45,7 +45,7 @@ _DROPPED = frozenset({'work_dir', 'load_from', 'resume', 'launcher'})
 _MACHINE_PATH = re.compile(r'^(/|~|\\\\|\.\./|[A-Za-z]:[\\/])|^[a-z0-9+]+://')
 
 
-def publishable(checkpoint: dict[str, Any], weights: str) -> dict[str, Any]:
+def publishable_checkpoint(checkpoint: dict[str, Any], weights: str) -> dict[str, Any]:
     """Weights and a record of their origin, without the state of the run.
 
     Args:
@@ -97,11 +97,11 @@ def default_weights(checkpoint: dict[str, Any]) -> str:
     return WHOSE_WEIGHTS[0] if is_pretraining_checkpoint(checkpoint) else ALL_WEIGHTS
 
 
-def describe(published: dict[str, Any], path: Path, source_sha256: str, template: str) -> str:
+def model_card(published: dict[str, Any], path: Path, source_sha256: str, template: str) -> str:
     """A model card for a published file.
 
     Args:
-        published: What :func:`publishable` returned.
+        published: What :func:`publishable_checkpoint` returned.
         path: The file that it was written to.
         source_sha256: Of the checkpoint it was taken from.
         template: Text with the fields as ``$name``.

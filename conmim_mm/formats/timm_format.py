@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .backbone import BackboneSizes, save_weights
-from .key_names import SHARED, TABLE, Weights, call_arguments, normalisation, without_table_module
+from .key_names import SHARED, TABLE, Weights, format_kwargs, normalisation, without_table_module
 
 # timm's models of this architecture: the sizes they come in, by width, depth and heads.
 TIMM_MODELS = {
@@ -59,4 +59,4 @@ def timm_line(sizes: BackboneSizes, path: Path) -> str:
     if not (sizes.block_tables or sizes.shared_table):
         arguments |= dict(use_rel_pos_bias=False)
     return (f'import timm; model = timm.create_model({f"{family}_patch16_{img_size}"!r}, '
-            f'{call_arguments(arguments)}, pretrained_cfg_overlay={overlay!r})')
+            f'{format_kwargs(arguments)}, pretrained_cfg_overlay={overlay!r})')

@@ -57,7 +57,7 @@ def percent(share: float) -> str:
     return f'{share:.0%}' if share >= 0.0995 else f'{share:.1%}'
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A length of time in its two largest units."""
     minutes = round(seconds / 60)
     if seconds < 100:

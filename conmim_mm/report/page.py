@@ -17,7 +17,7 @@ from .charts import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH
 from .curves import further_curves, learning_curves, tiles
 from .progress import FACTS, FOLDER, PAGE, PICTURES, SAMPLES, read_json, read_progress
 from .run_log import finite, read_run_log
-from .verdict import judge
+from .verdict import judge_learning
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -73,7 +73,7 @@ def _render(work_dir: Path, config: Path | None) -> str:
     learning, further = learning_curves(log, num_patches), further_curves(log, images_per_step)
     return _template().render(
         name=work_dir.resolve().name, written=time.time(), work_dir=str(work_dir.resolve()),
-        progress=read_progress(work_dir, log), verdict=judge(log, num_patches),
+        progress=read_progress(work_dir, log), verdict=judge_learning(log, num_patches),
         tiles=tiles(log, images_per_step), curves=[*learning, *further], warnings=log.warnings,
         thinned=max([1, *(curve.chart.thinned for curve in [*learning, *further] if curve.chart)]),
         pictures=list(_pictures(work_dir)), samples=samples, skipped=_skipped(work_dir),
@@ -141,7 +141,7 @@ def _samples(work_dir: Path) -> Iterator[dict]:
         files = entry.get('files')
         if not isinstance(files, dict):
             continue
-        views = {view: embed(work_dir / FOLDER / Path(str(name)).name)
+        views = {view: embed_picture(work_dir / FOLDER / Path(str(name)).name)
                  for view, name in files.items()}
         if None not in views.values() and {'student', 'teacher', 'masked'} <= views.keys():
             yield dict(path=entry.get('path') or '', views=views, hidden=entry.get('hidden'),
@@ -150,7 +150,7 @@ def _samples(work_dir: Path) -> Iterator[dict]:
 
 def _pictures(work_dir: Path) -> Iterator[dict]:
     for entry in _listed(work_dir, PICTURES):
-        picture = embed(work_dir / FOLDER / Path(str(entry.get('file'))).name)
+        picture = embed_picture(work_dir / FOLDER / Path(str(entry.get('file'))).name)
         if picture is not None:
             yield dict(picture=picture, title=entry.get('title', ''),
                        caption=entry.get('caption', ''), step=entry.get('step'))
@@ -182,7 +182,7 @@ def newest_config(work_dir: Path) -> Path | None:
     return max(found, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 
 
-class Embedded(NamedTuple):
+class EmbeddedPicture(NamedTuple):
     """A picture ready for a page.
 
     Attributes:
@@ -196,7 +196,7 @@ class Embedded(NamedTuple):
     height: int
 
 
-def embed(path: Path) -> Embedded | None:
+def embed_picture(path: Path) -> EmbeddedPicture | None:
     """A picture file for a page; None where it cannot be read."""
     try:
         return _embed(path, path.stat().st_mtime_ns)
@@ -205,20 +205,20 @@ def embed(path: Path) -> Embedded | None:
 
 
 @lru_cache(maxsize=64)  # a run's pages show the same samples every time
-def _embed(path: Path, _changed: int) -> Embedded | None:
+def _embed(path: Path, _changed: int) -> EmbeddedPicture | None:
     try:
         content = path.read_bytes()
         with Image.open(BytesIO(content)) as image:
             image.load()
             if image.format == 'PNG' and len(content) <= PNG_BYTES and max(image.size) <= MAX_SIDE:
-                return Embedded(_uri('png', content), *image.size)
+                return EmbeddedPicture(_uri('png', content), *image.size)
             reduced = image.convert('RGB')
     except (OSError, ValueError, SyntaxError):  # SyntaxError: Pillow's for damaged files
         return None
     reduced.thumbnail((MAX_SIDE, MAX_SIDE))
     buffer = BytesIO()
     reduced.save(buffer, 'JPEG', quality=88)
-    return Embedded(_uri('jpeg', buffer.getvalue()), *reduced.size)
+    return EmbeddedPicture(_uri('jpeg', buffer.getvalue()), *reduced.size)
 
 
 def _uri(kind: str, content: bytes) -> str:

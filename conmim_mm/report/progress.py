@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..utils.files import write_text
 from ..utils.work_dir import LOG_FILES
-from .numbers import duration
+from .numbers import format_duration
 from .run_log import RunLog, finite
 
 SILENCE = 900.  # seconds without a sign of life after which a run counts as dead ...
@@ -77,8 +77,8 @@ def read_progress(work_dir: Path, log: RunLog) -> Progress:
         silence = time.time() - _last_sign(work_dir, noted)
         if silence > max(SILENCE, SILENT_ENTRIES * _entry_time(log, step_time)):
             state = 'silent'
-            headline = (f'No sign of life for {duration(silence)}: it was probably killed. The '
-                        'same command with --resume goes on.')
+            headline = (f'No sign of life for {format_duration(silence)}: it was probably killed. '
+                        'The same command with --resume goes on.')
     headline = headline or {
         RUNNING: 'Running',
         FINISHED: 'Finished' if iteration >= max_iters else 'Ended early, by itself',
@@ -96,7 +96,7 @@ def _detail(noted: dict, state: str, step_time: float | None) -> str:
         parts.append(f'epoch {noted["max_epochs"] * iteration / max_iters:.1f} of '
                      f'{noted["max_epochs"]}')
     if state == RUNNING and step_time and iteration < max_iters:
-        parts.append(f'about {duration((max_iters - iteration) * step_time)} left')
+        parts.append(f'about {format_duration((max_iters - iteration) * step_time)} left')
     return ', '.join(parts)
 
 

@@ -35,7 +35,7 @@ class RunLog(NamedTuple):
     def judgements(self) -> list[str]:
         """Those of the warnings with which ``LearningMonitorHook`` judges the learning.
 
-        It warns once of each, and takes nothing back: see :func:`still_holds`.
+        It warns once of each, and takes nothing back: see :func:`holds_at_end`.
         """
         return [text for text in self.warnings if any(
             pattern.fullmatch(text) for pattern in _JUDGEMENTS.values())]
@@ -60,7 +60,7 @@ def read_run_log(work_dir: Path) -> RunLog:
                   list(dict.fromkeys(_warnings(work_dir)))[:MAX_WARNINGS])
 
 
-def still_holds(judgement: str, last: dict, num_patches: int | None) -> bool:
+def holds_at_end(judgement: str, last: dict, num_patches: int | None) -> bool:
     """Whether a warning is true of the last step that was logged, too.
 
     Args:

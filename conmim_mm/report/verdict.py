@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from .numbers import percent, short
-from .run_log import CHANCE_FACTOR, RunLog, finite, still_holds
+from .run_log import CHANCE_FACTOR, RunLog, finite, holds_at_end
 
 WELL_FACTOR = 4.  # of guessing: less is a beginning
 UNKNOWN_NOISE = 1.  # per cent: less is no difference, where the number of images is not known
@@ -25,7 +25,7 @@ class Verdict(NamedTuple):
     reasons: list[str]
 
 
-def judge(log: RunLog, num_patches: int | None) -> Verdict:
+def judge_learning(log: RunLog, num_patches: int | None) -> Verdict:
     """Judges a run by its log.
 
     Args:
@@ -38,7 +38,7 @@ def judge(log: RunLog, num_patches: int | None) -> Verdict:
     features, feature_reasons = _judge_features(log)
     reasons = [*_loss_reasons(log, num_patches), *feature_reasons]
     last = log.training[-1]
-    warnings = [text for text in log.judgements if still_holds(text, last, num_patches)]
+    warnings = [text for text in log.judgements if holds_at_end(text, last, num_patches)]
     if warnings:
         return Verdict('bad', 'No, or nothing of use: the run itself warns.',
                        [*warnings, *reasons])

@@ -26,10 +26,10 @@ def run_differences(one: Path, other: Path) -> list[str]:
     """
     checkpoints = [load_checkpoint_file(last_checkpoint(path)) for path in (one, other)]
     saved = [{part: checkpoint[part] for part in SAVED_PARTS} for checkpoint in checkpoints]
-    return [*differences(*saved), *differences(logged_entries(one), logged_entries(other), 'log')]
+    return [*differences(*saved), *differences(entries_by_step(one), entries_by_step(other), 'log')]
 
 
-def logged_entries(work_dir: Path) -> dict[int, dict]:
+def entries_by_step(work_dir: Path) -> dict[int, dict]:
     """What a run logged, by step, over all its starts; of what was logged twice the later value."""
     entries: dict[int, dict] = {}
     for entry in log_entries(work_dir):

@@ -34,7 +34,7 @@ def divide_size(size: tuple[int, int], by: int, name: str, by_name: str) -> tupl
     return height // by, width // by
 
 
-def batch_length(batch: object) -> int:
+def batch_size_of(batch: object) -> int:
     """How many images a batch holds.
 
     Args:
@@ -45,5 +45,5 @@ def batch_length(batch: object) -> int:
         0 for anything else.
     """
     if isinstance(batch, dict) and batch:
-        return batch_length(batch['inputs'] if 'inputs' in batch else next(iter(batch.values())))
+        return batch_size_of(batch['inputs'] if 'inputs' in batch else next(iter(batch.values())))
     return len(batch) if isinstance(batch, torch.Tensor | list | tuple) else 0

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 
 from .files import write_text
 
-POINTER = 'last_checkpoint'
+LAST_CHECKPOINT_FILE = 'last_checkpoint'
 LOG_FILES = '*/vis_data/scalars.json'  # one for each start of a run
 INTERRUPTED = 'interrupted.pth'  # saved between two regular checkpoints, on a signal
 BAD_STEP_PREFIX = 'bad_step_'  # files for inspection, see BadNumbersHook
@@ -21,7 +21,7 @@ FILE_NAME = 'skipped.txt'
 
 def last_checkpoint(work_dir: Path) -> Path | None:
     """The checkpoint that was saved last, also after its folder has moved; None without one."""
-    pointer = work_dir / POINTER
+    pointer = work_dir / LAST_CHECKPOINT_FILE
     return work_dir / Path(pointer.read_text().strip()).name if pointer.is_file() else None
 
 
@@ -72,6 +72,6 @@ def is_complete(path: Path) -> bool:
         return False
 
 
-def write_pointer(work_dir: Path, checkpoint: Path) -> None:
+def write_last_checkpoint(work_dir: Path, checkpoint: Path) -> None:
     """Makes ``last_checkpoint`` of a work dir name a checkpoint, as MMEngine reads it."""
-    write_text(work_dir / POINTER, str(checkpoint), durable=True)
+    write_text(work_dir / LAST_CHECKPOINT_FILE, str(checkpoint), durable=True)

@@ -34,10 +34,11 @@ def attention_weights(backbone: ConMIMViT, images: torch.Tensor, block: int = -1
         for earlier, pattern in zip(backbone.blocks[:index], patterns, strict=False):
             x = earlier(x, pattern)
         chosen = backbone.blocks[index]
-        return weights_of(chosen.attn, chosen.norm1(x), patterns[index])
+        return attention_probabilities(chosen.attn, chosen.norm1(x), patterns[index])
 
 
-def weights_of(attention: nn.Module, x: torch.Tensor, pattern: AttentionPattern) -> torch.Tensor:
+def attention_probabilities(attention: nn.Module, x: torch.Tensor, pattern: AttentionPattern
+                            ) -> torch.Tensor:
     """The weights with which an attention mixes its values.
 
     Attention is linear in the values, so with the rows of a unit matrix as values its output is the

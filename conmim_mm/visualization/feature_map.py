@@ -58,12 +58,12 @@ def map_features(features: torch.Tensor, seed: int = 0) -> np.ndarray:
     return TSNE(perplexity=perplexity, init='pca', random_state=seed, n_jobs=1).fit_transform(unit)
 
 
-def style_of(label: int) -> Style:
+def class_style(label: int) -> Style:
     """Colour and marker of a class."""
     return Style(COLOURS[label % len(COLOURS)], MARKERS[label % len(MARKERS)])
 
 
-def spaced_out(points: np.ndarray, count: int, distance: float) -> list[int]:
+def spread_points(points: np.ndarray, count: int, distance: float) -> list[int]:
     """Up to ``count`` points that keep a distance from each other, tried in random order.
 
     Args:
@@ -102,14 +102,14 @@ def draw_feature_map(points: np.ndarray, title: str, labels: Sequence[int] = (),
     axes = figure.subplots()
     labels = np.asarray(labels if len(labels) else np.zeros(len(points)), dtype=int)
     for label in np.unique(labels):
-        style, own = style_of(int(label)), points[labels == label]
+        style, own = class_style(int(label)), points[labels == label]
         axes.scatter(own[:, 0], own[:, 1], s=22, color=style.colour, marker=style.marker,
                      alpha=0.8, linewidths=0.3, edgecolors='white',
                      label=classes[label] if classes else None)
     for index, picture in (thumbnails or {}).items():
         axes.add_artist(AnnotationBbox(
             OffsetImage(picture, zoom=0.5), points[index], pad=0.12,
-            bboxprops=dict(edgecolor=style_of(int(labels[index])).colour, linewidth=1.4)))
+            bboxprops=dict(edgecolor=class_style(int(labels[index])).colour, linewidth=1.4)))
     axes.set(xticks=[], yticks=[], xlabel='t-SNE, first axis', ylabel='t-SNE, second axis')
     axes.set_title(title, fontsize=10)
     if 0 < len(classes) <= MAX_LEGEND:

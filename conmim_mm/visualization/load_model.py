@@ -43,7 +43,7 @@ def load_pretraining(checkpoint: str | Path, config: str | None = None) -> Pretr
     if not is_pretraining_checkpoint(contents):
         raise InputError(f'{checkpoint} is no pre-training checkpoint of ConMIM (it has no '
                          'projector); pictures of the look-up need student and teacher')
-    cfg = read_config(config) if config else config_inside(contents, checkpoint)
+    cfg = read_config(config) if config else checkpoint_config(contents, checkpoint)
     init_default_scope('mmpretrain')
     described = cfg.get('model')
     if not isinstance(described, dict) or str(described.get('type')).split('.')[-1] != 'ConMIM':
@@ -56,7 +56,7 @@ def load_pretraining(checkpoint: str | Path, config: str | None = None) -> Pretr
     return Pretraining(model.eval(), cfg)
 
 
-def config_inside(contents: dict[str, Any], checkpoint: str | Path) -> Config:
+def checkpoint_config(contents: dict[str, Any], checkpoint: str | Path) -> Config:
     """The config that a checkpoint carries.
 
     Args:

@@ -27,7 +27,7 @@ from ..toy import model_cfg, named_arch
 
 # Unlike any named model; the MLP is not four times as wide.
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=60)
-FORMATS = list(export_backbone.FORMATS)
+FORMATS = list(export_backbone.EXPORT_FORMATS)
 OWN_TABLES = dict(use_shared_rel_pos_bias=False, use_rel_pos_bias=True)
 NO_TABLES = dict(use_shared_rel_pos_bias=False, use_abs_pos_emb=True)
 CASES = {

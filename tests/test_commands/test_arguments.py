@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from conmim_mm.apis.export_backbone import FORMATS
+from conmim_mm.apis.export_backbone import FORMAT_WRITERS
 from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
 from conmim_mm.commands.arguments import (
     ARCHS,
@@ -20,7 +20,7 @@ from ..conftest import ROOT
 
 
 def test_choices_are_those_of_what_they_choose() -> None:
-    assert (*FORMATS, 'mmpretrain') == EXPORT_FORMATS
+    assert (*FORMAT_WRITERS, 'mmpretrain') == EXPORT_FORMATS
     assert WHOSE_WEIGHTS == WEIGHTS
     assert tuple(RECIPES) == ARCHS
     assert tuple(trackers.TRACKERS) == TRACKERS

@@ -65,13 +65,13 @@ def test_versions_are_compared_with_what_is_required(distributions) -> None:
 def test_distributions_that_clash(distributions) -> None:
     distributions({'mmcv': '2.1.0', 'onedl-mmcv': '2.3.6', 'transformers': '5.1.0',
                    'opencv-python': '4.12.0.88', 'opencv-python-headless': '4.10.0.84'})
-    checks = list(checks_software.check_twins())
+    checks = list(checks_software.check_conflicting_distributions())
     assert [check.name for check in checks] == ['mmcv', 'OpenCV', 'transformers']
     assert all(check.status == PROBLEM for check in checks)
     assert checks[0].advice == 'pip uninstall -y mmcv onedl-mmcv && pip install onedl-mmcv'
     distributions({'onedl-mmcv': '2.3.6', 'transformers': '4.57.6', 'opencv-python': '4.12.0.88',
                    'opencv-python-headless': '4.12.0.88'})
-    assert list(checks_software.check_twins()) == []
+    assert list(checks_software.check_conflicting_distributions()) == []
 
 
 @pytest.mark.parametrize('errors, words', [

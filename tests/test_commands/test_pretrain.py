@@ -13,7 +13,7 @@ from conmim_mm.apis.pretraining import plan as pretrain_config
 from conmim_mm.apis.pretraining import recipe
 from conmim_mm.apis.pretraining import start as pretrain
 from conmim_mm.apis.pretraining.plan import PretrainOptions, plan_run
-from conmim_mm.apis.pretraining.resumed_run import Resumption, how_to_go_on
+from conmim_mm.apis.pretraining.resumed_run import Resumption, plan_resumption
 from conmim_mm.checkpoint.reading import read_meta
 from conmim_mm.commands import main
 from conmim_mm.errors import InputError
@@ -207,16 +207,16 @@ def test_other_processes_stay_other_processes(run_copy) -> None:
     """The checkpoint is of one process with four images, as planned."""
     cfg = read_config(str(run_copy / 'config.py'))
     facts = read_meta(last_checkpoint(run_copy))['run']
-    assert how_to_go_on(cfg, facts, None, False) == (1, None)
-    assert how_to_go_on(cfg, facts, 2, False) == (2, 'rescale')
-    assert how_to_go_on(cfg, facts, None, True) == (1, 'allow')
+    assert plan_resumption(cfg, facts, None, False) == (1, None)
+    assert plan_resumption(cfg, facts, 2, False) == (2, 'rescale')
+    assert plan_resumption(cfg, facts, None, True) == (1, 'allow')
     # planned for two with two images each, and moved to one since
     cfg.started_with.gpus, cfg.train_dataloader.batch_size = 2, 2
-    assert how_to_go_on(cfg, facts, None, False) == (1, 'rescale')
-    assert how_to_go_on(cfg, facts, 2, False) == (2, 'rescale')
+    assert plan_resumption(cfg, facts, None, False) == (1, 'rescale')
+    assert plan_resumption(cfg, facts, 2, False) == (2, 'rescale')
     # another batch in the config is for StartChecksHook to refuse
     cfg.train_dataloader.batch_size = 3
-    assert how_to_go_on(cfg, facts, None, False) == (1, None)
+    assert plan_resumption(cfg, facts, None, False) == (1, None)
 
 
 def test_evaluation_and_trackers_go_into_the_config(toy, labelled, tmp_path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from conmim_mm.utils.run_comparison import logged_entries, run_differences
+from conmim_mm.utils.run_comparison import entries_by_step, run_differences
 
 from ..shards import shard_tree
 from ..test_promises.test_exact_resume import stop_after
@@ -71,7 +71,7 @@ def test_resumed_equals_undisturbed(shards, tmp_path, by_epoch: bool, workers: i
     build(shards, tmp_path / 'whole', by_epoch, workers=0).train()
     stop_after(build(shards, tmp_path / 'part', by_epoch, workers), 5)
     build(shards, tmp_path / 'part', by_epoch, workers).train()
-    assert set(logged_entries(tmp_path / 'part')) == set(range(1, STEPS + 1))
+    assert set(entries_by_step(tmp_path / 'part')) == set(range(1, STEPS + 1))
     assert run_differences(tmp_path / 'part', tmp_path / 'whole') == []
 
 

@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from conmim_mm.checkpoint.settings import read_literals
 from conmim_mm.errors import InputError
-from conmim_mm.formats.publish import REMOVED, config_text, public_settings, publishable
+from conmim_mm.formats.publish import REMOVED, config_text, public_settings, publishable_checkpoint
 
 from ..conftest import CONFIGS
 
@@ -97,4 +97,4 @@ def test_names_do_not_become_code(settings, tmp_path, monkeypatch) -> None:
     (dict(settings={'a b': 1}), 'make no config')])
 def test_refuses_to_publish_more(meta: dict, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
-        publishable(dict(meta=meta, state_dict=dict(weight=torch.ones(1))), 'all')
+        publishable_checkpoint(dict(meta=meta, state_dict=dict(weight=torch.ones(1))), 'all')

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from conmim_mm.datasets import ImageFiles
 from conmim_mm.engine.hooks import step_log_hook
 from conmim_mm.errors import StoppedBySignal
-from conmim_mm.utils.run_comparison import logged_entries, run_differences
+from conmim_mm.utils.run_comparison import entries_by_step, run_differences
 from conmim_mm.utils.work_dir import newest_complete_checkpoint
 
 from ..runs import Rising
@@ -76,7 +76,7 @@ def test_resumed_equals_undisturbed(images, tmp_path, by_epoch: bool, workers: i
         for step in steps:
             stop_after(build(images, work_dir, **options), step)
         build(images, work_dir, **options).train()
-        assert set(logged_entries(work_dir)) == set(range(1, STEPS + 1))
+        assert set(entries_by_step(work_dir)) == set(range(1, STEPS + 1))
         assert run_differences(work_dir, tmp_path / 'whole') == []
 
 

@@ -14,7 +14,7 @@ from mmpretrain.structures import DataSample
 
 from conmim_mm.checkpoint.settings import saved_settings
 from conmim_mm.commands import main
-from conmim_mm.formats.publish import publishable
+from conmim_mm.formats.publish import publishable_checkpoint
 from conmim_mm.visualization.load_model import load_pretraining
 
 from ..conftest import GOLDEN
@@ -107,7 +107,7 @@ def test_its_model_is_built_from_its_config(saved) -> None:
 
 
 def test_is_published_with_its_settings(saved, tmp_path) -> None:
-    published = publishable(saved, 'all')
+    published = publishable_checkpoint(saved, 'all')
     assert published['meta']['settings']['data_root'] == 'REMOVED'
     assert published['meta']['settings']['model'] == saved_settings(saved)['model']
     torch.save(published, tmp_path / 'published.pth')

@@ -1,6 +1,6 @@
 import pytest
 
-from conmim_mm.report.numbers import duration, percent, short, tick_label, ticks
+from conmim_mm.report.numbers import format_duration, percent, short, tick_label, ticks
 
 
 @pytest.mark.parametrize('low, high, count, expected', [
@@ -34,4 +34,4 @@ def test_percent() -> None:
     (3, '3 s'), (99, '99 s'), (130, '2 min'), (3600, '1 h 0 min'), (7260, '2 h 1 min'),
     (200_000, '2 days 8 h')])
 def test_duration(seconds, text) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text

@@ -5,7 +5,7 @@ from PIL import Image
 
 from conmim_mm.errors import InputError
 from conmim_mm.report import build_report
-from conmim_mm.report.page import MAX_SIDE, _num_patches, embed, newest_config
+from conmim_mm.report.page import MAX_SIDE, _num_patches, embed_picture, newest_config
 from conmim_mm.report.progress import note_start
 
 from .runs import training_entry, write_log
@@ -111,10 +111,10 @@ def test_a_config_is_text_and_no_link_is_followed(tmp_path) -> None:
 def test_pictures_are_kept_small(tmp_path) -> None:
     path = tmp_path / 'a.png'
     Image.effect_noise((3000, 1500), 90).save(path)
-    found = embed(path)
+    found = embed_picture(path)
     assert (found.width, found.height) == (MAX_SIDE, MAX_SIDE // 2)
     assert found.uri.startswith('data:image/jpeg;base64,')
     Image.new('RGB', (64, 64)).save(path)
-    assert embed(path).uri.startswith('data:image/png;base64,')
+    assert embed_picture(path).uri.startswith('data:image/png;base64,')
     path.write_bytes(path.read_bytes()[:-30])
-    assert embed(path) is None and embed(tmp_path / 'missing.png') is None
+    assert embed_picture(path) is None and embed_picture(tmp_path / 'missing.png') is None

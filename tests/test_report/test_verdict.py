@@ -4,7 +4,7 @@ import pytest
 
 from conmim_mm.evaluation.learning_signs import CHANCE, COLLAPSE, SHORTCUT
 from conmim_mm.report.run_log import RunLog
-from conmim_mm.report.verdict import judge
+from conmim_mm.report.verdict import judge_learning
 
 
 def log_of(loss: float, hit_rate: float, knn: tuple = (), warnings: tuple = ()) -> RunLog:
@@ -33,12 +33,12 @@ def log_of(loss: float, hit_rate: float, knn: tuple = (), warnings: tuple = ()) 
     (log_of(2.0, 0.5, warnings=('another warning',)), 'good', 'Yes'),
 ])
 def test_answers(log, level, words) -> None:
-    verdict = judge(log, 64)
+    verdict = judge_learning(log, 64)
     assert verdict.level == level and words in verdict.headline
 
 
 def test_reasons_have_numbers() -> None:
-    assert judge(log_of(2.0, 0.5, (20., 31., 30.)), 64).reasons == [
+    assert judge_learning(log_of(2.0, 0.5, (20., 31., 30.)), 64).reasons == [
         'The loss is 2 at step 100; guessing among 64 patches gives ln 64 = 4.16.',
         'It finds 50% of the hidden patches; guessing finds 1.6%.',
         'k-NN on frozen features is right in 30.0% (step 20); first 20.0% (step 0), best 31.0% '
@@ -55,10 +55,10 @@ def test_noise_is_no_trend(knn: float, linear: float, words: str) -> None:
     log.evaluations[:] = [
         {'step': step, 'val/knn_top1': one, 'val/linear_top1': other, 'val/held_out': 100}
         for step, one, other in ((0, 10., 20.), (9, knn, linear))]
-    assert words in judge(log, 64).headline
+    assert words in judge_learning(log, 64).headline
 
 
 def test_other_tasks_are_not_judged() -> None:
-    verdict = judge(RunLog([dict(step=1, loss=3.), dict(step=9, loss=1.5)], [], []), None)
+    verdict = judge_learning(RunLog([dict(step=1, loss=3.), dict(step=9, loss=1.5)], [], []), None)
     assert verdict.level == 'none'
     assert verdict.reasons == ['The loss is 1.5 at step 9; it was 3 at step 1.']

@@ -3,7 +3,12 @@ from pathlib import Path
 
 import torch
 
-from conmim_mm.utils.run_comparison import SAVED_PARTS, differences, logged_entries, run_differences
+from conmim_mm.utils.run_comparison import (
+    SAVED_PARTS,
+    differences,
+    entries_by_step,
+    run_differences,
+)
 
 
 def test_differences_are_named() -> None:
@@ -30,6 +35,6 @@ def write_run(folder: Path, loss: float, time: float) -> Path:
 
 def test_runs_are_compared_but_for_times(tmp_path) -> None:
     one = write_run(tmp_path / 'one', loss=0.5, time=1)
-    assert logged_entries(one) == {1: dict(step=1, loss=0.5)}  # and not the line cut off
+    assert entries_by_step(one) == {1: dict(step=1, loss=0.5)}  # and not the line cut off
     assert run_differences(one, write_run(tmp_path / 'same', loss=0.5, time=2)) == []
     assert run_differences(one, write_run(tmp_path / 'other', loss=0.6, time=1)) == ['log.1.loss']

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from conmim_mm.utils.sizes import batch_length
+from conmim_mm.utils.sizes import batch_size_of
 
 
 @pytest.mark.parametrize('batch, expected', [
@@ -12,4 +12,4 @@ from conmim_mm.utils.sizes import batch_length
     (None, 0),
 ])
 def test_batch_length(batch: object, expected: int) -> None:
-    assert batch_length(batch) == expected
+    assert batch_size_of(batch) == expected

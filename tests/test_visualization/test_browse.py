@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from browse_dataset import fed_samples
+from browse_dataset import training_samples
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -23,14 +23,14 @@ def test_samples_are_those_of_a_run(cfg, images) -> None:
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=3)
     loader.sampler.set_epoch(2)
     batch = next(iter(loader))
-    samples = fed_samples(cfg, 4, seed=3, epoch=2)
+    samples = training_samples(cfg, 4, seed=3, epoch=2)
     for key in ('student_view', 'teacher_view', 'mask'):
         shown = np.stack([getattr(sample, key) for sample in samples])
         fed = batch['inputs'][key]
         assert (shown == (fed if key == 'mask' else fed.permute(0, 2, 3, 1)).numpy()).all()
     for sample in samples:
         assert (sample.original == np.asarray(Image.open(sample.path))).all()
-    first = fed_samples(cfg, 4, seed=3, epoch=0)
+    first = training_samples(cfg, 4, seed=3, epoch=0)
     assert [one.path for one in first] != [one.path for one in samples]
 
 
@@ -42,7 +42,7 @@ def test_shards_and_views_made_on_the_device(cfg, images, tmp_path) -> None:
         type='DevicePerturbation', jitter_prob=0., grey_prob=0., blur_prob=0., solarise_prob=1.,
         solarise_threshold=0)
     cfg.train_dataloader.sampler = dict(type='InfiniteSeededSampler', shuffle=False)
-    samples = fed_samples(cfg, 12)
+    samples = training_samples(cfg, 12)
     assert len(samples) == 12
     assert samples[0].original.shape == (40, 70, 3)
     # solarised from level 0 on: inverted
@@ -54,16 +54,16 @@ def test_an_unreadable_image_is_not_shown(cfg, images, tmp_path) -> None:
     (tmp_path / 'data' / 'a.png').write_bytes((images / 'dog' / '1.png').read_bytes())
     (tmp_path / 'data' / 'b.png').write_bytes(b'no image')
     cfg.train_dataloader.dataset.data_root = str(tmp_path / 'data')
-    samples = fed_samples(cfg, 9)
+    samples = training_samples(cfg, 9)
     assert [sample.path.endswith('a.png') for sample in samples] == [True, True]
 
 
 def test_only_pre_training_configs() -> None:
     with pytest.raises(InputError, match='is not a pre-training config'):
-        fed_samples(Config(dict(model=dict(type='ImageClassifier'))), 1)
+        training_samples(Config(dict(model=dict(type='ImageClassifier'))), 1)
 
 
 def test_no_random_numbers_are_drawn(cfg) -> None:
     state = torch.get_rng_state()
-    fed_samples(cfg, 2)
+    training_samples(cfg, 2)
     assert torch.equal(torch.get_rng_state(), state)

@@ -8,11 +8,11 @@ from conmim_mm.evaluation import extract_features
 from conmim_mm.visualization.feature_map import (
     COLOURS,
     MARKERS,
+    class_style,
     draw_feature_map,
     folder_features,
     map_features,
-    spaced_out,
-    style_of,
+    spread_points,
 )
 from conmim_mm.visualization.load_model import load_pretraining
 
@@ -35,12 +35,12 @@ def test_too_few() -> None:
 
 def test_classes_look_different() -> None:
     number = len(COLOURS) * len(MARKERS)
-    assert len({style_of(label) for label in range(number)}) == number
+    assert len({class_style(label) for label in range(number)}) == number
 
 
 def test_thumbnails_do_not_overlap() -> None:
     points = np.random.default_rng(0).random((200, 2))
-    chosen = points[spaced_out(points, 10, 0.2)]
+    chosen = points[spread_points(points, 10, 0.2)]
     gaps = np.abs(chosen[:, None] - chosen[None]).max(axis=-1)
     assert len(chosen) == 10 and (gaps[~np.eye(10, dtype=bool)] >= 0.2).all()
 

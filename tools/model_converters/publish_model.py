@@ -21,8 +21,8 @@ from conmim_mm.formats.publish import (
     HASH_LENGTH,
     config_name,
     default_weights,
-    describe,
-    publishable,
+    model_card,
+    publishable_checkpoint,
     run_record,
 )
 from conmim_mm.utils.cli import run_tool
@@ -57,7 +57,7 @@ def publish(source: Path, out_dir: Path, weights: str | None = None, name: str |
     if not re.fullmatch(r'\d{8}', date):
         raise InputError(f'{date!r} is no date; give --date YYYYMMDD' if date else
                          f'{source} does not tell when it was written; give --date YYYYMMDD')
-    published = publishable(checkpoint, weights or default_weights(checkpoint))
+    published = publishable_checkpoint(checkpoint, weights or default_weights(checkpoint))
     if out_dir.exists() and not out_dir.is_dir():
         raise InputError(f'{out_dir} is a file; give a folder')
     content = io.BytesIO()
@@ -69,7 +69,7 @@ def publish(source: Path, out_dir: Path, weights: str | None = None, name: str |
     card = target.with_suffix('.md')
     if not card.exists():  # the same file, published again: its card may be completed by now
         template = shipped_file('docs/model_card_template.md').read_text(encoding='utf-8')
-        write_text(card, describe(published, target, sha256_of(source), template))
+        write_text(card, model_card(published, target, sha256_of(source), template))
     return target
 
 

@@ -26,7 +26,7 @@ from conmim_mm.visualization.sheet import Sheet, save_picture, to_pixels
 LONGEST_NAME = 26
 
 
-class FedSample(NamedTuple):
+class TrainingSample(NamedTuple):
     """What is shown of a sample.
 
     Attributes:
@@ -44,7 +44,8 @@ class FedSample(NamedTuple):
     mask: np.ndarray
 
 
-def fed_samples(cfg: Config, count: int, seed: int = 0, epoch: int = 0) -> list[FedSample]:
+def training_samples(cfg: Config, count: int, seed: int = 0,
+                     epoch: int = 0) -> list[TrainingSample]:
     """The first samples of an epoch, as a run on one process gets them.
 
     Args:
@@ -69,16 +70,16 @@ def fed_samples(cfg: Config, count: int, seed: int = 0, epoch: int = 0) -> list[
         sampler.set_epoch(epoch)
     indices = list(islice(sampler, min(count, len(dataset))))
     samples = [dataset[index] for index in indices]
-    inputs = grey_levels(cfg, default_collate([sample['inputs'] for sample in samples]))
+    inputs = unnormalised_batch(cfg, default_collate([sample['inputs'] for sample in samples]))
     return [
-        FedSample(sample['data_samples'].img_path, original_of(dataset, index, sample), *views)
+        TrainingSample(sample['data_samples'].img_path, whole_image(dataset, index, sample), *views)
         for index, sample, *views in zip(
             indices, samples, inputs['student_view'], inputs['teacher_view'], inputs['mask'],
             strict=True)
     ]
 
 
-def grey_levels(cfg: Config, inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+def unnormalised_batch(cfg: Config, inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     """A collated batch as the data preprocessor makes it, but not normalised.
 
     Args:
@@ -96,7 +97,7 @@ def grey_levels(cfg: Config, inputs: dict[str, torch.Tensor]) -> dict[str, np.nd
     return views | dict(mask=inputs['mask'].numpy())
 
 
-def original_of(dataset: Dataset, index: int, sample: dict) -> np.ndarray | None:
+def whole_image(dataset: Dataset, index: int, sample: dict) -> np.ndarray | None:
     """The whole image that a sample is of.
 
     Args:
@@ -118,7 +119,7 @@ def original_of(dataset: Dataset, index: int, sample: dict) -> np.ndarray | None
         return None
 
 
-def draw_samples(samples: list[FedSample], patch_size: int) -> np.ndarray:
+def draw_samples(samples: list[TrainingSample], patch_size: int) -> np.ndarray:
     """A row for each sample: the image, both views, and what the mask leaves to the student.
 
     Args:
@@ -170,7 +171,7 @@ def main() -> None:
                          f'{args.images} and {args.epoch}')
     check_picture_file(args.out)
     cfg = read_config(args.config, args.cfg_options, args.data_root)
-    samples = fed_samples(cfg, args.images, args.seed, args.epoch)
+    samples = training_samples(cfg, args.images, args.seed, args.epoch)
     save_picture(draw_samples(samples, cfg.model.backbone.patch_size), args.out)
     print(f'wrote {args.out}:')
     for sample in samples:

@@ -44,13 +44,13 @@ def views_of_image(model: ConMIM, cfg: Config, path: str, seed: int = 0,
         InputError: The config has no pipeline of this project.
         UnreadableImageError: The image is missing or cannot be read.
     """
-    pipeline = Compose(central_pipeline(cfg))
+    pipeline = Compose(centre_crop_pipeline(cfg))
     sample = pipeline(dict(img_path=str(path), sample_idx=SampleIndex(index, seed)))
     batch = default_collate([sample['inputs']])
     return model.data_preprocessor(dict(inputs=batch))['inputs']
 
 
-def central_pipeline(cfg: Config) -> list[dict]:
+def centre_crop_pipeline(cfg: Config) -> list[dict]:
     """The training pipeline of a config with its crop fixed.
 
     Raises:

@@ -25,7 +25,7 @@ from conmim_mm.visualization.feature_map import (
     folder_features,
     map_features,
     small,
-    spaced_out,
+    spread_points,
 )
 from conmim_mm.visualization.load_model import load_pretraining
 from conmim_mm.visualization.sheet import save_picture
@@ -55,7 +55,7 @@ def main() -> None:
     found = folder_features(backbone_of(model, args.weights), model.data_preprocessor, args.folder,
                             args.images, args.num_workers)
     points = map_features(found.features, args.seed)
-    chosen = spaced_out(points, args.thumbnails, distance=(points.max() - points.min()) / 12)
+    chosen = spread_points(points, args.thumbnails, distance=(points.max() - points.min()) / 12)
     title = f"{len(points)} images as the {args.weights}'s features lie"
     save_picture(
         draw_feature_map(points, title, found.labels, found.classes,

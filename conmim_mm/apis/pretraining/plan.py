@@ -17,24 +17,24 @@ from ..options import use_mixed_precision
 from .recipe import (
     Workload,
     because,
-    check_parts,
+    check_builds,
     choose_batch,
     describe_model,
-    doubt_rate,
-    drop_variables,
+    drop_config_variables,
+    low_lr_warning,
+    raise_table_lr,
     set_image_size,
-    set_images,
-    set_length,
-    set_rates,
+    set_lr_and_warmup,
+    set_num_epochs,
+    set_training_images,
     set_workers,
-    speed_up_table,
 )
 
 # In the written config: the options it was made with, which --resume compares.
 STARTED_WITH = 'started_with'
 OPTIONS = ('data', 'arch', 'config', 'epochs', 'batch_size', 'lr', 'img_size', 'amp',
            'cfg_options', 'gpus', 'eval_data', 'track')
-_OWN_OPTION = {
+_COMMAND_LINE_OPTION = {
     'train_dataloader.batch_size': '--batch-size', 'train_cfg.max_epochs': '--epochs',
     'train_cfg.max_iters': '--epochs', 'optim_wrapper.optimizer.lr': '--lr', 'work_dir': '--out',
     'data_root': '--data', 'train_dataloader.dataset.data_root': '--data',
@@ -119,7 +119,7 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
     """Fits a config, in place, to the images and the options; as :func:`plan_run`."""
     if cfg.get('model', {}).get('type', '').rpartition('.')[2] != 'ConMIM':
         raise InputError(f'{options.config} is no pre-training config; take one of configs/conmim')
-    lines = dict(images=set_images(cfg, options.data.absolute()))
+    lines = dict(images=set_training_images(cfg, options.data.absolute()))
     dataset = cfg.train_dataloader.dataset
     training_set = DATASETS.build(dataset | dict(pipeline=[]))
     if options.eval_data:  # before anything is written or started
@@ -143,25 +143,25 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
     if there > processes:
         lines['GPUs'] = f'{processes} of {there} (--gpus {there} uses all)'
     work = Workload(images, processes, batch, epochs=1)
-    work = replace(work, epochs=set_length(
+    work = replace(work, epochs=set_num_epochs(
         cfg, options.epochs, work.epoch_length, keeps=bool(options.config)))
     each = f' on each of {processes} processes, {work.total_batch} together'
     lines['batch'] = (f'{batch} image{"s" * (batch > 1)}{each * (processes > 1)}'
                       + because(why_batch))
     lines['length'] = (f'{work.epochs:g} epoch{"s" * (work.epochs != 1)} x '
                        f'{work.epoch_length:,} = {work.steps:,} steps')
-    lines['learning rate'] = set_rates(cfg, options.lr, options.from_large_recipe, work)
+    lines['learning rate'] = set_lr_and_warmup(cfg, options.lr, options.from_large_recipe, work)
     if options.from_large_recipe:
-        lines['position table'] = speed_up_table(cfg, work)
-        lines['note'] = doubt_rate(cfg, work.steps)
+        lines['position table'] = raise_table_lr(cfg, work)
+        lines['note'] = low_lr_warning(cfg, work.steps)
     lines['workers'] = set_workers(cfg, processes)
     cfg.setdefault('runner_type', 'mmpretrain.BriefRunner')
     cfg.work_dir, cfg.experiment_name = str(options.out.absolute()), options.out.absolute().name
-    add_what_is_shown(cfg, options)
-    set_other_options(cfg, options)
-    drop_variables(cfg)
+    add_evaluation_and_trackers(cfg, options)
+    apply_options(cfg, options)
+    drop_config_variables(cfg)
     cfg[STARTED_WITH] = given_options(options)
-    check_parts(cfg)
+    check_builds(cfg)
     return Plan(cfg, lines, find_places(cfg, options.out))
 
 
@@ -174,7 +174,7 @@ def given_options(options: PretrainOptions) -> dict:
     return {name: value for name, value in values.items() if value}
 
 
-def add_what_is_shown(cfg: Config, options: PretrainOptions) -> None:
+def add_evaluation_and_trackers(cfg: Config, options: PretrainOptions) -> None:
     """Adds the evaluation while training and other places to log to."""
     if options.eval_data:
         from ..options import add_online_evaluation
@@ -186,7 +186,7 @@ def add_what_is_shown(cfg: Config, options: PretrainOptions) -> None:
         add_trackers(cfg, options.track)
 
 
-def set_other_options(cfg: Config, options: PretrainOptions) -> None:
+def apply_options(cfg: Config, options: PretrainOptions) -> None:
     """Applies ``amp`` and ``cfg_options``.
 
     Raises:
@@ -195,8 +195,9 @@ def set_other_options(cfg: Config, options: PretrainOptions) -> None:
     if options.amp:
         use_mixed_precision(cfg)
     for key in options.cfg_options:
-        if key in _OWN_OPTION:
-            raise InputError(f'give {_OWN_OPTION[key]} in place of --cfg-options {key}=...')
+        if key in _COMMAND_LINE_OPTION:
+            raise InputError(
+                f'give {_COMMAND_LINE_OPTION[key]} in place of --cfg-options {key}=...')
     try:
         cfg.merge_from_dict(options.cfg_options)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

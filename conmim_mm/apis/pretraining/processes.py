@@ -12,15 +12,15 @@ from ...errors import InputError
 from ...utils.shipped_files import shipped_file
 
 
-def check_gpus(wanted: int | None) -> None:
+def check_requested_gpus(wanted: int | None) -> None:
     """Says so where there are fewer GPUs than asked for; without any, processes share the CPU."""
     there = torch.cuda.device_count()
     if there and (wanted or 1) > there:
         raise InputError(f'--gpus {wanted}, but there are {there} GPUs here')
 
 
-def check_gpus_of_before(processes: int, batch_size: int) -> None:
-    """As :func:`check_gpus`, where the number is that of a run which goes on.
+def check_gpus_of_resumed_run(processes: int, batch_size: int) -> None:
+    """As :func:`check_requested_gpus`, where the number is that of a run which goes on.
 
     Args:
         processes: At its last saving.

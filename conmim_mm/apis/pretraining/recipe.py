@@ -128,7 +128,7 @@ def shorten_warmup(cfg: Config, epochs: int) -> str:
     return f'shortened from {old:g}: a tenth of the run'
 
 
-def scale_rate(cfg: Config, total_batch: int) -> str:
+def scale_lr(cfg: Config, total_batch: int) -> str:
     """Scales the learning rate linearly to the batch, at the end of the schedule too; in words."""
     optimizer, schedule = cfg.optim_wrapper.optimizer, cfg.get('param_scheduler')
     base, recipe = cfg.auto_scale_lr.base_batch_size, optimizer.lr
@@ -139,7 +139,7 @@ def scale_rate(cfg: Config, total_batch: int) -> str:
     return f'{recipe:.2g} x {total_batch}/{base} = {optimizer.lr:.2g}'
 
 
-def speed_up_table(cfg: Config, work: Workload) -> str:
+def raise_table_lr(cfg: Config, work: Workload) -> str:
     """Lets the relative position table grow within a short run, and says so if that is needed.
 
     With a linearly scaled learning rate, how far the table can go depends on the images seen. It
@@ -155,7 +155,7 @@ def speed_up_table(cfg: Config, work: Workload) -> str:
             'otherwise')
 
 
-def doubt_rate(cfg: Config, steps: int) -> str:
+def low_lr_warning(cfg: Config, steps: int) -> str:
     """A warning where the weights can hardly move, by learning rate times steps; otherwise ''."""
     rate = cfg.optim_wrapper.optimizer.lr
     travelled = rate * steps / 2  # a cosine's mean is half its peak
@@ -177,7 +177,7 @@ def set_image_size(cfg: Config, size: int) -> None:
                 transform[key] = size
 
 
-def drop_variables(cfg: Config) -> None:
+def drop_config_variables(cfg: Config) -> None:
     """Drops what a config file no longer reads once it is resolved, so that nobody edits it."""
     for name in _VARIABLES:
         cfg.pop(name, None)
@@ -188,7 +188,7 @@ def _is_ours(schedule: ConfigDict | list | None) -> bool:
                                                                    'mmpretrain.WarmupCosineLR')
 
 
-def check_parts(cfg: Config) -> None:
+def check_builds(cfg: Config) -> None:
     """Builds what settings may not fit, so that a wrong one leaves no half-begun run behind."""
     init_default_scope('mmpretrain')
     DATASETS.build(cfg.train_dataloader.dataset | dict(lazy_init=True))
@@ -196,7 +196,7 @@ def check_parts(cfg: Config) -> None:
         MODELS.build(cfg.model)
 
 
-def set_images(cfg: Config, data: Path) -> str:
+def set_training_images(cfg: Config, data: Path) -> str:
     """Lets a config read the images of a folder; which these are, in words."""
     dataset = cfg.train_dataloader.dataset
     if dataset.get('type', '').rpartition('.')[2] != 'ImageFiles':
@@ -218,7 +218,7 @@ def describe_model(cfg: Config, name: str) -> str:
             f'{backbone.get("img_size", 224)} pixels ({name})')
 
 
-def set_length(cfg: Config, epochs: int | None, epoch_length: int, keeps: bool) -> float:
+def set_num_epochs(cfg: Config, epochs: int | None, epoch_length: int, keeps: bool) -> float:
     """Fixes the length of the run; how many epochs it has.
 
     Args:
@@ -236,7 +236,7 @@ def set_length(cfg: Config, epochs: int | None, epoch_length: int, keeps: bool) 
     return epochs
 
 
-def set_rates(cfg: Config, lr: float | None, scales: bool, work: Workload) -> str:
+def set_lr_and_warmup(cfg: Config, lr: float | None, scales: bool, work: Workload) -> str:
     """Sets learning rate and warm-up; both in words.
 
     Args:
@@ -247,7 +247,7 @@ def set_rates(cfg: Config, lr: float | None, scales: bool, work: Workload) -> st
     """
     optimizer = cfg.optim_wrapper.optimizer
     if scales and not lr:
-        rate = scale_rate(cfg, work.total_batch)
+        rate = scale_lr(cfg, work.total_batch)
     else:
         optimizer.lr = lr or optimizer.lr
         rate = f'{optimizer.lr:.2g}'

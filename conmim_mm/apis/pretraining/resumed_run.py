@@ -14,8 +14,8 @@ from ...utils.files import write_text
 from ...utils.run_config import read_config
 from ...utils.work_dir import newest_complete_checkpoint
 from .plan import STARTED_WITH, PretrainOptions, given_options
-from .processes import check_gpus_of_before
-from .run_folder import CONFIG, describe_position, holds_run, position
+from .processes import check_gpus_of_resumed_run
+from .run_folder import CONFIG, describe_progress, holds_run, position
 
 _CHANGEABLE = ('epochs', 'gpus')
 
@@ -66,11 +66,11 @@ def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resum
     saved = newest_complete_checkpoint(out)
     meta = read_meta(saved) if saved else {}
     done, unit = position(meta, saved)
-    words = describe_position(done, unit, cfg.train_cfg)
+    words = describe_progress(done, unit, cfg.train_cfg)
     if done is not None and done >= cfg.train_cfg.get(f'max_{unit}s', float('inf')):
         say(f'the run in {out} is finished ({words}); a larger --epochs makes it longer')
         return Resumption(saved, is_finished=True)
-    processes, mismatch = how_to_go_on(
+    processes, mismatch = plan_resumption(
         cfg, meta.get(RUN_FACTS, {}), now.get('gpus'), options.allow_mismatch, say)
     if text:
         write_text(out / CONFIG, text, durable=True)
@@ -80,7 +80,7 @@ def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resum
     return Resumption(saved, False, processes, mismatch)
 
 
-def how_to_go_on(cfg: Config, facts: dict, gpus: int | None, allow_mismatch: bool,
+def plan_resumption(cfg: Config, facts: dict, gpus: int | None, allow_mismatch: bool,
                  say: Callable[[str], object] = lambda line: None) -> tuple[int, str | None]:
     """Number of processes, and what may be other than it was, as in :class:`Resumption`.
 
@@ -97,7 +97,7 @@ def how_to_go_on(cfg: Config, facts: dict, gpus: int | None, allow_mismatch: boo
     planned = cfg[STARTED_WITH].get('gpus', 1), cfg.train_dataloader.batch_size
     was = facts.get('world_size', planned[0]), facts.get('batch_size', planned[1])
     if not gpus:
-        check_gpus_of_before(*was)
+        check_gpus_of_resumed_run(*was)
     processes = gpus or was[0]
     if allow_mismatch:
         return processes, 'allow'

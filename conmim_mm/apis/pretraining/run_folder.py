@@ -10,14 +10,14 @@ from ...checkpoint.reading import read_meta
 from ...checkpoint.settings import SETTINGS
 from ...errors import InputError
 from ...report.progress import FACTS, read_json
-from ...utils.work_dir import LOG_FILES, POINTER, last_checkpoint
+from ...utils.work_dir import LAST_CHECKPOINT_FILE, LOG_FILES, last_checkpoint
 
 CONFIG = 'config.py'
 
 
 def holds_run(out: Path) -> bool:
     """Whether a folder holds a run, be it one that has not saved anything yet."""
-    marks = (CONFIG, POINTER, '*.pth', LOG_FILES)
+    marks = (CONFIG, LAST_CHECKPOINT_FILE, '*.pth', LOG_FILES)
     return any(True for mark in marks for _ in out.glob(mark))
 
 
@@ -89,7 +89,7 @@ def position(meta: dict, checkpoint: Path | None) -> tuple[int | None, str]:
     return meta.get(unit), unit
 
 
-def describe_position(done: int | None, unit: str, train_cfg: object) -> str:
+def describe_progress(done: int | None, unit: str, train_cfg: object) -> str:
     """How far a run got, such as ``'epoch 12 of 100'``.
 
     Args:
@@ -113,4 +113,4 @@ def describe_run(out: Path) -> str:
         meta = {}
     noted = read_json(out, FACTS, {}).get(SETTINGS)
     train_cfg = noted.get('train_cfg') if isinstance(noted, dict) else None
-    return describe_position(*position(meta, last), train_cfg)
+    return describe_progress(*position(meta, last), train_cfg)

@@ -16,11 +16,11 @@ from ...utils.work_dir import log_entries
 from ..options import set_mismatch
 from ..train import run_training
 from .plan import PretrainOptions, plan_run
-from .processes import check_gpus, start_processes
+from .processes import check_requested_gpus, start_processes
 from .resumed_run import Resumption, resumed_run
 from .run_folder import CONFIG, check_folder, discard, move_aside
 
-STANDARD_OUT = 'runs'
+DEFAULT_OUT = 'runs'
 MISMATCH_OPTIONS = dict(rescale='--elastic', allow='--allow-mismatch')  # of tools/train.py
 
 
@@ -62,7 +62,7 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         InputError: Options that don't fit each other, the images, or what is in the folder.
         subprocess.CalledProcessError: One of several processes failed.
     """
-    check_gpus(gpus)
+    check_requested_gpus(gpus)
     if arch and (config or arch not in RECIPES):
         raise InputError(f'give --config, or --arch as one of {", ".join(RECIPES)}; not {arch!r}')
     options = PretrainOptions(
@@ -71,11 +71,11 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         gpus=gpus, resume=resume, overwrite=overwrite, allow_mismatch=allow_mismatch,
         eval_data=eval_data and Path(eval_data), track=tuple(track))
     if not resume and not config and not arch:
-        options = replace(options, arch=standard_arch())
+        options = replace(options, arch=default_arch())
     if not (out and resume) and not data:
         raise InputError('give --data, a folder of images; or --resume and --out to go on with a '
                          'run')
-    options = replace(options, out=own_path(Path(out) if out else standard_out(options)))
+    options = replace(options, out=resolve_folder(Path(out) if out else default_out(options)))
     if resume:
         how = resumed_run(options, say)
         if not how.is_finished:
@@ -88,7 +88,7 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
 def start_new(options: PretrainOptions, say: Callable[[str], object], in_place: bool) -> None:
     """Plans a run, writes its config and trains; as :func:`pretrain`."""
     out = options.out
-    check_places(options)
+    check_run_folders(options)
     plan = plan_run(options)
     with writing(out):
         earlier = move_aside(out) if options.overwrite else None
@@ -107,7 +107,7 @@ def start_new(options: PretrainOptions, say: Callable[[str], object], in_place: 
         raise
 
 
-def own_path(out: Path) -> Path:
+def resolve_folder(out: Path) -> Path:
     """The folder's full name without any ``..``, so that it has one of its own beside it."""
     return Path(os.path.abspath(out))
 
@@ -117,18 +117,18 @@ def has_begun(out: Path) -> bool:
     return any(out.glob('*.pth')) or any(log_entries(out))
 
 
-def standard_arch() -> str:
+def default_arch() -> str:
     """The size that can be trained here within a sensible time."""
     return 's' if torch.cuda.is_available() else 'tiny'
 
 
-def standard_out(options: PretrainOptions) -> Path:
+def default_out(options: PretrainOptions) -> Path:
     """``runs/ARCH-DATA``."""
-    recipe = Path(options.config).stem if options.config else options.arch or standard_arch()
-    return Path(STANDARD_OUT) / f'{recipe}-{options.data.resolve().name}'
+    recipe = Path(options.config).stem if options.config else options.arch or default_arch()
+    return Path(DEFAULT_OUT) / f'{recipe}-{options.data.resolve().name}'
 
 
-def check_places(options: PretrainOptions) -> None:
+def check_run_folders(options: PretrainOptions) -> None:
     """Checks the folders of a new run.
 
     Raises:

@@ -9,11 +9,11 @@ from statistics import median
 from ...utils.machine import usable_cores
 from .checks import NOTE, OK, PROBLEM, Check
 
-LOOKED_AT = 200
+NUM_CHECKED_IMAGES = 200
 MAX_VIEWS, SECONDS = 1000, 5.  # of measuring the pipeline
 GPU_RATE = 3140  # a ViT-B on an H100, by the cost model in docs/performance.md
 LARGE_PIXELS = 8e6
-FEW_IMAGES = 500
+MIN_IMAGES_ADVISED = 500
 
 
 def check_data(folder: Path) -> Iterator[Check]:
@@ -31,11 +31,12 @@ def check_data(folder: Path) -> Iterator[Check]:
         yield Check(PROBLEM, 'images', str(error), 'give a folder that holds images')
         return
     count = len(dataset)
-    few = count < FEW_IMAGES
+    few = count < MIN_IMAGES_ADVISED
     yield Check(NOTE if few else OK, 'images', f'{count:,} in {folder}',
                 'very few to learn from' if few else '')
-    step = max(count // LOOKED_AT, 1)
-    paths = [dataset.get_data_info(i)['img_path'] for i in range(0, count, step)][:LOOKED_AT]
+    step = max(count // NUM_CHECKED_IMAGES, 1)
+    chosen = range(0, count, step)[:NUM_CHECKED_IMAGES]
+    paths = [dataset.get_data_info(i)['img_path'] for i in chosen]
     yield from check_readable(paths)
     yield from check_speed(paths)
 

@@ -9,8 +9,8 @@ from .checks import NOTE, OK, PROBLEM, Check, try_import
 
 GB = 2**30
 LITTLE_DISK, FULL_DISK = 20 * GB, 2 * GB
-LITTLE_SHM = GB  # docker gives 64 MB
-FEW_FILES = 4096
+MIN_SHM = GB  # docker gives 64 MB
+MIN_OPEN_FILES = 4096
 SHM = Path('/dev/shm')
 
 
@@ -68,7 +68,7 @@ def check_shared_memory() -> Iterator[Check]:
     if not SHM.is_dir():
         return
     size = shutil.disk_usage(SHM).total
-    small = size < LITTLE_SHM
+    small = size < MIN_SHM
     yield Check(PROBLEM if small else OK, 'shared memory', f'{size / GB:.1f} GB in {SHM}',
                 'too little for data workers: start docker with --shm-size=8g (or --ipc=host)'
                 if small else '')
@@ -82,7 +82,7 @@ def check_open_files() -> Iterator[Check]:
         return
     limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = limit == resource.RLIM_INFINITY
-    few = not unlimited and limit < FEW_FILES
+    few = not unlimited and limit < MIN_OPEN_FILES
     yield Check(NOTE if few else OK, 'open files', 'unlimited' if unlimited else f'up to {limit}',
                 f'many workers may need more: ulimit -n {min(most, 65536) if most > 0 else 65536}'
                 if few else '')

@@ -12,7 +12,7 @@ from .checks import NOTE, OK, PROBLEM, Check, try_import
 
 DISTRIBUTION = 'conmim_mm'
 # The maintained continuations and the originals they take the place of: the same import names.
-TWINS = {
+CONFLICTING_DISTRIBUTIONS = {
     'onedl-mmengine': 'mmengine', 'onedl-mmcv': 'mmcv', 'onedl-mmpretrain': 'mmpretrain',
     'onedl-mmsegmentation': 'mmsegmentation', 'onedl-mmdetection': 'mmdet'}
 OPENCV = ('opencv-python', 'opencv-python-headless', 'opencv-contrib-python',
@@ -51,7 +51,8 @@ def check_versions() -> Iterator[Check]:
     for requirement in map(Requirement, lines):
         if requirement.marker and not requirement.marker.evaluate(dict(extra='')):
             continue
-        version = installed(requirement.name) or installed(TWINS.get(requirement.name, ''))
+        version = installed(requirement.name) or installed(
+            CONFLICTING_DISTRIBUTIONS.get(requirement.name, ''))
         if version is None:
             yield missing(requirement.name, str(requirement.specifier))
         elif not requirement.specifier.contains(version, prereleases=True):
@@ -71,9 +72,9 @@ def missing(name: str, versions: str) -> Check:
     return Check(PROBLEM, name, 'not installed', advice)
 
 
-def check_twins() -> Iterator[Check]:
+def check_conflicting_distributions() -> Iterator[Check]:
     """Distributions that write over each other's files."""
-    for new, old in TWINS.items():
+    for new, old in CONFLICTING_DISTRIBUTIONS.items():
         if installed(new) and installed(old):
             yield Check(PROBLEM, old, f'{old} {installed(old)} and {new} {installed(new)} have the '
                         'same files', f'pip uninstall -y {old} {new} && pip install {new}')
@@ -116,7 +117,7 @@ def check_opencv() -> Iterator[Check]:
     yield Check(PROBLEM, 'OpenCV', f'cannot be imported: {why}', advice)
 
 
-def check_components() -> Iterator[Check]:
+def check_registration() -> Iterator[Check]:
     """Whether the components of conmim_mm register, which takes all of OpenMMLab."""
     for name in ('mmengine', 'mmcv', 'mmpretrain'):
         module, why = (None, 'see above')
@@ -148,7 +149,7 @@ def check_toolboxes() -> Iterator[Check]:
         yield Check(OK, "mmcv's ops", 'compiled')
     for name, task in TOOLBOXES.items():
         distribution = 'onedl-mmsegmentation' if name == 'mmseg' else 'onedl-mmdetection'
-        version = installed(distribution) or installed(TWINS[distribution])
+        version = installed(distribution) or installed(CONFLICTING_DISTRIBUTIONS[distribution])
         yield Check(OK if version else NOTE, name,
                     version or f'not installed (only {task} needs it)',
                     '' if version else f'pip install {distribution}')

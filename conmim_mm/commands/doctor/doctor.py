@@ -37,8 +37,9 @@ def run(folder: Path | None) -> None:
 def all_checks(folder: Path | None) -> Iterator[Check]:
     """The checks in their order; those that take time come last."""
     yield from collect(
-        software.check_python, software.check_versions, software.check_twins, software.check_torch,
-        software.check_opencv, software.check_components, software.check_toolboxes,
+        software.check_python, software.check_versions,
+        software.check_conflicting_distributions, software.check_torch,
+        software.check_opencv, software.check_registration, software.check_toolboxes,
         machine.check_gpus, machine.check_disk, machine.check_shared_memory,
         machine.check_open_files, machine.check_cores)
     if folder:

@@ -108,7 +108,7 @@ class ShardSequentialSampler(EpochSeededSampler):
             np.random.SeedSequence([self.seed, self.epoch], spawn_key=purpose))
 
 
-def scattered_reads(loader: DataLoader) -> str:
+def why_reads_scatter(loader: DataLoader) -> str:
     """Why the workers of a loader do not read shards of their own; empty where they do.
 
     Args:

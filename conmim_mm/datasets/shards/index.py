@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..image_files import EXTENSIONS, is_image
-from ..unreadable import describe
+from ..unreadable import describe_read_error
 
 LABEL_SUFFIX = '.cls'
 NO_LABEL = -1
@@ -70,7 +70,7 @@ def index_shard(path: str, extensions: tuple[str, ...] = EXTENSIONS) -> ShardInd
             members, damage = _scan(file)
             return _index(file, members, extensions, damage)
     except OSError as error:
-        raise InputError(f'cannot read the shard {path}: {describe(error)}') from error
+        raise InputError(f'cannot read the shard {path}: {describe_read_error(error)}') from error
     except tarfile.TarError as error:
         raise InputError(f'{path} is no tar file, or damaged from its start: remove it from the '
                          'shards or copy it again') from error
@@ -111,7 +111,7 @@ def _scan(file: FileIO) -> tuple[list[tarfile.TarInfo], str]:
                     return members, f'it ends within {member.name!a}'
                 members.append(member)
         except (tarfile.TarError, ValueError, OverflowError) as error:
-            return members, describe(error)
+            return members, describe_read_error(error)
         # tarfile takes a damaged header, and the end of the file, for the end of the archive
         end = os.pread(file.fileno(), tarfile.BLOCKSIZE, tar.offset)
         if len(end) < tarfile.BLOCKSIZE:

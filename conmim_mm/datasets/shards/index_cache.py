@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import InputError
 from ...utils.files import written_whole
 from ..image_files import EXTENSIONS
-from ..unreadable import describe
+from ..unreadable import describe_read_error
 from .index import ShardIndex, index_shard
 
 INDEX_SUFFIX = '.index.npz'
@@ -37,7 +37,7 @@ def cached_index(path: str, extensions: tuple[str, ...] = EXTENSIONS) -> tuple[S
     try:
         facts = os.stat(path)
     except OSError as error:
-        raise InputError(f'cannot read the shard {path}: {describe(error)}') from error
+        raise InputError(f'cannot read the shard {path}: {describe_read_error(error)}') from error
     stamp = repr((_FORMAT, facts.st_size, facts.st_mtime_ns, extensions)).encode()
     places = [Path(path + INDEX_SUFFIX), _place_in_cache(path)]
     for place in places:

@@ -16,7 +16,7 @@ from ...errors import InputError
 from ...utils.files import folder_written_whole, remove_leftovers
 from ..image_files import ImageFiles, is_image
 from ..labelled_folder import class_folders
-from ..unreadable import describe
+from ..unreadable import describe_read_error
 from .index import LABEL_SUFFIX
 from .index_cache import cached_index
 
@@ -150,7 +150,7 @@ def _write_shard(job: tuple[Path, list[ShardImage]]) -> int:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise InputError(f'cannot write {path}: {describe(error)}') from error
+        raise InputError(f'cannot write {path}: {describe_read_error(error)}') from error
     cached_index(str(path))
     return len(images)
 
@@ -159,8 +159,8 @@ def _read(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f'cannot read the image {path}: {describe(error)}; repair it or take it '
-                         'away') from error
+        raise InputError(f'cannot read the image {path}: {describe_read_error(error)}; '
+                         'repair it or take it away') from error
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

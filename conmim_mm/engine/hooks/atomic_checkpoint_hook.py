@@ -16,7 +16,7 @@ from ...checkpoint.settings import SETTINGS
 from ...distributed.rank_state import gather_rank_states, restore_rank_state
 from ...errors import InputError
 from ...utils.files import remove_leftovers, written_whole
-from ...utils.work_dir import INTERRUPTED, POINTER, write_pointer
+from ...utils.work_dir import INTERRUPTED, LAST_CHECKPOINT_FILE, write_last_checkpoint
 
 OUTDATED = 'outdated_ckpt_ids'
 VALIDATED_ITER = 'validated_iter'
@@ -61,7 +61,7 @@ class AtomicCheckpointHook(CheckpointHook):
             # what a kill before the end of the last saving left
             self._remove(runner.message_hub.runtime_info.get(OUTDATED, []))
             remove_leftovers(Path(self.out_dir), '*.pth')
-            remove_leftovers(Path(runner.work_dir), POINTER)
+            remove_leftovers(Path(runner.work_dir), LAST_CHECKPOINT_FILE)
         self._restore(runner)
 
     def _restore(self, runner: Runner) -> None:
@@ -149,7 +149,7 @@ class AtomicCheckpointHook(CheckpointHook):
                     **self.args)
             if is_main_process():
                 with advising_to_resume():
-                    write_pointer(Path(runner.work_dir), path)
+                    write_last_checkpoint(Path(runner.work_dir), path)
         finally:
             self._rank_states = None
 

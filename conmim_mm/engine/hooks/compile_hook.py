@@ -50,12 +50,12 @@ class CompileHook(Hook):
         if self.backend == 'inductor' and on_cpu:
             check_cpp_compiler()
         # Every block may have a drop path rate of its own, with and without gradients.
-        allow_variants(2 * len(regions))
+        raise_recompile_limit(2 * len(regions))
         for region in regions:
             region.compile(backend=self.backend, dynamic=False)
 
 
-def allow_variants(number: int) -> None:
+def raise_recompile_limit(number: int) -> None:
     """Lets PyTorch compile a function this often before it gives up on it."""
     name = 'recompile_limit' if hasattr(DYNAMO, 'recompile_limit') else 'cache_size_limit'  # < 2.6
     setattr(DYNAMO, name, max(getattr(DYNAMO, name), number))

@@ -59,7 +59,7 @@ class LearningMonitorHook(Hook):
     def before_train(self, runner: Runner) -> None:
         if not hasattr(unwrap_model(runner.model), 'teacher'):
             raise InputError('LearningMonitorHook needs a model with a teacher, such as ConMIM')
-        self._judges_from = end_of_grace(runner)
+        self._judges_from = grace_period_end(runner)
 
     def before_train_iter(self,
                           runner: Runner,
@@ -102,7 +102,7 @@ class LearningMonitorHook(Hook):
             runner.logger.warning(message.format(**values))
 
 
-def end_of_grace(runner: Runner) -> int:
+def grace_period_end(runner: Runner) -> int:
     """The iteration from which on a run should find more than chance."""
     schedulers = runner.param_schedulers
     if isinstance(schedulers, dict):

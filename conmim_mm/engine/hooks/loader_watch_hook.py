@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from ...datasets import TarShards, TeacherPerturbation
 from ...utils.machine import cores_per_process
-from ...utils.sizes import batch_length
+from ...utils.sizes import batch_size_of
 
 
 @HOOKS.register_module()
@@ -54,7 +54,7 @@ class LoaderWatchHook(Hook):
         if 'train/data_time' not in hub.log_scalars:  # default_hooks.timer=None
             return
         self._steps.append((hub.get_scalar('train/time').current(),
-                            hub.get_scalar('train/data_time').current(), batch_length(data_batch)))
+                            hub.get_scalar('train/data_time').current(), batch_size_of(data_batch)))
         if len(self._steps) < self._steps.maxlen:
             return
         seconds, waited, images = map(sum, zip(*self._steps, strict=True))
@@ -69,15 +69,15 @@ class LoaderWatchHook(Hook):
         who = f'{workers} workers deliver' if workers > 1 else (
             '1 worker delivers' if workers else 'the training process itself loads')
         each = f' ({images / seconds / workers:.3g} each)' if workers > 1 else ''
-        remedies = worker_remedies(loader, seconds / max(seconds - waited, 1e-9))
-        remedies += pipeline_remedies(loader.dataset)
+        remedies = worker_advice(loader, seconds / max(seconds - waited, 1e-9))
+        remedies += pipeline_advice(loader.dataset)
         return (f'{waited / seconds:.0%} of the time of the last {len(self._steps)} steps went '
                 f'into waiting for data: {who} {images / seconds:.3g} images/s{each}, the model '
                 f'could take {possible}. What helps: {"; ".join(remedies)}. '
                 'See docs/performance.md.')
 
 
-def worker_remedies(loader: DataLoader, factor: float) -> list[str]:
+def worker_advice(loader: DataLoader, factor: float) -> list[str]:
     """What the number of workers can do.
 
     Args:
@@ -98,7 +98,7 @@ def worker_remedies(loader: DataLoader, factor: float) -> list[str]:
     return remedies
 
 
-def pipeline_remedies(dataset: object) -> list[str]:
+def pipeline_advice(dataset: object) -> list[str]:
     """What another way to read and perturb images can do.
 
     Args:

@@ -20,7 +20,7 @@ from ...models.layers.cross_process_bn import CrossProcessBN
 from ...utils.inspection import keeping_modes, uncompiled
 from ...utils.random_state import keeping_random_state
 
-SHARE = 1 / 200  # of the time, for pages and for pictures each: one percent together
+MAX_TIME_SHARE = 1 / 200  # of the time, for pages and for pictures each: one percent together
 NUM_SAMPLES = 4
 
 
@@ -55,8 +55,8 @@ class ReportHook(Hook):
         if min(interval, picture_interval) < 0:
             raise InputError('interval and picture_interval of ReportHook must not be negative')
         self.interval = interval
-        self.page = Pace(interval)
-        self.pictures = Pace(picture_interval)
+        self.page = TimeBudget(interval)
+        self.pictures = TimeBudget(picture_interval)
         self._inputs: dict[str, torch.Tensor] | None = None
         self._started: float | None = None
         self._warned = False
@@ -148,7 +148,7 @@ class ReportHook(Hook):
                     f'{_one_line(error)}); training goes on')
 
 
-class Pace:
+class TimeBudget:
     """Says when something may be done again that must take a small share of the time.
 
     Args:
@@ -175,7 +175,7 @@ class Pace:
             yield
         finally:
             end = time.monotonic()
-            self._next = end + max(self.interval, (end - start) / SHARE)
+            self._next = end + max(self.interval, (end - start) / MAX_TIME_SHARE)
 
 
 def needs_other_processes(model: nn.Module, world_size: int) -> bool:

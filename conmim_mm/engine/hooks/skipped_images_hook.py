@@ -96,7 +96,7 @@ class SkippedImagesHook(Hook):
         if not before:
             path, reason = new[0]
             runner.logger.warning(
-                f'skipping {printable(path)}, which cannot be read ({printable(reason)}), and '
+                f'skipping {escape_name(path)}, which cannot be read ({escape_name(reason)}), and '
                 f'whatever else cannot be: see {Path(runner.work_dir, FILE_NAME)}')
         self._check_share(runner, counts)
 
@@ -106,7 +106,7 @@ class SkippedImagesHook(Hook):
             raise InputError(
                 f'{len(counts)} of {total} images cannot be read, more than '
                 f'max_share={self.max_share:g} of them; the first is '
-                f'{min(map(printable, counts))}, all are in {Path(runner.work_dir, FILE_NAME)}; '
+                f'{min(map(escape_name, counts))}, all are in {Path(runner.work_dir, FILE_NAME)}; '
                 f'repair or remove them, or raise default_hooks.skipped_images.max_share')
 
 
@@ -125,12 +125,12 @@ def add_counts(counts: Counts, new: Iterable[tuple[str, str]]) -> Counts:
 
 def write_counts(work_dir: Path, counts: Counts) -> None:
     """Writes ``skipped.txt``."""
-    lines = sorted(f'{printable(path)}\t{times}\t{printable(reason)}\n'
+    lines = sorted(f'{escape_name(path)}\t{times}\t{escape_name(reason)}\n'
                    for path, (times, reason) in counts.items())
     write_text(work_dir / FILE_NAME, ''.join(lines))
 
 
-def printable(text: str) -> str:
+def escape_name(text: str) -> str:
     """A file's name as text for a line: line ends, tabs and bytes that are no UTF-8 escaped."""
     return ''.join(
         char if char.isprintable() else char.encode('unicode_escape').decode() for char in text)

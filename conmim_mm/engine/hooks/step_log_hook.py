@@ -35,17 +35,17 @@ class StepLogHook(RuntimeInfoHook):
                          batch_idx: int,
                          data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
-        if outputs and has_waited(runner.optim_wrapper) and are_scalars(outputs):
+        if outputs and losses_are_ready(runner.optim_wrapper) and are_scalars(outputs):
             # a stream of its own does not queue behind the optimizer step
             with torch.cuda.stream(self._stream):
-                outputs = read_together(outputs)
+                outputs = transfer_scalars(outputs)
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         for name, history in runner.message_hub.log_scalars.items():
             if name.startswith('train/'):
                 history.max_length = self._max_length
 
 
-def has_waited(optim_wrapper: OptimWrapper) -> bool:
+def losses_are_ready(optim_wrapper: OptimWrapper) -> bool:
     """Whether the losses of the last step have been computed for certain, also on a GPU."""
     return isinstance(optim_wrapper, GuardedOptimWrapper) and optim_wrapper.should_update()
 
@@ -57,7 +57,7 @@ def are_scalars(outputs: dict) -> bool:
             and len({value.device for value in values}) == 1)
 
 
-def read_together(outputs: dict[str, torch.Tensor]) -> dict[str, float]:
+def transfer_scalars(outputs: dict[str, torch.Tensor]) -> dict[str, float]:
     """Scalars of one device as Python's numbers, in one transfer."""
     return dict(zip(outputs, torch.stack([*outputs.values()]).tolist(), strict=True))
 

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook, IterTimerHook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
-from ...utils.sizes import batch_length
+from ...utils.sizes import batch_size_of
 
 
 @HOOKS.register_module()
@@ -68,7 +68,7 @@ class StepTimerHook(IterTimerHook):
                          outputs: dict | None = None) -> None:
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         hub = runner.message_hub
-        images = batch_length(data_batch) * get_world_size()
+        images = batch_size_of(data_batch) * get_world_size()
         self._steps.append((hub.get_scalar('train/time').current(), self._waited, images))
         seconds, waited, seen = map(sum, zip(*self._steps, strict=True))
         if seconds > 0:

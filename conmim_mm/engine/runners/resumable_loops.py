@@ -37,7 +37,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
                 f'the checkpoint stands at iteration {self._iter} in epoch {self._epoch + 1}, but '
                 f'an epoch has {length} iterations here: resume with the data, the batch size and '
                 'the number of processes it was trained with')
-        with telling_hooks(self.runner), ending_workers(self.dataloader):
+        with notifying_hooks_of_failure(self.runner), shutting_down_workers(self.dataloader):
             self.runner.call_hook('before_train')
             if self.first_batch == 0:
                 self._validate_if_due()
@@ -61,7 +61,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
     def _batches(self, start: int) -> Iterator[dict]:
         if start == len(self.dataloader):
             return iter(())
-        keep_generators(self.dataloader, self.runner.seed + self._epoch)
+        isolate_loader_generator(self.dataloader, self.runner.seed + self._epoch)
         return batches_from(self.dataloader, start)
 
     def _validate_if_due(self) -> None:
@@ -81,12 +81,12 @@ class ResumableIterLoop(IterBasedTrainLoop):
 
     def run(self) -> torch.nn.Module:
         """Trains, from wherever the runner stands."""
-        with telling_hooks(self.runner), ending_workers(self.dataloader):
+        with notifying_hooks_of_failure(self.runner), shutting_down_workers(self.dataloader):
             self.runner.call_hook('before_train')
             self.runner.call_hook('before_train_epoch')
             self._validate_if_due()
-            keep_generators(self.dataloader, self.runner.seed)
-            batches = endless_batches(self.dataloader, self._iter)
+            isolate_loader_generator(self.dataloader, self.runner.seed)
+            batches = infinite_batches(self.dataloader, self._iter)
             while self._iter < self._max_iters and not self.stop_training:
                 self.runner.model.train()
                 self.run_iter(next(batches))
@@ -106,12 +106,12 @@ def validate(runner, due: bool) -> None:
     """Validates, unless the state as it is has been validated before it was saved."""
     if due and runner.val_loop is not None and (
             runner.message_hub.runtime_info.get(VALIDATED_ITER) != runner.iter):
-        keep_generators(runner.val_loop.dataloader, runner.seed)
+        isolate_loader_generator(runner.val_loop.dataloader, runner.seed)
         runner.val_loop.run()
 
 
 @contextmanager
-def ending_workers(loader: DataLoader) -> Iterator[None]:
+def shutting_down_workers(loader: DataLoader) -> Iterator[None]:
     """After it, no persistent workers are left.
 
     Freed in one with the runner that refers to them and is referred to, PyTorch would wait five
@@ -124,7 +124,7 @@ def ending_workers(loader: DataLoader) -> Iterator[None]:
 
 
 @contextmanager
-def telling_hooks(runner: Runner) -> Iterator[None]:
+def notifying_hooks_of_failure(runner: Runner) -> Iterator[None]:
     """Calls ``train_failed`` of the hooks that have it when training ends in any exception."""
     try:
         yield
@@ -133,7 +133,7 @@ def telling_hooks(runner: Runner) -> Iterator[None]:
         raise
 
 
-def keep_generators(loader: DataLoader, seed: int) -> None:
+def isolate_loader_generator(loader: DataLoader, seed: int) -> None:
     """Keeps a loader from drawing its workers' seed from the generator that the model uses.
 
     It draws one whenever it starts workers, which after a resume it does once more.
@@ -143,9 +143,9 @@ def keep_generators(loader: DataLoader, seed: int) -> None:
     loader.generator.manual_seed(seed)
 
 
-def endless_batches(loader: DataLoader, start: int) -> Iterator[dict]:
+def infinite_batches(loader: DataLoader, start: int) -> Iterator[dict]:
     """Batches without end, as if ``start`` of them had been taken already."""
-    sampler = sampler_of(loader)
+    sampler = index_sampler(loader)
     # an endless sampler takes the whole way in one; others are taken up in their epoch
     endless = not hasattr(sampler, 'epoch')
     number, first = (0, start) if endless else divmod(start, len(loader))
@@ -163,7 +163,7 @@ def batches_from(loader: DataLoader, start: int) -> Iterator[dict]:
         loader: The loader, its batches of one size.
         start: How many batches to leave out.
     """
-    sampler = sampler_of(loader)
+    sampler = index_sampler(loader)
     if hasattr(sampler, 'skip') and loader.batch_size:
         sampler.skip(start * loader.batch_size)
         return iter(loader)
@@ -176,6 +176,6 @@ def batches_from(loader: DataLoader, start: int) -> Iterator[dict]:
     return batches
 
 
-def sampler_of(loader: DataLoader) -> object:
+def index_sampler(loader: DataLoader) -> object:
     """The sampler of single indices."""
     return loader.sampler if loader.batch_size else loader.batch_sampler.sampler

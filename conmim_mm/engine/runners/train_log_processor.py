@@ -5,9 +5,10 @@ from datetime import timedelta
 from mmengine.runner import LogProcessor, Runner
 from mmpretrain.registry import LOG_PROCESSORS
 
-FIRST = ('loss', 'hit_rate', 'lr', 'momentum', 'images_per_second', 'data_wait', 'time', 'memory')
+FIRST_KEYS = ('loss', 'hit_rate', 'lr', 'momentum', 'images_per_second', 'data_wait', 'time',
+              'memory')
 # the header says the first two; the next is in data_wait, and in scalars.json
-LEFT_OUT = ('epoch', 'iter', 'data_time')
+HIDDEN_KEYS = ('epoch', 'iter', 'data_time')
 FORMATS = dict(lr='{:.2e}', base_lr='{:.2e}', momentum='{:.5f}', images_per_second='{:.1f}',
                data_wait='{:.0%}', time='{:.3f}', memory='{} MB')
 
@@ -34,8 +35,9 @@ class TrainLogProcessor(LogProcessor):
         return tag, f'{header}]  {"  ".join(shown)}'
 
     def _order(self, values: dict) -> list[str]:
-        left_out = {*LEFT_OUT, *(['base_lr'] if values.get('base_lr') == values.get('lr') else [])}
-        names = [*(name for name in FIRST if name in values), *values]
+        same_rate = values.get('base_lr') == values.get('lr')
+        left_out = {*HIDDEN_KEYS, *(['base_lr'] if same_rate else [])}
+        names = [*(name for name in FIRST_KEYS if name in values), *values]
         return [name for name in dict.fromkeys(names) if name not in left_out]
 
     def _text(self, name: str, value: object) -> str:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributed.fsdp import FullOptimStateDictConfig, FullStateDictConfig
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
-from ...distributed.sharded import offloads, whole_states
+from ...distributed.sharded import can_offload_states, whole_states
 from ...errors import InputError
 from ...models.layers.block import Block
 from ...models.selfsup.ema_teacher import EMATeacher
@@ -39,15 +39,15 @@ class ConMIMFSDPStrategy(FSDPStrategy):
 
     def __init__(self, *, model_wrapper: dict | None = None, **kwargs) -> None:
         settings = dict(type='MMFullyShardedDataParallel', use_orig_params=True,
-                        auto_wrap_policy=is_unit)
+                        auto_wrap_policy=is_fsdp_unit)
         if not torch.cuda.is_available():
             settings['device_id'] = 'cpu'
         super().__init__(model_wrapper=settings | dict(model_wrapper or {}), state_dict_cfg=dict(
             state_dict_type='FULL_STATE_DICT',
             state_dict_config=FullStateDictConfig(
-                offload_to_cpu=offloads(), rank0_only=True),
+                offload_to_cpu=can_offload_states(), rank0_only=True),
             optim_state_dict_config=FullOptimStateDictConfig(
-                offload_to_cpu=offloads(), rank0_only=True)), **kwargs)
+                offload_to_cpu=can_offload_states(), rank0_only=True)), **kwargs)
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         if not is_distributed():
@@ -82,7 +82,7 @@ class ConMIMFSDPStrategy(FSDPStrategy):
             self.model, self.optim_wrapper.optimizer, state_dict))
 
 
-def is_unit(module: nn.Module, recurse: bool, **_: object) -> bool:
+def is_fsdp_unit(module: nn.Module, recurse: bool, **_: object) -> bool:
     """FSDP's wrap policy: which modules are gathered by themselves.
 
     Only what is called as a module may be: the student's backbone is not, but its blocks are.

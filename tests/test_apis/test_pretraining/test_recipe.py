@@ -6,11 +6,11 @@ from conmim_mm.apis.pretraining.recipe import (
     TABLE,
     Workload,
     choose_batch,
-    doubt_rate,
-    scale_rate,
+    low_lr_warning,
+    raise_table_lr,
+    scale_lr,
     set_image_size,
     shorten_warmup,
-    speed_up_table,
     train_by_epochs,
 )
 from conmim_mm.errors import InputError
@@ -51,7 +51,7 @@ def test_fewer_images_than_processes() -> None:
 
 def test_learning_rate_is_linear_in_the_batch() -> None:
     cfg = recipe()
-    assert scale_rate(cfg, 64) == '0.0015 x 64/2048 = 4.7e-05'
+    assert scale_lr(cfg, 64) == '0.0015 x 64/2048 = 4.7e-05'
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1.5e-3 * 64 / 2048, rel=1e-3)
     assert cfg.param_scheduler.eta_min == pytest.approx(1e-5 * 64 / 2048, rel=1e-3)
     assert cfg.auto_scale_lr.base_batch_size == 64  # what --auto-scale-lr would scale from
@@ -62,7 +62,7 @@ def test_learning_rate_is_linear_in_the_batch() -> None:
     (500_000, 100, 7.7), (5000, 100, 100.)])
 def test_table_gets_what_is_missing_of_the_recipes_images(images, epochs, factor) -> None:
     cfg = recipe()
-    said = speed_up_table(cfg, Workload(images, 1, 64, epochs))
+    said = raise_table_lr(cfg, Workload(images, 1, 64, epochs))
     table = cfg.optim_wrapper.paramwise_cfg.custom_keys[TABLE]
     if factor is None:
         assert said == '' and table == dict(lr_mult=1., decay_mult=1.)
@@ -113,6 +113,6 @@ def test_image_size_reaches_model_and_pipeline() -> None:
 def test_rates_too_small_to_learn_are_named() -> None:
     cfg = recipe()
     cfg.optim_wrapper.optimizer.lr = 1e-4
-    assert doubt_rate(cfg, 10_000) == ''
-    assert '--lr 0.0005' in doubt_rate(cfg, 1000)
-    assert '--lr 0.0002' in doubt_rate(cfg, 5000)
+    assert low_lr_warning(cfg, 10_000) == ''
+    assert '--lr 0.0005' in low_lr_warning(cfg, 1000)
+    assert '--lr 0.0002' in low_lr_warning(cfg, 5000)

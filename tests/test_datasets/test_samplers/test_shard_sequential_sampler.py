@@ -13,8 +13,8 @@ from mmengine.runner import Runner
 from torch.utils.data import get_worker_info
 
 from conmim_mm.datasets import SampleIndex, ShardSequentialSampler
-from conmim_mm.datasets.samplers.shard_sequential_sampler import scattered_reads
-from conmim_mm.engine.runners.resumable_loops import batches_from, endless_batches
+from conmim_mm.datasets.samplers.shard_sequential_sampler import why_reads_scatter
+from conmim_mm.engine.runners.resumable_loops import batches_from, infinite_batches
 from conmim_mm.errors import InputError
 
 
@@ -173,7 +173,7 @@ def test_endless_batches_of_its_epochs(done: int) -> None:
     settings = dict(batch_size=2, streams=2)
     epochs = [list(build([4] * 6, streams=2, epoch=epoch)) for epoch in range(3)]
     expected = [(index, 3, epoch) for epoch, order in enumerate(epochs) for index in order]
-    batches = islice(endless_batches(loader_of(settings), done), 36 - done)
+    batches = islice(infinite_batches(loader_of(settings), done), 36 - done)
     rows = [row[:3].tolist() for batch in batches for row in torch.stack(batch, dim=1)]
     assert list(map(tuple, rows)) == expected[2 * done:]
 
@@ -193,12 +193,12 @@ def test_every_worker_reads_shards_of_its_own(done: int) -> None:
 
 def test_what_makes_workers_read_each_others_shards() -> None:
     good = dict(batch_size=2, streams=4)
-    assert scattered_reads(loader_of(good, num_workers=2)) == ''
-    assert scattered_reads(loader_of(good)) == ''
-    assert 'is 2, that of the data loader 3' in scattered_reads(loader_of(good, batch_size=3))
+    assert why_reads_scatter(loader_of(good, num_workers=2)) == ''
+    assert why_reads_scatter(loader_of(good)) == ''
+    assert 'is 2, that of the data loader 3' in why_reads_scatter(loader_of(good, batch_size=3))
     bad = dict(batch_size=2, streams=1)
-    assert '1 streams for 2 data workers' in scattered_reads(loader_of(bad, num_workers=2))
-    assert scattered_reads(SimpleNamespace(sampler=range(3), num_workers=2)) == ''
+    assert '1 streams for 2 data workers' in why_reads_scatter(loader_of(bad, num_workers=2))
+    assert why_reads_scatter(SimpleNamespace(sampler=range(3), num_workers=2)) == ''
 
 
 @pytest.mark.parametrize('setting', ['batch_size', 'streams', 'window'])

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
-from conmim_mm.engine.hooks.learning_monitor_hook import LearningMonitorHook, end_of_grace
+from conmim_mm.engine.hooks.learning_monitor_hook import LearningMonitorHook, grace_period_end
 from conmim_mm.errors import InputError
 from conmim_mm.evaluation import effective_rank, mean_similarity
 from conmim_mm.models import ConMIMHead
@@ -114,11 +114,11 @@ def test_the_grace_is_as_long_as_the_warm_up(images, tmp_path, accumulate: int) 
     cfg['param_scheduler'].update(warmup=4, by_epoch=False, convert_to_iter_based=False)
     runner = Runner.from_cfg(cfg)
     runner.train()
-    assert end_of_grace(runner) == 8
+    assert grace_period_end(runner) == 8
 
 
 def test_the_grace_is_at_least_a_twentieth_of_the_run() -> None:
-    assert end_of_grace(SimpleNamespace(param_schedulers=[], max_iters=2000)) == 100
+    assert grace_period_end(SimpleNamespace(param_schedulers=[], max_iters=2000)) == 100
 
 
 def test_refuses_a_model_without_a_teacher() -> None:

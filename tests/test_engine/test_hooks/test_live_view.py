@@ -16,7 +16,7 @@ from rich.live import Live
 from conmim_mm.engine import LiveViewHook, TeacherUpdateHook
 from conmim_mm.engine.hooks.live_view import live_view_hook
 from conmim_mm.engine.hooks.live_view import terminal as terminal_lines
-from conmim_mm.engine.hooks.live_view.line import LiveLine, duration
+from conmim_mm.engine.hooks.live_view.line import LiveLine, format_clock
 from conmim_mm.engine.hooks.live_view.terminal import LinesAbove, display_below
 
 from ...toy import run_cfg
@@ -76,7 +76,7 @@ def test_what_is_not_known() -> None:
     (-1, '0:00'), (7.4, '0:07'), (187, '3:07'), (3787, '1:03:07'), (86400 * 2 + 3787, '2d 01:03'),
 ])
 def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_clock(seconds) == text
 
 
 def sit_down(monkeypatch) -> Terminal:

@@ -9,7 +9,7 @@ from mmengine.logging import MessageHub
 from conmim_mm.datasets import ConMIMTwoViews
 from conmim_mm.engine import LoaderWatchHook
 from conmim_mm.engine.hooks import loader_watch_hook
-from conmim_mm.engine.hooks.loader_watch_hook import pipeline_remedies
+from conmim_mm.engine.hooks.loader_watch_hook import pipeline_advice
 
 BATCH = dict(inputs=torch.zeros(12, 3))
 ADVICE = 'in docs'
@@ -19,7 +19,7 @@ ADVICE = 'in docs'
 def warnings_of(monkeypatch):
     """Runs steps of (time, data_time) on a machine of four CPUs; returns what was warned of."""
     monkeypatch.setattr(loader_watch_hook, 'cores_per_process', lambda: 4)
-    monkeypatch.setattr(loader_watch_hook, 'pipeline_remedies', lambda dataset: [ADVICE])
+    monkeypatch.setattr(loader_watch_hook, 'pipeline_advice', lambda dataset: [ADVICE])
 
     def run(steps: list[tuple[float, float]], workers: int = 2, **settings) -> list[str]:
         said = []
@@ -85,7 +85,7 @@ def test_no_option_that_is_in_use_already(monkeypatch) -> None:
     for kind, expected in kinds.items():
         views = transforms[kind]
         dataset = SimpleNamespace(pipeline=SimpleNamespace(transforms=[object(), views]))
-        advice = '; '.join(pipeline_remedies(dataset))
+        advice = '; '.join(pipeline_advice(dataset))
         assert 'simplejpeg' in advice and 'make_shards.py' in advice
         assert ('dataset.pipeline.1.perturbation.type=DevicePerturbation' in advice) == expected
 

@@ -74,7 +74,7 @@ def explained(monkeypatch) -> list:
 @pytest.fixture
 def at_once(monkeypatch) -> dict:
     """Settings of a hook that updates in every step, whatever that costs."""
-    monkeypatch.setattr(report_hook, 'SHARE', math.inf)
+    monkeypatch.setattr(report_hook, 'MAX_TIME_SHARE', math.inf)
     return dict(interval=0, picture_interval=0)
 
 
@@ -161,7 +161,7 @@ def test_only_the_first_process_writes(monkeypatch) -> None:
 def test_pace(monkeypatch) -> None:
     now = [1000.]
     monkeypatch.setattr(report_hook.time, 'monotonic', lambda: now[0])
-    pace = report_hook.Pace(30.)
+    pace = report_hook.TimeBudget(30.)
     assert pace.is_due()
     for cost, pause in ((0.01, 30.), (0.5, 100.)):  # never more than a two hundredth
         with pace.measured():

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from conmim_mm.engine import GuardedOptimWrapper, StepLogHook
 from conmim_mm.engine.hooks import step_log_hook
 from conmim_mm.engine.hooks.step_log_hook import KEPT_VALUES, longest_window
-from conmim_mm.utils.run_comparison import logged_entries
+from conmim_mm.utils.run_comparison import entries_by_step
 
 from ...toy import run_cfg
 
@@ -68,7 +68,7 @@ def test_a_run_logs_the_same(images, tmp_path) -> None:
             runtime_info=dict(type=kind), logger=dict(type='LoggerHook', interval=1)))
         cfg['optim_wrapper']['type'] = 'GuardedOptimWrapper'
         Runner.from_cfg(cfg).train()
-        entries = logged_entries(folder)
+        entries = entries_by_step(folder)
         logs.append({step: {key: value for key, value in entry.items() if 'time' not in key}
                      for step, entry in entries.items()})
     assert len(logs[0]) == 12 and {'loss', 'hit_rate', 'grad_norm'} <= set(logs[0][12])

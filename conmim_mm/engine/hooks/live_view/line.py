@@ -10,7 +10,7 @@ from rich.text import Text
 
 MIN_BAR, MAX_BAR = 5, 30  # columns
 GAP = 2
-FREE = 3  # columns at the end, for the ^C of a terminal, and as some wrap in the last one
+RESERVED_COLUMNS = 3  # at the end, for the ^C of a terminal, and as some wrap in the last one
 # what goes last when a terminal is narrow comes first; the order on the line is that of _texts
 PRIORITY = ('step', 'percent', 'left', 'loss', 'speed', 'wait', 'epoch', 'lr', 'momentum',
             'memory')
@@ -47,7 +47,7 @@ class LiveLine:
     memory: float | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        texts, bar_width = self.fit(options.max_width - FREE)
+        texts, bar_width = self.fit(options.max_width - RESERVED_COLUMNS)
         names = [*texts]
         place = names.index('percent') + 1 if bar_width else len(names)
         parts = [' ' * GAP + texts[name] for name in names]
@@ -89,24 +89,24 @@ class LiveLine:
         texts['step'] = f'step {step}/{steps}'
         texts['percent'] = f'{self.done / max(self.steps, 1):.0%}'
         if self.seconds_left is not None and math.isfinite(self.seconds_left):
-            texts['left'] = f'left {duration(self.seconds_left)}'
+            texts['left'] = f'left {format_clock(self.seconds_left)}'
         formats = dict(
             loss=('loss {:.3f}', self.loss),
             lr=('lr {:.1e}', self.lr),
             momentum=('momentum {:.4f}', self.momentum),
-            speed=(speed_format(self.images_per_second), self.images_per_second),
+            speed=(format_speed(self.images_per_second), self.images_per_second),
             wait=('wait {:.0%}', self.data_wait),
             memory=('{:.1f} GB', self.memory and self.memory / 1e9))
         return texts | {name: text.format(value)
                         for name, (text, value) in formats.items() if value is not None}
 
 
-def speed_format(images_per_second: float | None) -> str:
+def format_speed(images_per_second: float | None) -> str:
     """Three digits, or all before the point."""
     return '{:,.0f} img/s' if (images_per_second or 0) >= 100 else '{:.3g} img/s'
 
 
-def duration(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
     """Seconds as ``3:07`` (minutes), ``1:03:07`` or ``2d 01:03``."""
     whole = timedelta(seconds=round(max(seconds, 0)))
     hours, rest = divmod(whole.seconds, 3600)

@@ -80,11 +80,11 @@ def display_below(live: Live) -> Iterator[None]:
             setattr(sys, name, stand_in)
         for handler in handlers:
             handler.setStream(LinesAbove(console, handler.stream))
-            handler.addFilter(is_news)
+            handler.addFilter(needs_own_line)
         yield
     finally:
         for handler, stream in zip(handlers, streams, strict=True):
-            handler.removeFilter(is_news)
+            handler.removeFilter(needs_own_line)
             handler.setStream(stream)
         for name, stand_in in stand_ins.items():
             if getattr(sys, name) is stand_in:  # and no one has put another one there since
@@ -103,6 +103,6 @@ def is_to_terminal(handler: logging.Handler) -> bool:
             and not handler.stream.closed and handler.stream.isatty())
 
 
-def is_news(record: logging.LogRecord) -> bool:
+def needs_own_line(record: logging.LogRecord) -> bool:
     """Whether a record says what the display does not."""
     return not REPEATED.match(record.getMessage())

@@ -57,7 +57,7 @@ def total_batch(facts: dict) -> int:
     return facts['world_size'] * facts['batch_size'] * facts['accumulative_counts']
 
 
-def fit_position(checkpoint: dict, runner: Runner) -> None:
+def rescale_progress(checkpoint: dict, runner: Runner) -> None:
     """Moves a checkpoint to the same place of an epoch whose number of batches is another one.
 
     The iteration and those of the schedules are changed in place; loops by iterations count on as

@@ -6,12 +6,12 @@ from mmpretrain.registry import HOOKS
 from torch.utils.data import DataLoader
 
 from ....checkpoint.differences import check_state_dict
-from ....datasets.samplers.shard_sequential_sampler import scattered_reads
+from ....datasets.samplers.shard_sequential_sampler import why_reads_scatter
 from ....distributed.agreement import check_data_agrees
 from ....distributed.sharded import unwrap_model, whole_state_dict
 from ....errors import InputError
 from .labels import check_labels
-from .run_facts import RUN_FACTS, describe_changes, fit_position, run_facts
+from .run_facts import RUN_FACTS, describe_changes, rescale_progress, run_facts
 
 
 @HOOKS.register_module()
@@ -48,7 +48,7 @@ class StartChecksHook(Hook):
                 f'{len(loader.dataset)} images are fewer than one batch ({loader.batch_size} '
                 f'images on each of {runner.world_size} processes); lower '
                 'train_dataloader.batch_size or add images')
-        if warning := scattered_reads(loader):
+        if warning := why_reads_scatter(loader):
             runner.logger.warning(warning)
         self._check_labels(runner, loader)
         if runner.val_loop is not None:
@@ -73,7 +73,7 @@ class StartChecksHook(Hook):
             if self.mismatch != 'allow':
                 raise
             runner.logger.warning(f'{error}. What does not fit is left as it was before loading')
-            keep_what_fits(checkpoint, own)
+            replace_mismatched_weights(checkpoint, own)
 
     def _check_run(self, runner: Runner, checkpoint: dict) -> None:
         saved = checkpoint['meta'].get(RUN_FACTS)
@@ -87,10 +87,10 @@ class StartChecksHook(Hook):
                 'stay the same; or with --allow-mismatch to go on as you ask')
         if changes:
             runner.logger.warning(f'going on in spite of changes: {changes}')
-        fit_position(checkpoint, runner)
+        rescale_progress(checkpoint, runner)
 
 
-def keep_what_fits(checkpoint: dict, own: dict) -> None:
+def replace_mismatched_weights(checkpoint: dict, own: dict) -> None:
     """Puts a model's own weights in the place of those that a checkpoint lacks or has otherwise.
 
     Args:
