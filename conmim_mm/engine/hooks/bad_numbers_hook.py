@@ -60,10 +60,7 @@ class BadNumbersHook(Hook):
         self._kept = [buffer.clone() for buffer in self._buffers]
         self._batches: list[dict] = []
 
-    def before_train_iter(self,
-                          runner: Runner,
-                          batch_idx: int,
-                          data_batch: dict | None = None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict) -> None:
         if not self._is_guarded:
             return
         if runner.optim_wrapper.should_update():  # the step before is complete
@@ -72,11 +69,7 @@ class BadNumbersHook(Hook):
                 torch._foreach_copy_(self._kept, self._buffers)
         self._batches.append(data_batch)
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: dict | None = None,
-                         outputs: dict | None = None) -> None:
+    def after_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
         if self._is_guarded and runner.optim_wrapper.should_update():
             self._batches.clear()
 

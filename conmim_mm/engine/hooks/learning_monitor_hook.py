@@ -61,10 +61,7 @@ class LearningMonitorHook(Hook):
             raise InputError('LearningMonitorHook needs a model with a teacher, such as ConMIM')
         self._judges_from = grace_period_end(runner)
 
-    def before_train_iter(self,
-                          runner: Runner,
-                          batch_idx: int,
-                          data_batch: dict | None = None) -> None:
+    def before_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
         if self.every_n_train_iters(runner, self.interval):
             teacher = unwrap_model(runner.model).teacher
             self._handle = teacher.register_forward_hook(self._keep_tokens)
@@ -72,11 +69,7 @@ class LearningMonitorHook(Hook):
     def _keep_tokens(self, teacher: torch.nn.Module, args: tuple, tokens: torch.Tensor) -> None:
         self._tokens = tokens
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: dict | None = None,
-                         outputs: dict | None = None) -> None:
+    def after_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
         if self._handle is None:
             return
         self._handle.remove()

@@ -40,10 +40,7 @@ class LoaderWatchHook(Hook):
     def before_train(self, runner: Runner) -> None:
         self._watching = is_main_process()
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: dict | None = None,
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
         if not self._watching:
             return

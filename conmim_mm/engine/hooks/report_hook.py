@@ -70,10 +70,7 @@ class ReportHook(Hook):
         self._started = time.monotonic()
         self.pictures.wait()
 
-    def before_train_iter(self,
-                          runner: Runner,
-                          batch_idx: int,
-                          data_batch: dict | None = None) -> None:
+    def before_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
         if self._started is None or not self.page.is_due():
             return
         if self.pictures.is_due():

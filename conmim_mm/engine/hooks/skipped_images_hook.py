@@ -61,10 +61,7 @@ class SkippedImagesHook(Hook):
             if counts:
                 write_counts(Path(runner.work_dir), counts)
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: dict | None = None,
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
         for sample in data_batch.get('data_samples', []):  # the model needs inputs only
             self.new += sample.get('skipped', [])

@@ -30,10 +30,7 @@ class StepLogHook(RuntimeInfoHook):
             runner.log_processor, len(runner.train_dataloader), runner.max_iters)
         self._stream = torch.cuda.Stream() if torch.cuda.is_available() else None
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: dict | None = None,
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
         if outputs and losses_are_ready(runner.optim_wrapper) and are_scalars(outputs):
             # a stream of its own does not queue behind the optimizer step

@@ -54,17 +54,11 @@ class StepTimerHook(IterTimerHook):
         """Notes that from now on only the loader keeps the step from beginning."""
         self._waiting_since = time.time()
 
-    def before_train_iter(self,
-                          runner: Runner,
-                          batch_idx: int,
-                          data_batch: dict | None = None) -> None:
+    def before_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
         self._waited = time.time() - self._waiting_since
         runner.message_hub.update_scalar('train/data_time', self._waited)
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: dict | None = None,
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         hub = runner.message_hub

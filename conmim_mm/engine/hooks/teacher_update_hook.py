@@ -53,11 +53,7 @@ class TeacherUpdateHook(Hook):
                       optimizer_step(iteration, accumulative_counts),
                       num_optimizer_steps(max_iters, accumulative_counts))
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: dict | None = None,
-                         outputs: dict | None = None) -> None:
+    def after_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
         if not runner.optim_wrapper.should_update():
             return  # still accumulating: the student has not moved
         if not getattr(runner.optim_wrapper, 'stepped', True):

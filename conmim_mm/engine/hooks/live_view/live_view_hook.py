@@ -50,11 +50,7 @@ class LiveViewHook(Hook):
             self._live = Live(console=console, auto_refresh=False, redirect_stdout=False,
                               redirect_stderr=False)
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: dict | None = None,
-                         outputs: dict | None = None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, **_: object) -> None:
         last = runner.iter + 1 == runner.max_iters
         if self._live is None or (time.monotonic() < self._next_draw and not last):
             return
