@@ -6,6 +6,7 @@ tokens suffers from the first, one that begins with a batch norm does not (docs/
 """
 
 import argparse
+from typing import NamedTuple
 
 import torch
 from mmengine.device import get_device
@@ -15,9 +16,42 @@ from mmpretrain.registry import DATASETS, MODELS
 from torch.utils.data import DataLoader
 
 from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
-from conmim_mm.evaluation import TokenSpread, token_spread
+from conmim_mm.evaluation.tokens import effective_count
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.run_config import add_trust_argument, read_config
+
+
+class TokenSpread(NamedTuple):
+    """Result of :func:`token_spread`.
+
+    Attributes:
+        shared: Length of the mean token over the mean length of a token: 1 if all tokens are the
+            same vector, near 0 if they point everywhere.
+        rank: Effective rank of the tokens' covariance, from 1 to their width C: in how many
+            directions they differ.
+    """
+
+    shared: float
+    rank: float
+
+
+def token_spread(tokens: torch.Tensor) -> TokenSpread:
+    """Measures what tokens have in common and in how many directions they differ.
+
+    The effective rank is the exponential of the entropy of the covariance's eigenvalues, taken as
+    shares of their sum (Roy and Vetterli, EUSIPCO 2007); the covariance is that of the tokens less
+    their mean.
+
+    Args:
+        tokens: ``(N, C)`` floats, N at least 2, not all of them equal.
+    """
+    tokens = tokens.double()
+    mean = tokens.mean(dim=0)
+    centred = tokens - mean
+    variances = torch.linalg.eigvalsh(centred.T @ centred).clamp(min=0)
+    return TokenSpread(
+        shared=(mean.norm() / tokens.norm(dim=1).mean()).item(),
+        rank=effective_count(variances).item())
 
 
 def parse_args() -> argparse.Namespace:

@@ -5,20 +5,22 @@ import pytest
 import torch
 from scenes import SceneSettings, make_scenes
 
-from conmim_mm.evaluation import token_spread
-
 from ..conftest import CONFIGS, load_tool
+
+
+def measure_spread(tokens: torch.Tensor) -> tuple[float, float]:
+    return load_tool('benchmarks/token_spread.py').token_spread(tokens)
 
 
 def test_hand_computed() -> None:
     # mean (3, 0), lengths 5 and 5; differ along the second axis only
-    spread = token_spread(torch.tensor([[3., 4.], [3., -4.]]))
+    spread = measure_spread(torch.tensor([[3., 4.], [3., -4.]]))
     assert spread == pytest.approx((3 / 5, 1.))
 
 
 def test_rank_of_unequal_directions() -> None:
     # variances 4 and 1: shares 0.8 and 0.2
-    spread = token_spread(torch.tensor([[2., 0.], [-2., 0.], [0., 1.], [0., -1.]]))
+    spread = measure_spread(torch.tensor([[2., 0.], [-2., 0.], [0., 1.], [0., -1.]]))
     assert spread == pytest.approx((0., math.exp(-0.8 * math.log(0.8) - 0.2 * math.log(0.2))))
 
 
