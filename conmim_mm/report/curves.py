@@ -44,6 +44,8 @@ _TRAINING = (
     _Spec('Learning rate', 'Of the parameters with the base rate.', dict(lr='learning rate'), True),
     _Spec('Momentum', "The teacher's share in its update; towards 1 it stands still.",
           dict(momentum='momentum')),
+    _Spec('Throughput', 'Images a second, all processes together.',
+          dict(images_per_second='images/s'), True),
     _Spec('Waiting for data', 'Share of the time in which the model waits for the loader, in '
           'percent; above about 10% the loader holds the training back.',
           dict(data_wait='waiting for data, %'), True, 100.),
@@ -53,7 +55,7 @@ _TRAINING = (
     _Spec('GPU memory', 'The most that was in use so far, of the first process.',
           dict(memory='GiB'), True, 1 / 1024),
 )
-_HANDLED = {'loss', 'hit_rate', 'images_per_second', 'time', 'data_time'}.union(
+_HANDLED = {'loss', 'hit_rate', 'time', 'data_time'}.union(
     *(spec.keys for spec in _TRAINING))
 _EVALUATED = {'val/knn_top1': 'k-NN', 'val/linear_top1': 'linear probe'}
 
@@ -102,35 +104,15 @@ def _evaluation(log: RunLog, pre_training: bool) -> Curve:
         else 'Nothing has been evaluated yet.'), None)
 
 
-def further_curves(log: RunLog, images_per_step: int | None) -> list[Curve]:
-    """Everything else: what steers the run, and how fast it is.
-
-    Args:
-        log: Of the run.
-        images_per_step: On all processes together; None if that is not known.
-    """
+def further_curves(log: RunLog) -> list[Curve]:
+    """Everything else: what steers the run, and how fast it is."""
     curves = [_curve(spec, log.training) for spec in _TRAINING
               if any(_logged(log.training, key) for key in spec.keys)]
-    throughput = _throughput(log.training, images_per_step)
-    if throughput is not None:
-        curves.insert(min(3, len(curves)), throughput)
     names = dict.fromkeys(key for entry in log.training for key in entry)
     rest = [key for key in names
             if key not in _NOT_SHOWN | _HANDLED and _logged(log.training, key)]
     return curves + [_curve(_Spec(key, 'As the run logs it.', {key: key}), log.training)
                      for key in rest[:MAX_FURTHER]]
-
-
-def _throughput(training: Sequence[dict], images_per_step: int | None) -> Curve | None:
-    if _logged(training, 'images_per_second'):
-        return _curve(_Spec('Throughput', 'Images a second, all processes together.',
-                            dict(images_per_second='images/s'), True), training)
-    if images_per_step is None or not _logged(training, 'time'):
-        return None
-    entries = [dict(step=entry['step'], speed=images_per_step / entry['time'])
-               for entry in training if finite(entry.get('time')) and entry['time'] > 0]
-    return _curve(_Spec('Throughput', f'Images a second, all processes together: {images_per_step} '
-                        'images over the time of a step.', dict(speed='images/s'), True), entries)
 
 
 def _curve(spec: _Spec, entries: Sequence[dict], levels: Sequence[Level] = ()) -> Curve:
@@ -150,7 +132,7 @@ def _logged(entries: Sequence[dict], key: str) -> bool:
     return any(finite(entry.get(key)) for entry in entries)
 
 
-def tiles(log: RunLog, images_per_step: int | None) -> list[tuple[str, str]]:
+def tiles(log: RunLog) -> list[tuple[str, str]]:
     """The latest numbers: name and value of each."""
     if not log.training:
         return []
@@ -159,11 +141,9 @@ def tiles(log: RunLog, images_per_step: int | None) -> list[tuple[str, str]]:
     for key, label in _EVALUATED.items():
         values = [entry[key] for entry in log.evaluations if finite(entry.get(key))]
         found.append((f'{label} top-1', values[-1] if values else None, lambda x: f'{x:.1f}%'))
-    speed = last.get('images_per_second')
-    if speed is None and images_per_step and finite(last.get('time')) and last['time'] > 0:
-        speed = images_per_step / last['time']
     found += [('learning rate', last.get('lr'), short), ('momentum', last.get('momentum'), short),
-              ('images a second', speed, lambda x: f'{x:,.0f}' if x >= 10 else f'{x:.1f}'),
+              ('images a second', last.get('images_per_second'),
+               lambda x: f'{x:,.0f}' if x >= 10 else f'{x:.1f}'),
               ('waiting for data', last.get('data_wait'), percent),
               ('GPU memory', last.get('memory'), lambda x: f'{x / 1024:.1f} GiB')]
     return [(name, show(value)) for name, value, show in found if finite(value)]

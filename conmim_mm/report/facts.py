@@ -37,7 +37,6 @@ def gather_facts(runner: Runner) -> dict:
     return dict(
         versions=versions(), code=code_state(Path(__file__).parents[1]), machine=machine(),
         data=data_facts(runner.train_dataloader), model=model_facts(runner),
-        images_per_step=(runner.train_dataloader.batch_size or 0) * get_world_size(),
         command=shlex.join(sys.argv), folder=os.getcwd(),
         **{SETTINGS: plain_data(runner.cfg.to_dict())})
 

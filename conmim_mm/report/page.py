@@ -69,12 +69,11 @@ def _render(work_dir: Path, config: Path | None) -> str:
     config_text = config.read_text(encoding='utf-8', errors='replace') if config else ''
     samples = list(_samples(work_dir))
     num_patches = _num_patches(samples, facts['settings'])
-    images_per_step = facts['images_per_step'] or None
-    learning, further = learning_curves(log, num_patches), further_curves(log, images_per_step)
+    learning, further = learning_curves(log, num_patches), further_curves(log)
     return _template().render(
         name=work_dir.resolve().name, written=time.time(), work_dir=str(work_dir.resolve()),
         progress=read_progress(work_dir, log), verdict=judge_learning(log, num_patches),
-        tiles=tiles(log, images_per_step), curves=[*learning, *further], warnings=log.warnings,
+        tiles=tiles(log), curves=[*learning, *further], warnings=log.warnings,
         thinned=max([1, *(curve.chart.thinned for curve in [*learning, *further] if curve.chart)]),
         pictures=list(_pictures(work_dir)), samples=samples, skipped=_skipped(work_dir),
         facts=facts, config_name=config.name if config else '', config=config_text)
@@ -112,7 +111,6 @@ def _facts(work_dir: Path) -> dict:
     starts = noted.get('starts')
     return facts | dict(
         command=str(noted.get('command', '')), folder=str(noted.get('folder', '')),
-        images_per_step=noted['images_per_step'] if finite(noted.get('images_per_step')) else 0,
         starts=[dict(time=start.get('time'), iteration=start.get('iteration'))
                 for start in (starts if isinstance(starts, list) else [])
                 if isinstance(start, dict)])

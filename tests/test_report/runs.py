@@ -72,6 +72,6 @@ def write_run(work_dir: Path, num_entries: int = 900) -> Path:
     note_start(work_dir, dict(
         versions=dict(torch=torch.__version__), code=dict(commit='a' * 40),
         machine={'processor': HOSTILE}, data=dict(images='4', folder=LONG),
-        model=dict(model='ConMIM'), images_per_step=4, command=f'train.py {LONG}', folder=LONG), 0)
+        model=dict(model='ConMIM'), command=f'train.py {LONG}', folder=LONG), 0)
     note_progress(work_dir, 'running', 3600, 4000, 10)
     return work_dir
