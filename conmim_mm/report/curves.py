@@ -55,8 +55,7 @@ _TRAINING = (
     _Spec('GPU memory', 'The most that was in use so far, of the first process.',
           dict(memory='GiB'), True, 1 / 1024),
 )
-_HANDLED = {'loss', 'hit_rate', 'time', 'data_time'}.union(
-    *(spec.keys for spec in _TRAINING))
+_HANDLED = {'loss', 'hit_rate', 'time', 'data_time'}.union(*(spec.keys for spec in _TRAINING))
 _EVALUATED = {'val/knn_top1': 'k-NN', 'val/linear_top1': 'linear probe'}
 
 
