@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from ..checkpoint.plain_data import plain_data
 from ..checkpoint.settings import SETTINGS
 from ..distributed.sharded import unwrap_model
+from ..utils.machine import usable_cores
 from ..version import __version__
 from .numbers import file_size
 
@@ -94,8 +95,7 @@ def machine() -> Facts:
         'GPUs of this host': ', '.join(
             f'{device.name} ({file_size(device.total_memory)})' for device in devices) or 'none',
         'processor': _processor(),
-        'cores': f'{len(os.sched_getaffinity(0))} usable of {os.cpu_count()}'
-                 if hasattr(os, 'sched_getaffinity') else str(os.cpu_count()),
+        'cores': f'{usable_cores()} usable of {os.cpu_count()}',
         'threads of PyTorch': str(torch.get_num_threads()),
         'memory': _memory(),
         'system': platform.platform(),

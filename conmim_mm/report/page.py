@@ -1,13 +1,17 @@
 """The page about a run."""
 
-import base64
 import hashlib
 import time
+from base64 import b64encode
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from PIL import Image
 
 from ..errors import InputError
 from ..utils.files import write_text
@@ -18,15 +22,6 @@ from .curves import further_curves, learning_curves, tiles
 from .progress import FACTS, FOLDER, PAGE, PICTURES, SAMPLES, read_json, read_progress
 from .run_log import finite, read_run_log
 from .verdict import judge_learning
-
-if TYPE_CHECKING:
-    from jinja2 import Template
-from base64 import b64encode
-from functools import lru_cache
-from io import BytesIO
-from typing import NamedTuple
-
-from PIL import Image
 
 HERE = Path(__file__).parent
 SHOWN_SKIPPED = 10
@@ -80,9 +75,7 @@ def _render(work_dir: Path, config: Path | None) -> str:
 
 
 @cache
-def _template() -> 'Template':
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+def _template() -> Template:
     script = (HERE / 'page.js').read_text(encoding='utf-8')
     environment = Environment(  # everything from the run's folder is foreign text
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -92,7 +85,7 @@ def _template() -> 'Template':
         size=dict(width=WIDTH, height=HEIGHT, left=LEFT, right=RIGHT, bottom=BOTTOM),
         style=(HERE / 'page.css').read_text(encoding='utf-8'), script=script,
         # of all scripts that may be in the page only this one runs
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode())
+        script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode())
     return environment.get_template('page.html')
 
 

@@ -44,17 +44,14 @@ def sample_inputs(dataset: Dataset, preprocessor: ConMIMDataPreprocessor, count:
             return None
         for index in range(number):
             sample = dataset[SampleIndex(index * len(dataset) // number, seed)]
-            if not _is_pair(sample):
-                return None
-            samples.append(sample)
+            match sample:
+                case {'inputs': {'student_view': _, 'mask': _}}:
+                    samples.append(sample)
+                case _:
+                    return None
         inputs = preprocessor(default_collate(samples))['inputs']
     paths = [str(sample['data_samples'].get('img_path') or '') for sample in samples]
     return inputs, paths
-
-
-def _is_pair(sample: object) -> bool:
-    inputs = sample.get('inputs') if isinstance(sample, dict) else None
-    return isinstance(inputs, dict) and {'student_view', 'mask'} <= inputs.keys()
 
 
 def write_samples(work_dir: Path, inputs: dict[str, torch.Tensor], paths: list[str],
