@@ -47,33 +47,17 @@ class CompileHook(Hook):
             raise InputError('CompileHook finds nothing to compile: the model has neither '
                              f'{" nor ".join(kind.__name__ for kind in REGIONS)}')
         on_cpu = next(runner.model.parameters()).device.type == 'cpu'
-        if self.backend == 'inductor' and on_cpu:
-            check_cpp_compiler()
+        compiler = os.environ.get('CXX', 'g++')
+        if self.backend == 'inductor' and on_cpu and shutil.which(compiler) is None:
+            raise InputError(f'CompileHook needs a C++ compiler on a CPU, but there is no '
+                             f'{compiler}; install g++, name another one in CXX, or leave out '
+                             'default_hooks.compile')
         # Every block may have a drop path rate of its own, with and without gradients.
-        raise_recompile_limit(2 * len(regions))
+        DYNAMO.cache_size_limit = max(DYNAMO.cache_size_limit, 2 * len(regions))
         for region in regions:
             region.compile(backend=self.backend, dynamic=False)
-
-
-def raise_recompile_limit(number: int) -> None:
-    """Lets PyTorch compile a function this often before it gives up on it."""
-    name = 'recompile_limit' if hasattr(DYNAMO, 'recompile_limit') else 'cache_size_limit'  # < 2.6
-    setattr(DYNAMO, name, max(getattr(DYNAMO, name), number))
 
 
 def regions_of(model: nn.Module) -> list[nn.Module]:
     """What :class:`CompileHook` compiles, first to last."""
     return [module for module in model.modules() if isinstance(module, REGIONS)]
-
-
-def check_cpp_compiler() -> None:
-    """Fails where PyTorch would not find the compiler it needs on a CPU.
-
-    Raises:
-        InputError: There is none.
-    """
-    compiler = os.environ.get('CXX', 'g++')
-    if shutil.which(compiler) is None:
-        raise InputError(f'CompileHook needs a C++ compiler on a CPU, but there is no {compiler}; '
-                         'install g++, name another one in CXX, or leave out '
-                         'default_hooks.compile')

@@ -76,8 +76,8 @@ class SkippedImagesHook(Hook):
         counts = runner.message_hub.get_info(COUNTS, {})
         if counts:
             runner.logger.warning(
-                f'{len(counts)} of {_data_set_size(runner)} images could not be read and were '
-                f'skipped (skips in all: {sum(times for times, _ in counts.values())}): see '
+                f'{len(counts)} of {len(runner.train_dataloader.dataset)} images could not be '
+                f'read and were skipped (skips in all: {sum(n for n, _ in counts.values())}): see '
                 f'{Path(runner.work_dir, FILE_NAME)}')
 
     def _exchange(self, runner: Runner) -> None:
@@ -98,7 +98,7 @@ class SkippedImagesHook(Hook):
         self._check_share(runner, counts)
 
     def _check_share(self, runner: Runner, counts: Counts) -> None:
-        total = _data_set_size(runner)
+        total = len(runner.train_dataloader.dataset)
         if len(counts) / total > self.max_share:
             raise InputError(
                 f'{len(counts)} of {total} images cannot be read, more than '
@@ -131,7 +131,3 @@ def escape_name(text: str) -> str:
     """A file's name as text for a line: line ends, tabs and bytes that are no UTF-8 escaped."""
     return ''.join(
         char if char.isprintable() else char.encode('unicode_escape').decode() for char in text)
-
-
-def _data_set_size(runner: Runner) -> int:
-    return len(runner.train_dataloader.dataset)

@@ -2,7 +2,6 @@
 
 import torch
 from mmengine.hooks import RuntimeInfoHook
-from mmengine.optim import OptimWrapper
 from mmengine.runner import LogProcessor, Runner
 from mmpretrain.registry import HOOKS
 
@@ -32,31 +31,17 @@ class StepLogHook(RuntimeInfoHook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
-        if outputs and losses_are_ready(runner.optim_wrapper) and are_scalars(outputs):
+        wrapper, values = runner.optim_wrapper, [*(outputs or {}).values()]
+        has_waited = isinstance(wrapper, GuardedOptimWrapper) and wrapper.should_update()
+        if has_waited and all(isinstance(value, torch.Tensor) and value.ndim == 0
+                              for value in values) and len({one.device for one in values}) == 1:
             # a stream of its own does not queue behind the optimizer step
             with torch.cuda.stream(self._stream):
-                outputs = transfer_scalars(outputs)
+                outputs = dict(zip(outputs, torch.stack(values).tolist(), strict=True))
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         for name, history in runner.message_hub.log_scalars.items():
             if name.startswith('train/'):
                 history.max_length = self._max_length
-
-
-def losses_are_ready(optim_wrapper: OptimWrapper) -> bool:
-    """Whether the losses of the last step have been computed for certain, also on a GPU."""
-    return isinstance(optim_wrapper, GuardedOptimWrapper) and optim_wrapper.should_update()
-
-
-def are_scalars(outputs: dict) -> bool:
-    """Whether all values are tensors of one number each, on one device."""
-    values = [*outputs.values()]
-    return (all(isinstance(value, torch.Tensor) and value.ndim == 0 for value in values)
-            and len({value.device for value in values}) == 1)
-
-
-def transfer_scalars(outputs: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Scalars of one device as Python's numbers, in one transfer."""
-    return dict(zip(outputs, torch.stack([*outputs.values()]).tolist(), strict=True))
 
 
 def longest_window(log_processor: LogProcessor, epoch_length: int, max_iters: int) -> int:

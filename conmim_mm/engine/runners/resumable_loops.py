@@ -37,7 +37,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
                 f'the checkpoint stands at iteration {self._iter} in epoch {self._epoch + 1}, but '
                 f'an epoch has {length} iterations here: resume with the data, the batch size and '
                 'the number of processes it was trained with')
-        with notifying_hooks_of_failure(self.runner), shutting_down_workers(self.dataloader):
+        with cleaning_up(self.runner, self.dataloader):
             self.runner.call_hook('before_train')
             if self.first_batch == 0:
                 self._validate_if_due()
@@ -81,7 +81,7 @@ class ResumableIterLoop(IterBasedTrainLoop):
 
     def run(self) -> torch.nn.Module:
         """Trains, from wherever the runner stands."""
-        with notifying_hooks_of_failure(self.runner), shutting_down_workers(self.dataloader):
+        with cleaning_up(self.runner, self.dataloader):
             self.runner.call_hook('before_train')
             self.runner.call_hook('before_train_epoch')
             self._validate_if_due()
@@ -111,26 +111,19 @@ def validate(runner, due: bool) -> None:
 
 
 @contextmanager
-def shutting_down_workers(loader: DataLoader) -> Iterator[None]:
-    """After it, no persistent workers are left.
+def cleaning_up(runner: Runner, loader: DataLoader) -> Iterator[None]:
+    """Calls hooks' ``train_failed`` if training ends in any exception; leaves no workers behind.
 
     Freed in one with the runner that refers to them and is referred to, PyTorch would wait five
-    seconds for each: the queues that tell them to end are gone before.
+    seconds for each persistent one: the queues that tell them to end are gone before.
     """
-    try:
-        yield
-    finally:
-        loader._iterator = None
-
-
-@contextmanager
-def notifying_hooks_of_failure(runner: Runner) -> Iterator[None]:
-    """Calls ``train_failed`` of the hooks that have it when training ends in any exception."""
     try:
         yield
     except BaseException:  # Ctrl-C and the end on a signal, too
         runner.call_hook('train_failed')
         raise
+    finally:
+        loader._iterator = None
 
 
 def isolate_loader_generator(loader: DataLoader, seed: int) -> None:
