@@ -2,6 +2,10 @@
 
 import re
 
+SHORTCUT_HIT_RATE = 0.9  # above it, positions are matched
+CHANCE_FACTOR = 1.5  # below so many times the hit rate of guessing, it is guessing
+COLLAPSE_SIMILARITY = 0.99  # above it, the teacher's tokens of an image are all alike
+
 SHORTCUT = ('{hit_rate:.0%} of the hidden patches are found: the student matches positions rather '
             'than content. Is there an absolute position embedding (use_abs_pos_emb)? '
             'See docs/learning.md.')
@@ -20,4 +24,5 @@ def _pattern(message: str) -> str:
     """A regular expression for a message with its fields filled in."""
     return '.*?'.join(map(re.escape, re.split(r'\{[^}]*\}', message)))
 
-_JUDGEMENTS = {text: re.compile(_pattern(text)) for text in (SHORTCUT, CHANCE, COLLAPSE)}
+
+JUDGEMENTS = {text: re.compile(_pattern(text)) for text in (SHORTCUT, CHANCE, COLLAPSE)}

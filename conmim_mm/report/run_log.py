@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..evaluation.learning_signs import _JUDGEMENTS, CHANCE, SHORTCUT
+from ..evaluation import learning_signs as signs
 from ..utils.work_dir import log_entries
 
 TEXT_LOGS = '*/*.log'
 MAX_WARNINGS = 50
-# LearningMonitorHook's limits, unless a config has others
-SHORTCUT_HIT_RATE, CHANCE_FACTOR, COLLAPSE_SIMILARITY = 0.9, 1.5, 0.99
 _WARNING = re.compile(r'^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d - \S+ - (?:WARNING|ERROR) - (.+)$')
 _NOISE = re.compile(r'deprecated', re.IGNORECASE)  # of the packages below, and nothing to be done
 
@@ -38,7 +36,7 @@ class RunLog(NamedTuple):
         It warns once of each, and takes nothing back: see :func:`holds_at_end`.
         """
         return [text for text in self.warnings if any(
-            pattern.fullmatch(text) for pattern in _JUDGEMENTS.values())]
+            pattern.fullmatch(text) for pattern in signs.JUDGEMENTS.values())]
 
 
 def read_run_log(work_dir: Path) -> RunLog:
@@ -69,11 +67,12 @@ def holds_at_end(judgement: str, last: dict, num_patches: int | None) -> bool:
         num_patches: Patches L of an image; None where that is not known.
     """
     hit_rate, similarity = last.get('hit_rate'), last.get('teacher_similarity')
-    if _JUDGEMENTS[CHANCE].fullmatch(judgement):
-        return not (num_patches and finite(hit_rate)) or hit_rate < CHANCE_FACTOR / num_patches
-    if _JUDGEMENTS[SHORTCUT].fullmatch(judgement):
-        return not finite(hit_rate) or hit_rate > SHORTCUT_HIT_RATE
-    return not finite(similarity) or similarity > COLLAPSE_SIMILARITY
+    if signs.JUDGEMENTS[signs.CHANCE].fullmatch(judgement):
+        return (not (num_patches and finite(hit_rate))
+                or hit_rate < signs.CHANCE_FACTOR / num_patches)
+    if signs.JUDGEMENTS[signs.SHORTCUT].fullmatch(judgement):
+        return not finite(hit_rate) or hit_rate > signs.SHORTCUT_HIT_RATE
+    return not finite(similarity) or similarity > signs.COLLAPSE_SIMILARITY
 
 
 def _warnings(work_dir: Path) -> Iterator[str]:

@@ -3,8 +3,9 @@
 import math
 from typing import NamedTuple
 
+from ..evaluation.learning_signs import CHANCE_FACTOR
 from .numbers import percent, short
-from .run_log import CHANCE_FACTOR, RunLog, finite, holds_at_end
+from .run_log import RunLog, finite, holds_at_end
 
 WELL_FACTOR = 4.  # of guessing: less is a beginning
 UNKNOWN_NOISE = 1.  # per cent: less is no difference, where the number of images is not known
