@@ -54,7 +54,7 @@ RUN_BY_TESTS = {
     'tools/benchmarks/bench_step.py': f'{TOOLS}test_bench_step.py::test_two_processes_for_real',
     'tools/benchmarks/model_size.py':
         'tests/test_model_index.py::test_the_tool_counts_the_same_operations',
-    'tools/benchmarks/token_spread.py': 'tests/test_tools/test_token_spread.py',
+    'tools/benchmarks/token_spread.py': 'tests/test_evaluation/test_token_spread.py',
     'tools/demo/demo.py': f'{TOOLS}test_demo.py::test_scenes_then_repeat_then_other_settings',
     'tools/demo/demo_transfer.py':
         f'{TOOLS}test_demo_transfer.py::test_three_tasks_twice_then_repeated',
