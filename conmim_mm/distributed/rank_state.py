@@ -1,7 +1,5 @@
 """What each process has besides the weights that they share: random numbers, open gradients."""
 
-
-import torch
 import torch.distributed as dist
 from mmengine.dist import get_rank, get_world_size
 from mmengine.runner import Runner
@@ -21,7 +19,11 @@ def gather_rank_states(runner: Runner) -> list[dict] | None:
     Returns:
         On rank 0 plain data that a checkpoint can hold; None on the others.
     """
-    own = dict(random=random_state(), gradients=accumulated_gradients(runner))
+    accumulates = not runner.optim_wrapper.should_update()  # right after a step nothing is open
+    own = dict(random=random_state(), gradients={
+        name: parameter.grad.cpu() for name, parameter
+        in unwrap_model(runner.model).named_parameters()
+        if accumulates and parameter.grad is not None})
     if get_world_size() == 1:
         return [own]
     states = [None] * get_world_size() if get_rank() == 0 else None
@@ -41,11 +43,3 @@ def restore_rank_state(runner: Runner, states: list[dict]) -> None:
     for name, gradient in own['gradients'].items():
         parameters[name].grad = gradient.to(parameters[name].device, copy=True)
     set_random_state(own['random'])
-
-
-def accumulated_gradients(runner: Runner) -> dict[str, torch.Tensor]:
-    """Gradients accumulated since the last optimizer step, by parameter; empty right after one."""
-    if runner.optim_wrapper.should_update():
-        return {}
-    return {name: parameter.grad.cpu() for name, parameter
-            in unwrap_model(runner.model).named_parameters() if parameter.grad is not None}

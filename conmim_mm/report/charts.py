@@ -7,6 +7,7 @@ the time, follow the page's colours in the dark and in print, and keep their num
 import json
 import math
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from .numbers import short, tick_label, ticks
@@ -62,7 +63,6 @@ class Chart:
         lines: At most five, at least one of them with a finite value.
         levels: To compare with.
         from_zero: Whether the vertical axis starts at 0.
-        x_label: Of the horizontal axis.
 
     Attributes:
         strokes: The lines.
@@ -74,8 +74,7 @@ class Chart:
     """
 
     def __init__(self, lines: Sequence[Line], levels: Sequence[Level] = (),
-                 from_zero: bool = False, x_label: str = 'step') -> None:
-        self.x_label = x_label
+                 from_zero: bool = False) -> None:
         values = [y for line in lines for y in line.y if finite(y)]
         self._x = _range(0., max(x for line in lines for x in line.x))
         low = min([*values, *(level.y for level in levels)])
@@ -154,13 +153,7 @@ def _thin(line: Line) -> list[Bin | None]:
 
 def _split(bins: list[Bin | None]) -> list[list[Bin]]:
     """The pieces between gaps."""
-    pieces = [[]]
-    for one in bins:
-        if one is None:
-            pieces.append([])
-        else:
-            pieces[-1].append(one)
-    return [piece for piece in pieces if piece]
+    return [[*piece] for is_gap, piece in groupby(bins, lambda one: one is None) if not is_gap]
 
 
 def _range(low: float, high: float) -> tuple[float, float]:

@@ -22,7 +22,6 @@ from ..checkpoint.settings import SETTINGS
 from ..distributed.sharded import unwrap_model
 from ..utils.machine import usable_cores
 from ..version import __version__
-from .numbers import file_size
 
 GIT_SECONDS = 5  # more than that no run waits for git
 
@@ -93,7 +92,8 @@ def machine() -> Facts:
         'host': platform.node(),
         'processes': str(get_world_size()),
         'GPUs of this host': ', '.join(
-            f'{device.name} ({file_size(device.total_memory)})' for device in devices) or 'none',
+            f'{device.name} ({device.total_memory / 2**30:.1f} GiB)'
+            for device in devices) or 'none',
         'processor': _processor(),
         'cores': f'{usable_cores()} usable of {os.cpu_count()}',
         'threads of PyTorch': str(torch.get_num_threads()),
@@ -113,7 +113,8 @@ def _processor() -> str:
 
 def _memory() -> str:
     try:
-        return file_size(os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE'))
+        memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+        return f'{memory / 2**30:.1f} GiB'
     except (AttributeError, ValueError, OSError):  # no such question on this system
         return 'unknown'
 

@@ -68,8 +68,3 @@ def format_duration(seconds: float) -> str:
     if hours < 48:
         return f'{minutes // 60} h {minutes % 60} min'
     return f'{hours // 24} days {hours % 24} h'
-
-
-def file_size(num_bytes: float) -> str:
-    """An amount of memory in GiB."""
-    return f'{num_bytes / 2**30:.1f} GiB'

@@ -198,19 +198,17 @@ def embed_picture(path: Path) -> EmbeddedPicture | None:
 @lru_cache(maxsize=64)  # a run's pages show the same samples every time
 def _embed(path: Path, _changed: int) -> EmbeddedPicture | None:
     try:
-        content = path.read_bytes()
+        content, kind = path.read_bytes(), 'png'
         with Image.open(BytesIO(content)) as image:
             image.load()
-            if image.format == 'PNG' and len(content) <= PNG_BYTES and max(image.size) <= MAX_SIDE:
-                return EmbeddedPicture(_uri('png', content), *image.size)
-            reduced = image.convert('RGB')
+            if image.format != 'PNG' or len(content) > PNG_BYTES or max(image.size) > MAX_SIDE:
+                image, kind = image.convert('RGB'), 'jpeg'
     except (OSError, ValueError, SyntaxError):  # SyntaxError: Pillow's for damaged files
         return None
-    reduced.thumbnail((MAX_SIDE, MAX_SIDE))
-    buffer = BytesIO()
-    reduced.save(buffer, 'JPEG', quality=88)
-    return EmbeddedPicture(_uri('jpeg', buffer.getvalue()), *reduced.size)
-
-
-def _uri(kind: str, content: bytes) -> str:
-    return f'data:image/{kind};base64,{b64encode(content).decode()}'
+    if kind == 'jpeg':
+        image.thumbnail((MAX_SIDE, MAX_SIDE))
+        buffer = BytesIO()
+        image.save(buffer, 'JPEG', quality=88)
+        content = buffer.getvalue()
+    return EmbeddedPicture(
+        f'data:image/{kind};base64,{b64encode(content).decode()}', *image.size)

@@ -29,7 +29,9 @@ class StopOnSignalHook(Hook):
         self.common_val_iters = 0
 
     def before_train(self, runner: Runner) -> None:
-        if not savers(runner):
+        self.saver = next(
+            (hook for hook in runner.hooks if hasattr(hook, 'save_interrupted')), None)
+        if self.saver is None:
             runner.logger.warning('a signal will end this run without saving: that needs '
                                   'default_hooks.checkpoint.type=mmpretrain.AtomicCheckpointHook')
             return
@@ -44,8 +46,8 @@ class StopOnSignalHook(Hook):
         self.signals.install()
 
     def after_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
-        if self.signals is not None and self._any(self.signals.received is not None):
-            self._stop(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
+        if self.signals is not None:
+            self._stop_if_asked(runner, runner.iter + 1)
 
     def before_val(self, runner: Runner) -> None:
         if self.signals is not None:
@@ -53,18 +55,13 @@ class StopOnSignalHook(Hook):
             self.common_val_iters = self._reduced(len(runner.val_dataloader), dist.ReduceOp.MIN)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, *_: object, **__: object) -> None:
-        if self.signals is None or batch_idx >= self.common_val_iters:
-            return
-        if self._any(self.signals.received is not None):
-            self._stop(runner, dict(epoch=runner.epoch, iter=runner.iter))
+        if self.signals is not None and batch_idx < self.common_val_iters:
+            self._stop_if_asked(runner, runner.iter)
 
     def after_train(self, runner: Runner) -> None:
         if self.signals is not None:
             self.signals.restore()
             self.signals = None
-
-    def _any(self, wish: bool) -> bool:
-        return bool(self._reduced(int(wish), dist.ReduceOp.MAX))
 
     def _reduced(self, number: int, operation: dist.ReduceOp) -> int:
         if self.group is None:
@@ -73,16 +70,13 @@ class StopOnSignalHook(Hook):
         dist.all_reduce(tensor, operation, self.group)
         return int(tensor)
 
-    def _stop(self, runner: Runner, done: dict) -> None:
-        path = savers(runner)[0].save_interrupted(runner, done)
+    def _stop_if_asked(self, runner: Runner, iteration: int) -> None:
+        if not self._reduced(int(self.signals.received is not None), dist.ReduceOp.MAX):
+            return
+        path = self.saver.save_interrupted(runner, dict(epoch=runner.epoch, iter=iteration))
         name = self.signals.received or 'a signal to another process'
-        runner.logger.warning(f'stopped by {name} after iteration {done["iter"]}, all saved in '
+        runner.logger.warning(f'stopped by {name} after iteration {iteration}, all saved in '
                               f'{path}; the same command with --resume goes on')
         runner.visualizer.close()
         self.after_train(runner)
         raise StoppedBySignal
-
-
-def savers(runner: Runner) -> list[Hook]:
-    """The hooks of a run that can save it in the middle of an epoch."""
-    return [hook for hook in runner.hooks if hasattr(hook, 'save_interrupted')]

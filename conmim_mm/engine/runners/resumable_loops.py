@@ -40,11 +40,11 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         with cleaning_up(self.runner, self.dataloader):
             self.runner.call_hook('before_train')
             if self.first_batch == 0:
-                self._validate_if_due()
+                validate_if_due(self, self._epoch, self._max_epochs)
             while self._epoch < self._max_epochs and not self.stop_training:
                 self.run_epoch()
                 self._decide_current_val_interval()
-                self._validate_if_due()
+                validate_if_due(self, self._epoch, self._max_epochs)
             self.runner.call_hook('after_train')
         return self.runner.model
 
@@ -64,11 +64,6 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         isolate_loader_generator(self.dataloader, self.runner.seed + self._epoch)
         return batches_from(self.dataloader, start)
 
-    def _validate_if_due(self) -> None:
-        due = self._epoch >= self.val_begin and (
-            self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)
-        validate(self.runner, due)
-
 
 @LOOPS.register_module()
 class ResumableIterLoop(IterBasedTrainLoop):
@@ -84,26 +79,30 @@ class ResumableIterLoop(IterBasedTrainLoop):
         with cleaning_up(self.runner, self.dataloader):
             self.runner.call_hook('before_train')
             self.runner.call_hook('before_train_epoch')
-            self._validate_if_due()
+            validate_if_due(self, self._iter, self._max_iters)
             isolate_loader_generator(self.dataloader, self.runner.seed)
             batches = infinite_batches(self.dataloader, self._iter)
             while self._iter < self._max_iters and not self.stop_training:
                 self.runner.model.train()
                 self.run_iter(next(batches))
                 self._decide_current_val_interval()
-                self._validate_if_due()
+                validate_if_due(self, self._iter, self._max_iters)
             self.runner.call_hook('after_train_epoch')
             self.runner.call_hook('after_train')
         return self.runner.model
 
-    def _validate_if_due(self) -> None:
-        due = self._iter >= self.val_begin and (
-            self._iter % self.val_interval == 0 or self._iter == self._max_iters)
-        validate(self.runner, due)
 
+def validate_if_due(loop: EpochBasedTrainLoop | IterBasedTrainLoop, done: int, planned: int
+                    ) -> None:
+    """Validates where it is time, unless the state as it is was validated before it was saved.
 
-def validate(runner, due: bool) -> None:
-    """Validates, unless the state as it is has been validated before it was saved."""
+    Args:
+        loop: Of the training.
+        done: Its epochs or iterations so far.
+        planned: All of them.
+    """
+    runner = loop.runner
+    due = done >= loop.val_begin and (done % loop.val_interval == 0 or done == planned)
     if due and runner.val_loop is not None and (
             runner.message_hub.runtime_info.get(VALIDATED_ITER) != runner.iter):
         isolate_loader_generator(runner.val_loop.dataloader, runner.seed)

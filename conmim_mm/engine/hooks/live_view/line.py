@@ -94,16 +94,12 @@ class LiveLine:
             loss=('loss {:.3f}', self.loss),
             lr=('lr {:.1e}', self.lr),
             momentum=('momentum {:.4f}', self.momentum),
-            speed=(format_speed(self.images_per_second), self.images_per_second),
+            speed=('{:,.0f} img/s' if (self.images_per_second or 0) >= 100 else '{:.3g} img/s',
+                   self.images_per_second),
             wait=('wait {:.0%}', self.data_wait),
             memory=('{:.1f} GB', self.memory and self.memory / 1e9))
         return texts | {name: text.format(value)
                         for name, (text, value) in formats.items() if value is not None}
-
-
-def format_speed(images_per_second: float | None) -> str:
-    """Three digits, or all before the point."""
-    return '{:,.0f} img/s' if (images_per_second or 0) >= 100 else '{:.3g} img/s'
 
 
 def format_clock(seconds: float) -> str:

@@ -1,5 +1,7 @@
 """Whether a run that goes on is the run that was saved, and going on where it is not quite."""
 
+import math
+
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ....distributed.sharded import unwrap_model
@@ -45,16 +47,10 @@ def describe_changes(saved: dict, now: dict, same_total_batch: bool = False) -> 
                   for facts in (saved, now))
     if same_total_batch:
         for facts in (saved, now):
-            facts['images per step'] = total_batch(facts)
-            for key in ('world_size', 'batch_size', 'accumulative_counts'):
-                del facts[key]
+            facts['images per step'] = math.prod(
+                facts.pop(key) for key in ('world_size', 'batch_size', 'accumulative_counts'))
     return ', '.join(f'{_WORDS.get(key, key)}: {saved[key]} in the checkpoint, {now[key]} here'
                      for key in now if saved.get(key, now[key]) != now[key])
-
-
-def total_batch(facts: dict) -> int:
-    """Images per optimizer step."""
-    return facts['world_size'] * facts['batch_size'] * facts['accumulative_counts']
 
 
 def rescale_progress(checkpoint: dict, runner: Runner) -> None:
