@@ -1,7 +1,6 @@
 """Accuracy on held-out images, with its statistical error."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 
@@ -41,9 +40,8 @@ def evaluate_features(train: tuple[torch.Tensor, torch.Tensor],
     Returns:
         ``knn`` and ``linear``.
     """
-    predictors = dict(knn=partial(knn_predict, k=k), linear=linear_probe_predict)
     features, labels = held_out
-    return {
-        name: Accuracy((predict(*train, features) == labels).float().mean().item(), len(labels))
-        for name, predict in predictors.items()
-    }
+    predictions = dict(knn=knn_predict(*train, features, k),
+                       linear=linear_probe_predict(*train, features))
+    return {name: Accuracy((found == labels).float().mean().item(), len(labels))
+            for name, found in predictions.items()}

@@ -19,10 +19,6 @@ COLLAPSE = ("the teacher's tokens of an image are all alike (mean cosine similar
             'go on from a checkpoint before that, with a lower optim_wrapper.optimizer.lr or a '
             'slower teacher (default_hooks.teacher.momentum). See docs/learning.md.')
 
-
-def _pattern(message: str) -> str:
-    """A regular expression for a message with its fields filled in."""
-    return '.*?'.join(map(re.escape, re.split(r'\{[^}]*\}', message)))
-
-
-JUDGEMENTS = {text: re.compile(_pattern(text)) for text in (SHORTCUT, CHANCE, COLLAPSE)}
+# regular expressions for the messages with their fields filled in
+JUDGEMENTS = {text: re.compile('.*?'.join(map(re.escape, re.split(r'\{[^}]*\}', text))))
+              for text in (SHORTCUT, CHANCE, COLLAPSE)}

@@ -35,9 +35,7 @@ def tick_label(value: float, step: float) -> str:
 
 def _decimals(step: float) -> int:
     """How many a number needs that is a multiple of ``step``."""
-    return next(digits for digits in range(13)
-                if abs(step * 10**digits - round(step * 10**digits)) < 1e-6 * step * 10**digits
-                or digits == 12)
+    return len(f'{step:.12f}'.rstrip('0').partition('.')[2])
 
 
 def short(value: float) -> str:

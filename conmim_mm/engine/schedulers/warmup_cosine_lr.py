@@ -70,11 +70,9 @@ class WarmupCosineLR(ParamScheduler):
             warmup: Epochs of the warm-up; a fraction is possible.
             end: Epochs of the whole curve.
             epoch_length: Iterations of an epoch.
-            by_epoch: Must be True.
+            by_epoch: True; MMEngine's registry converts no other schedule.
             **kwargs: As in the constructor.
         """
-        if not by_epoch:
-            raise InputError('convert_to_iter_based needs by_epoch=True')
         if not epoch_length:
             raise InputError('there are fewer images than one batch; lower '
                              'train_dataloader.batch_size or add images')
