@@ -1,7 +1,6 @@
 """What each process has besides the weights that they share: random numbers, open gradients."""
 
-import torch.distributed as dist
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import gather_object, get_rank
 from mmengine.runner import Runner
 
 from ..utils.random_state import random_state, set_random_state
@@ -20,15 +19,10 @@ def gather_rank_states(runner: Runner) -> list[dict] | None:
         On rank 0 plain data that a checkpoint can hold; None on the others.
     """
     accumulates = not runner.optim_wrapper.should_update()  # right after a step nothing is open
-    own = dict(random=random_state(), gradients={
+    return gather_object(dict(random=random_state(), gradients={
         name: parameter.grad.cpu() for name, parameter
         in unwrap_model(runner.model).named_parameters()
-        if accumulates and parameter.grad is not None})
-    if get_world_size() == 1:
-        return [own]
-    states = [None] * get_world_size() if get_rank() == 0 else None
-    dist.gather_object(own, states)
-    return states
+        if accumulates and parameter.grad is not None}))
 
 
 def restore_rank_state(runner: Runner, states: list[dict]) -> None:

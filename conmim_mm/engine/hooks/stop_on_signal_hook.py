@@ -2,7 +2,7 @@
 
 import torch
 import torch.distributed as dist
-from mmengine.dist import get_world_size
+from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
@@ -52,7 +52,7 @@ class StopOnSignalHook(Hook):
     def before_val(self, runner: Runner) -> None:
         if self.signals is not None:
             # processes may have one batch more than others, and ask only while all of them do
-            self.common_val_iters = self._reduced(len(runner.val_dataloader), dist.ReduceOp.MIN)
+            self.common_val_iters = self._reduced(len(runner.val_dataloader), 'min')
 
     def after_val_iter(self, runner: Runner, batch_idx: int, *_: object, **__: object) -> None:
         if self.signals is not None and batch_idx < self.common_val_iters:
@@ -63,15 +63,13 @@ class StopOnSignalHook(Hook):
             self.signals.restore()
             self.signals = None
 
-    def _reduced(self, number: int, operation: dist.ReduceOp) -> int:
-        if self.group is None:
-            return number
+    def _reduced(self, number: int, operation: str) -> int:
         tensor = torch.tensor(number)
-        dist.all_reduce(tensor, operation, self.group)
+        all_reduce(tensor, operation, self.group)
         return int(tensor)
 
     def _stop_if_asked(self, runner: Runner, iteration: int) -> None:
-        if not self._reduced(int(self.signals.received is not None), dist.ReduceOp.MAX):
+        if not self._reduced(int(self.signals.received is not None), 'max'):
             return
         path = self.saver.save_interrupted(runner, dict(epoch=runner.epoch, iter=iteration))
         name = self.signals.received or 'a signal to another process'
