@@ -62,17 +62,12 @@ class AtomicCheckpointHook(CheckpointHook):
             self._remove(runner.message_hub.runtime_info.get(OUTDATED, []))
             remove_leftovers(Path(self.out_dir), '*.pth')
             remove_leftovers(Path(runner.work_dir), LAST_CHECKPOINT_FILE)
-        self._restore(runner)
-
-    def _restore(self, runner: Runner) -> None:
         states, self._loaded_states = self._loaded_states, None
-        if states is None:
-            return
-        if len(states) != runner.world_size:
+        if states and len(states) != runner.world_size:
             print_log(f'the checkpoint has the random states of {len(states)} processes, not of '
                       f'{runner.world_size}: they start anew', logger='current')
-            return
-        restore_rank_state(runner, states)
+        elif states:
+            restore_rank_state(runner, states)
 
     def save_interrupted(self, runner: Runner, meta: dict) -> Path:
         """Saves where a run stands between two regular checkpoints, the next of which replaces it.

@@ -84,12 +84,10 @@ def worker_advice(loader: DataLoader, factor: float) -> list[str]:
     cpus = cores_per_process()
     # without workers, loading takes turns with the model, which asks for one worker at least
     needed = min(math.ceil(loader.num_workers * factor) or max(cpus - 1, 1), cpus)
-    remedies = []
-    if needed > loader.num_workers:
-        remedies.append(f'train_dataloader.num_workers={needed} (there are {cpus} CPUs for each '
-                        'process)')
-    else:
-        remedies.append(f'more CPUs (all {cpus} of this process have a worker)')
+    remedies = [
+        f'train_dataloader.num_workers={needed} (there are {cpus} CPUs for each process)'
+        if needed > loader.num_workers else
+        f'more CPUs (all {cpus} of this process have a worker)']
     if loader.num_workers and not loader.persistent_workers:
         remedies.append('train_dataloader.persistent_workers=True, if epochs are short')
     return remedies

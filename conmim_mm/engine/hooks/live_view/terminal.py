@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
 from mmengine.logging import MMLogger
@@ -67,33 +67,30 @@ def display_below(live: Live) -> Iterator[None]:
         live: Not started yet, and drawn only when it is asked to.
     """
     console = live.console
-    stand_ins = {name: LinesAbove(console, getattr(sys, name)) for name in ('stdout', 'stderr')
-                 if getattr(sys, name).isatty()}
     handlers = [handler for logger in MMLogger._instance_dict.values()
                 for handler in logger.handlers if is_to_terminal(handler)]
-    streams = [handler.stream for handler in handlers]
-    live.start()
-    # A process that is killed would leave the terminal without a cursor.
-    console.show_cursor(True)
-    try:
-        for name, stand_in in stand_ins.items():
-            setattr(sys, name, stand_in)
+    with ExitStack() as at_the_end:
+        at_the_end.callback(live.stop)
+        live.start()
+        # A process that is killed would leave the terminal without a cursor.
+        console.show_cursor(True)
+        for name in ('stdout', 'stderr'):
+            if getattr(sys, name).isatty():
+                stand_in = LinesAbove(console, getattr(sys, name))
+                setattr(sys, name, stand_in)
+                at_the_end.callback(stand_in.end)
+                at_the_end.callback(_put_back, name, stand_in)
         for handler in handlers:
+            at_the_end.callback(handler.setStream, handler.stream)
+            at_the_end.callback(handler.removeFilter, needs_own_line)
             handler.setStream(LinesAbove(console, handler.stream))
             handler.addFilter(needs_own_line)
         yield
-    finally:
-        for handler, stream in zip(handlers, streams, strict=True):
-            handler.removeFilter(needs_own_line)
-            handler.setStream(stream)
-        for name, stand_in in stand_ins.items():
-            if getattr(sys, name) is stand_in:  # and no one has put another one there since
-                setattr(sys, name, stand_in._stream)
-        try:
-            for stand_in in stand_ins.values():
-                stand_in.end()
-        finally:
-            live.stop()
+
+
+def _put_back(name: str, stand_in: LinesAbove) -> None:
+    if getattr(sys, name) is stand_in:  # and no one has put another one there since
+        setattr(sys, name, stand_in._stream)
 
 
 def is_to_terminal(handler: logging.Handler) -> bool:
