@@ -19,6 +19,10 @@ COLLAPSE = ("the teacher's tokens of an image are all alike (mean cosine similar
             'go on from a checkpoint before that, with a lower optim_wrapper.optimizer.lr or a '
             'slower teacher (default_hooks.teacher.momentum). See docs/learning.md.')
 
-# regular expressions for the messages with their fields filled in
-JUDGEMENTS = {text: re.compile('.*?'.join(map(re.escape, re.split(r'\{[^}]*\}', text))))
-              for text in (SHORTCUT, CHANCE, COLLAPSE)}
+
+def sign_of(warning: str) -> str | None:
+    """Which of the three a warning is, its fields filled in; None for any other."""
+    for sign in (SHORTCUT, CHANCE, COLLAPSE):
+        if re.fullmatch('.*?'.join(map(re.escape, re.split(r'\{[^}]*\}', sign))), warning):
+            return sign
+    return None

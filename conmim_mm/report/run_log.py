@@ -29,15 +29,6 @@ class RunLog(NamedTuple):
     evaluations: list[dict]
     warnings: list[str]
 
-    @property
-    def judgements(self) -> list[str]:
-        """Those of the warnings with which ``LearningMonitorHook`` judges the learning.
-
-        It warns once of each, and takes nothing back: see :func:`holds_at_end`.
-        """
-        return [text for text in self.warnings if any(
-            pattern.fullmatch(text) for pattern in signs.JUDGEMENTS.values())]
-
 
 def read_run_log(work_dir: Path) -> RunLog:
     """Reads all logs of a run; what is missing is empty.
@@ -58,21 +49,25 @@ def read_run_log(work_dir: Path) -> RunLog:
                   list(dict.fromkeys(_warnings(work_dir)))[:MAX_WARNINGS])
 
 
-def holds_at_end(judgement: str, last: dict, num_patches: int | None) -> bool:
-    """Whether a warning is true of the last step that was logged, too.
+def holds_at_end(warning: str, last: dict, num_patches: int | None) -> bool:
+    """Whether a warning judges the learning, and is true of the last step that was logged, too.
+
+    ``LearningMonitorHook`` warns once of each sign, and takes nothing back.
 
     Args:
-        judgement: One of :attr:`RunLog.judgements`.
+        warning: One of the log's.
         last: What was logged last.
         num_patches: Patches L of an image; None where that is not known.
     """
     hit_rate, similarity = last.get('hit_rate'), last.get('teacher_similarity')
-    if signs.JUDGEMENTS[signs.CHANCE].fullmatch(judgement):
+    sign = signs.sign_of(warning)
+    if sign == signs.CHANCE:
         return (not (num_patches and finite(hit_rate))
                 or hit_rate < signs.CHANCE_FACTOR / num_patches)
-    if signs.JUDGEMENTS[signs.SHORTCUT].fullmatch(judgement):
+    if sign == signs.SHORTCUT:
         return not finite(hit_rate) or hit_rate > signs.SHORTCUT_HIT_RATE
-    return not finite(similarity) or similarity > signs.COLLAPSE_SIMILARITY
+    return sign == signs.COLLAPSE and (
+        not finite(similarity) or similarity > signs.COLLAPSE_SIMILARITY)
 
 
 def _warnings(work_dir: Path) -> Iterator[str]:

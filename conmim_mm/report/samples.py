@@ -5,7 +5,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.dataset import default_collate
 from torch.utils.data import Dataset
@@ -69,21 +68,15 @@ def write_samples(work_dir: Path, inputs: dict[str, torch.Tensor], paths: list[s
     entries = []
     for number, (student, teacher, mask, path) in enumerate(
             zip(students, teachers, inputs['mask'].cpu().numpy(), paths, strict=True)):
-        files = {}
-        pictures = student, teacher, cut_holes(student, mask, _grid(student, mask))
+        files, (height, width) = {}, student.shape[:2]
+        side = round(math.sqrt(height * width / mask.size))  # of a patch
+        pictures = student, teacher, cut_holes(student, mask, (height // side, width // side))
         for view, picture in zip(VIEWS, pictures, strict=True):
             files[view] = f'sample_{number}_{view}.png'
             save_picture(picture, work_dir / FOLDER / files[view])
         entries.append(dict(path=path, files=files, hidden=float(mask.mean()),
                             num_patches=mask.size))
     write_json(work_dir, SAMPLES, entries)
-
-
-def _grid(image: np.ndarray, mask: np.ndarray) -> tuple[int, int]:
-    """Rows and columns of square patches."""
-    height, width = image.shape[:2]
-    side = round(math.sqrt(height * width / mask.size))
-    return height // side, width // side
 
 
 def write_pictures(work_dir: Path, pictures: Sequence[Picture], iteration: int) -> None:

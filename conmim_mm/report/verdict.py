@@ -39,7 +39,7 @@ def judge_learning(log: RunLog, num_patches: int | None) -> Verdict:
     features, feature_reasons = _judge_features(log)
     reasons = [*_loss_reasons(log, num_patches), *feature_reasons]
     last = log.training[-1]
-    warnings = [text for text in log.judgements if holds_at_end(text, last, num_patches)]
+    warnings = [text for text in log.warnings if holds_at_end(text, last, num_patches)]
     if warnings:
         return Verdict('bad', 'No, or nothing of use: the run itself warns.',
                        [*warnings, *reasons])
