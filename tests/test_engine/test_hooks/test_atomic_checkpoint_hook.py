@@ -74,7 +74,8 @@ def dying(real, death, survived: int):
 MOMENTS = {
     'while writing': (mmengine_runner, 'save_checkpoint', half_a_file, lambda n: n),
     'before renaming': (files.os, 'replace', kill, lambda n: 2 * n),
-    'before the pointer moves': (atomic_checkpoint_hook, 'write_pointer', kill, lambda n: n),
+    'before the pointer moves': (atomic_checkpoint_hook, 'write_last_checkpoint', kill,
+                                 lambda n: n),
     'before the pointer is renamed': (files.os, 'replace', kill, lambda n: 2 * n + 1),
     'before the old one goes': (AtomicCheckpointHook, '_remove', kill, lambda n: 1 + n),
 }
