@@ -12,10 +12,10 @@ from mmengine.registry import init_default_scope
 from mmpretrain import get_model
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
+from public_checkpoint import publishable_checkpoint
 
 from conmim_mm.checkpoint.settings import saved_settings
 from conmim_mm.commands import main
-from conmim_mm.formats.publish import publishable_checkpoint
 
 from ..conftest import GOLDEN
 from ..labelled import write_labelled_images
