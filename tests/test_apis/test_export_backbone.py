@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import timm
 import torch
+from conmim_to_mm import classifier_from_original
 from mmpretrain.registry import MODELS
 from timm.models.beit import Beit
 from transformers import AutoImageProcessor, BeitModel
@@ -17,7 +18,6 @@ from conmim_mm.apis import export, export_backbone
 from conmim_mm.commands import main
 from conmim_mm.errors import InputError
 from conmim_mm.formats.backbone import read_sizes
-from conmim_mm.formats.official_format import classifier_from_original
 from conmim_mm.formats.timm_format import timm_line, to_timm
 from conmim_mm.models import ConMIMViT
 
