@@ -7,8 +7,8 @@ from ..checkpoint.reading import backbone_state, load_checkpoint_file
 from ..checkpoint.settings import saved_settings
 from ..errors import InputError
 from ..formats.backbone import read_sizes
+from ..formats.mmpretrain_format import extract
 from ..formats.official_format import official_line, write_official
-from ..formats.publish import extract
 from ..formats.timm_format import timm_line, write_timm
 from ..formats.transformers_format import transformers_line, write_transformers
 from ..utils.files import check_place

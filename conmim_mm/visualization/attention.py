@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..errors import InputError
 from ..models.backbones.conmim_vit import ConMIMViT, resolve_block_indices
 from ..models.layers.attention_patterns import AttentionPattern
 from ..utils.inspection import inspection
@@ -73,22 +72,3 @@ def attention_maps(weights: torch.Tensor, query: int, grid: tuple[int, int]) -> 
         ``(..., h, w)``: 1 where a patch gets as much as if all tokens got the same.
     """
     return weights[..., query, 1:].unflatten(-1, grid) * weights.shape[-1]
-
-
-def patch_at(x: int, y: int, size: tuple[int, int], patch_size: int) -> tuple[int, int]:
-    """Row and column of the patch that a pixel lies in.
-
-    Args:
-        x: Pixels from the left edge.
-        y: Pixels from the top.
-        size: Height and width of the image as the model sees it, in pixels.
-        patch_size: Side of a patch, in pixels.
-
-    Raises:
-        InputError: The pixel lies outside of the image.
-    """
-    height, width = size
-    if not (0 <= x < width and 0 <= y < height):
-        raise InputError(f'the pixel x={x} y={y} lies outside of the image as the model sees it, '
-                         f'which is {width} pixels wide and {height} high')
-    return y // patch_size, x // patch_size

@@ -47,12 +47,6 @@ class Panel:
         """Writes or replaces the heading."""
         self._heading.set_text(text)
 
-    def patch_under(self, x: float, y: float) -> tuple[int, int] | None:
-        """Row and column of the patch at a place on the sheet; None outside of the panel."""
-        column, row = (x - self.left) // self.cell[0], (y - self.top) // self.cell[1]
-        inside = 0 <= row < self.grid[0] and 0 <= column < self.grid[1]
-        return (int(row), int(column)) if inside else None
-
     def frame(self, patch: int, colour: str = 'white', width: float = 1.5,
               around: str | None = 'black') -> None:
         """Frames a patch, counted row by row; a line around the line shows it on any colour."""

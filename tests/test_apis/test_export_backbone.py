@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import timm
 import torch
+from conmim_to_mm import classifier_from_original
 from mmpretrain.registry import MODELS
 from timm.models.beit import Beit
 from transformers import AutoImageProcessor, BeitModel
@@ -17,8 +18,6 @@ from conmim_mm.apis import export, export_backbone
 from conmim_mm.commands import main
 from conmim_mm.errors import InputError
 from conmim_mm.formats.backbone import read_sizes
-from conmim_mm.formats.official_format import classifier_from_original
-from conmim_mm.formats.publish import extract
 from conmim_mm.formats.timm_format import timm_line, to_timm
 from conmim_mm.models import ConMIMViT
 
@@ -27,7 +26,7 @@ from ..toy import model_cfg, named_arch
 
 # Unlike any named model; the MLP is not four times as wide.
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=60)
-FORMATS = list(export_backbone.EXPORT_FORMATS)
+FORMATS = list(export_backbone.FORMAT_WRITERS)
 OWN_TABLES = dict(use_shared_rel_pos_bias=False, use_rel_pos_bias=True)
 NO_TABLES = dict(use_shared_rel_pos_bias=False, use_abs_pos_emb=True)
 CASES = {
@@ -364,8 +363,8 @@ def test_the_small_file_says_where_it_comes_from(tmp_path, weights: str, prefix:
     with pytest.raises(InputError, match='no pre-training checkpoint'):
         export(target, tmp_path / 'again.pth', 'mmpretrain')
     before = checkpoint.read_bytes()
-    with pytest.raises(InputError, match='is the checkpoint itself'):
-        extract(checkpoint, checkpoint)
+    with pytest.raises(InputError, match='exists already'):
+        export(checkpoint, checkpoint, 'mmpretrain')
     assert checkpoint.read_bytes() == before
 
 

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 from mmengine.config import Config
+from public_checkpoint import REMOVED, config_text, public_settings, publishable_checkpoint
 
 from conmim_mm.checkpoint.settings import read_literals
 from conmim_mm.errors import InputError
-from conmim_mm.formats.publish import REMOVED, config_text, public_settings, publishable_checkpoint
 
 from ..conftest import CONFIGS
 
@@ -52,7 +52,7 @@ def test_removes_what_only_one_machine_knows() -> None:
 def test_model_and_schedule_stay_as_they_are(path: str) -> None:
     cfg = Config.fromfile(CONFIGS / path)
     public = Config.fromstring(config_text(public_settings(cfg.to_dict())), '.py')
-    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'randomness'):
+    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'default_hooks', 'randomness'):
         assert public[key] == cfg[key]
     if 'init_cfg' in cfg.model.backbone:
         cfg.model.backbone.init_cfg.checkpoint = REMOVED

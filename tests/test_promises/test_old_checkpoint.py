@@ -7,15 +7,15 @@ were taken then, from the teacher, by ``conmim embed`` of the same images.
 import numpy as np
 import pytest
 import torch
+from load_model import load_pretraining
 from mmengine.registry import init_default_scope
 from mmpretrain import get_model
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
+from public_checkpoint import publishable_checkpoint
 
 from conmim_mm.checkpoint.settings import saved_settings
 from conmim_mm.commands import main
-from conmim_mm.formats.publish import publishable_checkpoint
-from conmim_mm.visualization.load_model import load_pretraining
 
 from ..conftest import GOLDEN
 from ..labelled import write_labelled_images

@@ -7,10 +7,10 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain import get_model
+from public_checkpoint import REMOVED
 from torch.hub import HASH_REGEX
 
 from conmim_mm.errors import InputError
-from conmim_mm.formats.publish import REMOVED
 
 from ..conftest import load_tool
 from ..toy import backbone_cfg, run_cfg, write_noise_images

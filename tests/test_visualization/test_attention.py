@@ -1,13 +1,13 @@
 import pytest
 import torch
-from attention import AttentionWindow, sheet_of_image
+from attention import AttentionWindow, patch_at, sheet_of_image
 from matplotlib.backend_bases import MouseEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from mmpretrain.registry import MODELS
 
 from conmim_mm.errors import InputError
-from conmim_mm.visualization.attention import attention_maps, attention_weights, patch_at
+from conmim_mm.visualization.attention import attention_maps, attention_weights
 from conmim_mm.visualization.sheet import DPI
 
 from ..toy import backbone_cfg

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
-from conmim_mm.errors import InputError
 from conmim_mm.utils.inspection import inspection
 from conmim_mm.visualization.explain import explain_samples
 from conmim_mm.visualization.look_up import look_up
@@ -70,16 +68,3 @@ def test_pixels_come_back(model) -> None:
     normalised = model.data_preprocessor.normalise(pixels.float())
     assert (to_pixels(normalised, model.data_preprocessor) == pixels.permute(0, 2, 3, 1).numpy()
             ).all()
-
-
-class Sharded(FSDP):
-    """Looks like a part under FSDP, without its processes."""
-
-    def __init__(self) -> None:
-        torch.nn.Module.__init__(self)
-
-
-def test_under_fsdp_it_does_not_wait_for_the_others(model) -> None:
-    model.backbone.blocks.append(Sharded())
-    with pytest.raises(InputError, match='under FSDP'):
-        explain_samples(model, random_inputs(1))

@@ -1,11 +1,7 @@
 import numpy as np
 import pytest
 import torch
-
-from conmim_mm.datasets.labelled_folder import LabelledSplit, labelled_datasets
-from conmim_mm.errors import InputError
-from conmim_mm.evaluation import extract_features
-from conmim_mm.visualization.feature_map import (
+from feature_map import (
     COLOURS,
     MARKERS,
     class_style,
@@ -14,7 +10,11 @@ from conmim_mm.visualization.feature_map import (
     map_features,
     spread_points,
 )
-from conmim_mm.visualization.load_model import load_pretraining
+from load_model import load_pretraining
+
+from conmim_mm.datasets.labelled_folder import LabelledSplit, labelled_datasets
+from conmim_mm.errors import InputError
+from conmim_mm.evaluation import extract_features
 
 
 def test_clusters_stay_together_and_a_seed_repeats() -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from common import views_of_image
+from load_model import check_components, load_pretraining
 from mmengine.config import Config
 
 from conmim_mm.checkpoint.settings import read_literals, saved_settings
 from conmim_mm.errors import InputError
-from conmim_mm.visualization.load_model import check_components, load_pretraining
 
 from ..conftest import CONFIGS
 from ..toy import model_cfg

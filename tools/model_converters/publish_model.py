@@ -11,24 +11,25 @@ import hashlib
 import io
 import re
 from pathlib import Path
+from string import Template
+from typing import Any
 
 import torch
+from public_checkpoint import ALL_WEIGHTS, config_name, publishable_checkpoint
 
-from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS, load_checkpoint_file
-from conmim_mm.errors import InputError
-from conmim_mm.formats.publish import (
-    ALL_WEIGHTS,
-    HASH_LENGTH,
-    config_name,
-    default_weights,
-    model_card,
-    publishable_checkpoint,
-    run_record,
+from conmim_mm.checkpoint.reading import (
+    WHOSE_WEIGHTS,
+    is_pretraining_checkpoint,
+    load_checkpoint_file,
 )
+from conmim_mm.checkpoint.settings import run_record
+from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.files import sha256_of, write_text, written_whole
 from conmim_mm.utils.run_config import add_trust_argument
 from conmim_mm.utils.shipped_files import shipped_file
+
+HASH_LENGTH = 8  # what MMEngine and torch.hub look for behind the last hyphen of a name
 
 
 def publish(source: Path, out_dir: Path, weights: str | None = None, name: str | None = None,
@@ -71,6 +72,51 @@ def publish(source: Path, out_dir: Path, weights: str | None = None, name: str |
         template = shipped_file('docs/model_card_template.md').read_text(encoding='utf-8')
         write_text(card, model_card(published, target, sha256_of(source), template))
     return target
+
+
+def default_weights(checkpoint: dict[str, Any]) -> str:
+    """The teacher's of a pre-training, as published; all of any other model."""
+    return WHOSE_WEIGHTS[0] if is_pretraining_checkpoint(checkpoint) else ALL_WEIGHTS
+
+
+def model_card(published: dict[str, Any], path: Path, source_sha256: str, template: str) -> str:
+    """A model card for a published file.
+
+    Args:
+        published: What :func:`publishable_checkpoint` returned.
+        path: The file that it was written to.
+        source_sha256: Of the checkpoint it was taken from.
+        template: Text with the fields as ``$name``.
+    """
+    meta, state = published['meta'], published['state_dict']
+    date = str(meta.get('time', ''))[:8]
+    contents = {ALL_WEIGHTS: 'all weights of the model'}.get(
+        meta['weights'], f"the {meta['weights']}'s backbone")
+    progress = [f'{meta[key]} {unit}' for key, unit in (('epoch', 'epochs'), ('iter', 'steps'))
+                if meta.get(key)]
+    return Template(template).substitute(
+        name=path.stem.rpartition('_')[0],
+        file=path.name,
+        contents=contents,
+        parameters=f'{sum(value.numel() for value in learnt(state).values()):,}',
+        size=f'{path.stat().st_size / 2**20:.1f}',
+        sha256=sha256_of(path),
+        config=meta['config'] or 'unknown',
+        weights=meta['weights'],
+        progress=', '.join(progress) or 'unknown',
+        date=f'{date[:4]}-{date[4:6]}-{date[6:]}' if date else 'unknown',
+        seed=meta.get('seed', 'unknown'),
+        conmim_mm_version=meta['conmim_mm_version'],
+        mmengine_version=meta.get('mmengine_version', 'unknown'),
+        source_sha256=source_sha256,
+        cfg=meta.get('cfg', '# not in the checkpoint').rstrip())
+
+
+def learnt(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights without the teacher's copy and the statistics of batch norms."""
+    buffers = ('running_mean', 'running_var', 'num_batches_tracked')
+    return {key: value for key, value in state.items()
+            if not key.startswith('teacher.') and not key.endswith(buffers)}
 
 
 def main() -> None:

@@ -19,16 +19,30 @@ from matplotlib.figure import Figure
 
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
-from conmim_mm.visualization.attention import (
-    CLASS_TOKEN,
-    attention_maps,
-    attention_weights,
-    patch_at,
-)
-from conmim_mm.visualization.sheet import DPI, Sheet, save_picture, to_pixels
+from conmim_mm.visualization.attention import CLASS_TOKEN, attention_maps, attention_weights
+from conmim_mm.visualization.sheet import DPI, Panel, Sheet, save_picture, to_pixels
 from conmim_mm.visualization.sheets import AttentionRow, sheet_of_attention
 
 MAX_COLUMNS = 6
+
+
+def patch_at(x: int, y: int, size: tuple[int, int], patch_size: int) -> tuple[int, int]:
+    """Row and column of the patch that a pixel lies in.
+
+    Args:
+        x: Pixels from the left edge.
+        y: Pixels from the top.
+        size: Height and width of the image as the model sees it, in pixels.
+        patch_size: Side of a patch, in pixels.
+
+    Raises:
+        InputError: The pixel lies outside of the image.
+    """
+    height, width = size
+    if not (0 <= x < width and 0 <= y < height):
+        raise InputError(f'the pixel x={x} y={y} lies outside of the image as the model sees it, '
+                         f'which is {width} pixels wide and {height} high')
+    return y // patch_size, x // patch_size
 
 
 def sheet_of_image(image: np.ndarray, weights: torch.Tensor, grid: tuple[int, int],
@@ -64,6 +78,13 @@ def sheet_of_image(image: np.ndarray, weights: torch.Tensor, grid: tuple[int, in
     return sheet
 
 
+def patch_under(panel: Panel, x: float, y: float) -> tuple[int, int] | None:
+    """Row and column of the patch at a place on the sheet; None outside of the panel."""
+    column, row = (x - panel.left) // panel.cell[0], (y - panel.top) // panel.cell[1]
+    inside = 0 <= row < panel.grid[0] and 0 <= column < panel.grid[1]
+    return (int(row), int(column)) if inside else None
+
+
 class AttentionWindow:
     """Redraws the attention of an image when a patch is clicked.
 
@@ -94,7 +115,7 @@ class AttentionWindow:
         """Takes the patch under the mouse, in whichever panel; nothing elsewhere."""
         if event.xdata is None:
             return
-        places = (panel.patch_under(event.xdata / DPI, event.ydata / DPI)
+        places = (patch_under(panel, event.xdata / DPI, event.ydata / DPI)
                   for row in self.sheet.panels for panel in row)
         patch = next((place for place in places if place is not None), None)
         if patch is not None:

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import torch
+from load_model import load_pretraining
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.device import get_device
@@ -20,7 +21,6 @@ from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 from conmim_mm.models.selfsup.conmim import ConMIM
 from conmim_mm.utils.files import check_place
 from conmim_mm.utils.run_config import add_trust_argument
-from conmim_mm.visualization.load_model import load_pretraining
 
 
 def views_of_image(model: ConMIM, cfg: Config, path: str, seed: int = 0,

@@ -7,12 +7,16 @@ from mmengine.config import Config
 from mmengine.registry import Registry, init_default_scope
 from mmpretrain.registry import MODELS, TRANSFORMS
 
-from ..checkpoint.differences import check_state_dict
-from ..checkpoint.reading import is_pretraining_checkpoint, load_checkpoint_file, model_state
-from ..checkpoint.settings import dicts_in, saved_settings
-from ..errors import InputError
-from ..models.selfsup.conmim import ConMIM
-from ..utils.run_config import read_config
+from conmim_mm.checkpoint.differences import check_state_dict
+from conmim_mm.checkpoint.reading import (
+    is_pretraining_checkpoint,
+    load_checkpoint_file,
+    model_state,
+)
+from conmim_mm.checkpoint.settings import dicts_in, saved_settings
+from conmim_mm.errors import InputError
+from conmim_mm.models.selfsup.conmim import ConMIM
+from conmim_mm.utils.run_config import read_config
 
 # Where the components may be defined: what is built of them does no more than compute.
 _HARMLESS = ('conmim_mm.', 'torch.nn.', 'mmcv.transforms.loading')

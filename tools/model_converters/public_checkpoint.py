@@ -1,37 +1,24 @@
-"""A checkpoint reduced to what can be given to others, and the card that describes it."""
+"""A checkpoint reduced to what can be given to others."""
 
 import math
 import re
-from datetime import datetime, timezone
-from pathlib import Path
-from string import Template
 from typing import Any
 
-import torch
 from mmengine.config import Config
 
-from ..checkpoint.plain_data import plain_data
-from ..checkpoint.reading import (
-    WHOSE_WEIGHTS,
-    backbone_of_model,
-    is_pretraining_checkpoint,
-    load_checkpoint_file,
-    model_state,
-)
-from ..checkpoint.settings import (
+from conmim_mm import __version__
+from conmim_mm.checkpoint.plain_data import plain_data
+from conmim_mm.checkpoint.reading import backbone_of_model, is_pretraining_checkpoint, model_state
+from conmim_mm.checkpoint.settings import (
     SETTINGS,
     dicts_in,
     read_literals,
     run_record,
     saved_settings,
 )
-from ..errors import InputError
-from ..utils.files import sha256_of
-from ..version import __version__
-from .backbone import save_weights
+from conmim_mm.errors import InputError
 
 ALL_WEIGHTS = 'all'
-HASH_LENGTH = 8  # what MMEngine and torch.hub look for behind the last hyphen of a name
 _TIMESTAMP = re.compile(r'_\d{8}_\d{6}$')
 _COMMIT = re.compile(r'[0-9a-f]{40}$')
 _KEPT = ('epoch', 'iter', 'seed', 'time', 'mmengine_version')
@@ -49,7 +36,7 @@ def publishable_checkpoint(checkpoint: dict[str, Any], weights: str) -> dict[str
     """Weights and a record of their origin, without the state of the run.
 
     Args:
-        checkpoint: Of a pre-training or a task, or what :func:`extract` writes.
+        checkpoint: Of a pre-training or a task, or an extracted backbone.
         weights: ``'teacher'`` or ``'student'``, whose backbone to take from a pre-training
             checkpoint, or ``'all'`` weights of the model.
 
@@ -90,51 +77,6 @@ def config_name(checkpoint: dict[str, Any]) -> str | None:
     """The stem of the config's file, which MMEngine keeps before the time in a run's name."""
     name = run_record(checkpoint).get('experiment_name')
     return _TIMESTAMP.sub('', name) if name else None
-
-
-def default_weights(checkpoint: dict[str, Any]) -> str:
-    """The teacher's of a pre-training, as published; all of any other model."""
-    return WHOSE_WEIGHTS[0] if is_pretraining_checkpoint(checkpoint) else ALL_WEIGHTS
-
-
-def model_card(published: dict[str, Any], path: Path, source_sha256: str, template: str) -> str:
-    """A model card for a published file.
-
-    Args:
-        published: What :func:`publishable_checkpoint` returned.
-        path: The file that it was written to.
-        source_sha256: Of the checkpoint it was taken from.
-        template: Text with the fields as ``$name``.
-    """
-    meta, state = published['meta'], published['state_dict']
-    date = str(meta.get('time', ''))[:8]
-    contents = {ALL_WEIGHTS: 'all weights of the model'}.get(
-        meta['weights'], f"the {meta['weights']}'s backbone")
-    progress = [f'{meta[key]} {unit}' for key, unit in (('epoch', 'epochs'), ('iter', 'steps'))
-                if meta.get(key)]
-    return Template(template).substitute(
-        name=path.stem.rpartition('_')[0],
-        file=path.name,
-        contents=contents,
-        parameters=f'{sum(value.numel() for value in learnt(state).values()):,}',
-        size=f'{path.stat().st_size / 2**20:.1f}',
-        sha256=sha256_of(path),
-        config=meta['config'] or 'unknown',
-        weights=meta['weights'],
-        progress=', '.join(progress) or 'unknown',
-        date=f'{date[:4]}-{date[4:6]}-{date[6:]}' if date else 'unknown',
-        seed=meta.get('seed', 'unknown'),
-        conmim_mm_version=meta['conmim_mm_version'],
-        mmengine_version=meta.get('mmengine_version', 'unknown'),
-        source_sha256=source_sha256,
-        cfg=meta.get('cfg', '# not in the checkpoint').rstrip())
-
-
-def learnt(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights without the teacher's copy and the statistics of batch norms."""
-    buffers = ('running_mean', 'running_var', 'num_batches_tracked')
-    return {key: value for key, value in state.items()
-            if not key.startswith('teacher.') and not key.endswith(buffers)}
 
 
 def public_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -190,27 +132,3 @@ class _Infinity(float):
 
     def __repr__(self) -> str:  # MMEngine writes inf, a name that it does not know when it reads
         return '-1e309' if self < 0 else '1e309'
-
-
-def extract(source: Path, target: Path, weights: str = 'teacher') -> dict:
-    """Writes the backbone of ``source`` to ``target`` and returns its ``meta``.
-
-    Raises:
-        InputError: ``source`` is no pre-training checkpoint, or both are the same file.
-    """
-    checkpoint = load_checkpoint_file(source)
-    if not is_pretraining_checkpoint(checkpoint):
-        raise InputError(f'{source} is no pre-training checkpoint of ConMIM (it has no projector)')
-    if target.exists() and target.samefile(source):
-        raise InputError(f'{target} is the checkpoint itself; give the backbone a file of its own')
-    run = run_record(checkpoint)
-    meta = dict(
-        conmim_mm_version=__version__,
-        weights=weights,
-        source=source.name,
-        source_sha256=sha256_of(source),
-        extracted=datetime.now(timezone.utc).isoformat(timespec='seconds'),
-        pretraining={key: run[key] for key in ('epoch', 'iter', 'seed', 'experiment_name', 'time',
-                                               'mmengine_version', 'cfg', SETTINGS) if key in run})
-    save_weights(dict(meta=meta, state_dict=backbone_of_model(checkpoint, weights)), target)
-    return meta
