@@ -29,7 +29,7 @@ CONFIGS = ROOT / 'configs'
 TOOLS = ROOT / 'tools'
 # where Python itself looks for what a script imports
 sys.path += [str(TOOLS / part) for part in (
-    'dataset_converters', 'demo', 'reliability', 'visualization')]
+    '', 'dataset_converters', 'demo', 'reliability', 'visualization')]
 RUN_NUMBERS = itertools.count()
 GOLDEN = Path(__file__).parent / 'data' / 'golden'
 # Any folder of further pretrain_*.npz; a relative path counts from the working directory.
