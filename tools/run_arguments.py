@@ -6,12 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from conmim_mm.utils.run_config import (
-    add_config_arguments,
-    add_trust_argument,
-    fit_to_machine,
-    read_config,
-)
+from conmim_mm.utils.cli import add_trust_argument
+from conmim_mm.utils.run_config import add_config_arguments, fit_to_machine, read_config
 
 
 def parse_run_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:

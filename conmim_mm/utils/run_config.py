@@ -1,13 +1,12 @@
 """Configs read, changed by options and fit to this machine, and the arguments that ask for it."""
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
 
-from ..checkpoint.reading import TRUST_OPTION, TRUST_VARIABLE, looks_like_checkpoint
+from ..checkpoint.reading import looks_like_checkpoint
 from ..errors import InputError
 
 _HOOKS_OF_EVERY_RUN = (
@@ -25,19 +24,6 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='override settings of the config, such as '
         'train_dataloader.dataset.data_root=/my/photos')
-
-
-def add_trust_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds the option that lets checkpoints hold more than plain data, here and in children."""
-    parser.add_argument(
-        TRUST_OPTION, action=_TrustCheckpoints, nargs=0,
-        help='load checkpoints that hold more than plain weights, which lets them run any code')
-
-
-class _TrustCheckpoints(argparse.Action):
-
-    def __call__(self, *_: object) -> None:
-        os.environ[TRUST_VARIABLE] = '1'
 
 
 def read_config(path: str, options: dict | None = None, data_root: str | None = None) -> Config:

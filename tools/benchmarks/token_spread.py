@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 
 from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
 from conmim_mm.evaluation import TokenSpread, token_spread
-from conmim_mm.utils.cli import run_tool
-from conmim_mm.utils.run_config import add_trust_argument, read_config
+from conmim_mm.utils.cli import add_trust_argument, run_tool
+from conmim_mm.utils.run_config import read_config
 
 
 def parse_args() -> argparse.Namespace:

@@ -18,8 +18,7 @@ from conmim_mm.formats.official_format import (
     is_classifier,
     pretraining_from_original,
 )
-from conmim_mm.utils.cli import run_tool
-from conmim_mm.utils.run_config import add_trust_argument
+from conmim_mm.utils.cli import add_trust_argument, run_tool
 
 
 def load_original(path: Path) -> dict[str, torch.Tensor]:

@@ -25,9 +25,8 @@ from conmim_mm.formats.publish import (
     publishable_checkpoint,
     run_record,
 )
-from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.cli import add_trust_argument, run_tool
 from conmim_mm.utils.files import sha256_of, write_text, written_whole
-from conmim_mm.utils.run_config import add_trust_argument
 from conmim_mm.utils.shipped_files import shipped_file
 
 
