@@ -28,8 +28,8 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs'
 TOOLS = ROOT / 'tools'
 # where Python itself looks for what a script imports
-sys.path += [str(TOOLS / name)
-             for name in ('dataset_converters', 'demo', 'model_converters', 'visualization')]
+sys.path += [str(TOOLS / part) for part in (
+    '', 'dataset_converters', 'demo', 'model_converters', 'reliability', 'visualization')]
 RUN_NUMBERS = itertools.count()
 GOLDEN = Path(__file__).parent / 'data' / 'golden'
 # Any folder of further pretrain_*.npz; a relative path counts from the working directory.

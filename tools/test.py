@@ -5,18 +5,14 @@ import os
 
 from mmengine.config import Config
 from mmengine.runner import Runner
+from run_arguments import parse_run_arguments, run_config
 
 from conmim_mm import register_all_modules
 from conmim_mm.distributed.agreement import check_configs_agree
 from conmim_mm.distributed.launch import processes
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
-from conmim_mm.utils.run_config import (
-    check_checkpoint,
-    drop_hooks_switched_off,
-    parse_run_arguments,
-    run_config,
-)
+from conmim_mm.utils.run_config import check_checkpoint, drop_hooks_switched_off
 
 
 def parse_args() -> argparse.Namespace:

@@ -3,13 +3,13 @@
 import argparse
 
 from mmengine.config import Config
+from run_arguments import parse_run_arguments, run_config
 
 from conmim_mm import register_all_modules
 from conmim_mm.apis.options import add_online_evaluation, set_mismatch, use_mixed_precision
 from conmim_mm.apis.train import run_training
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
-from conmim_mm.utils.run_config import parse_run_arguments, run_config
 from conmim_mm.visualization.trackers import TRACKERS, add_trackers
 
 

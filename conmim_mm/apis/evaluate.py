@@ -14,9 +14,7 @@ from ..datasets.labelled_folder import labelled_datasets, labelled_split
 from ..errors import InputError
 from ..evaluation import Accuracy, extract_features, knn_predict, linear_probe_predict
 from ..utils.run_config import read_config
-from .backbone import FrozenBackbone, frozen_backbone, num_workers
-
-Predictor = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+from .backbone import frozen_backbone, num_workers
 
 
 class FeatureAccuracy(NamedTuple):
@@ -98,52 +96,33 @@ def linear(checkpoint: str | Path, data: str | Path | None = None, *,
                      batch_size, workers)
 
 
-def _evaluate(predict: Predictor, checkpoint: str | Path, data: str | Path | None,
-              config: str | Path | None, cfg_options: dict | None, weights: str,
-              img_size: int | None, batch_size: int, workers: int | None) -> FeatureAccuracy:
-    if config is None:
-        if data is None:
-            raise InputError('give --data, a folder of labelled images, or --config')
-        split = labelled_split(str(data))
-        frozen = frozen_backbone(checkpoint, weights, img_size)
-        parts = labelled_datasets(split, frozen.img_size)
-    else:
-        cfg = classification_config(config, data, cfg_options)
+def _evaluate(predict: Callable[..., torch.Tensor], checkpoint: str | Path,
+              data: str | Path | None, config: str | Path | None, cfg_options: dict | None,
+              weights: str, img_size: int | None, batch_size: int, workers: int | None
+              ) -> FeatureAccuracy:
+    if config is not None:
+        cfg = read_config(str(config), cfg_options, data and str(data))
+        if cfg.get('model', {}).get('type') != 'ImageClassifier' or 'test_dataloader' not in cfg:
+            raise InputError(f'{config} is not a classification config; take one of '
+                             'configs/classification')
         parts = config_datasets(cfg)
         frozen = frozen_backbone(checkpoint, weights, cfg.model.backbone.get('img_size', img_size))
         frozen = frozen._replace(preprocessor=MODELS.build(cfg.model.data_preprocessor).to(
             frozen.device))
+    elif data is not None:
+        split = labelled_split(str(data))
+        frozen = frozen_backbone(checkpoint, weights, img_size)
+        parts = labelled_datasets(split, frozen.img_size)
+    else:
+        raise InputError('give --data, a folder of labelled images, or --config')
     (features, labels), (held_out, truth) = (
-        _features(frozen, part, batch_size, num_workers(workers)) for part in parts)
+        [tensor.to(frozen.device) for tensor in extract_features(
+            frozen.backbone, part, frozen.preprocessor, batch_size, num_workers(workers))]
+        for part in parts)
     right = (predict(features, labels, held_out) == truth).float().mean().item()
     accuracy = Accuracy(right, len(truth))
     return FeatureAccuracy(right, accuracy.standard_error, len(truth), len(labels),
                            len(labels.unique()), frozen.img_size)
-
-
-def _features(frozen: FrozenBackbone, dataset: Dataset, batch_size: int, workers: int
-              ) -> list[torch.Tensor]:
-    return [tensor.to(frozen.device) for tensor in extract_features(
-        frozen.backbone, dataset, frozen.preprocessor, batch_size, workers)]
-
-
-def classification_config(path: str | Path, data: str | Path | None, options: dict | None
-                          ) -> Config:
-    """A config whose images have labels.
-
-    Args:
-        path: Of the config.
-        data: In the place of its ``data_root``.
-        options: Other changes, by dotted key.
-
-    Raises:
-        InputError: No such config, or not one of a classifier.
-    """
-    cfg = read_config(str(path), options, data and str(data))
-    if cfg.get('model', {}).get('type') != 'ImageClassifier' or 'test_dataloader' not in cfg:
-        raise InputError(f'{path} is not a classification config; take one of '
-                         'configs/classification')
-    return cfg
 
 
 def config_datasets(cfg: Config) -> tuple[Dataset, Dataset]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,12 +97,10 @@ def check_feature_file(out: Path, overwrite: bool) -> None:
     """
     if out.suffix not in FEATURE_FILES:
         raise InputError(f'--out {out} must end in {" or ".join(FEATURE_FILES)}')
-    if out.is_dir():
-        raise InputError(f'--out {out} is a folder')
+    check_place(out)
     if out.exists() and not overwrite:
         raise InputError(f'{out} exists already: add --overwrite to replace it, or choose another '
                          '--out')
-    check_place(out)
 
 
 @contextmanager
@@ -131,31 +130,31 @@ class NpzFile:
 
     def __init__(self, path: Path, width: int, with_labels: bool, about: dict[str, str]) -> None:
         self.path, self.about = path, about
-        self.features = [np.empty((0, width), dtype=np.float32)]
-        self.paths: list[str] = []
-        self.labels: list[str] | None = [] if with_labels else None
+        self.rows: list[tuple[np.ndarray, Sequence[str], Sequence[str] | None]] = []
 
     def add(self, features: np.ndarray, paths: Sequence[str],
             labels: Sequence[str] | None) -> None:
         """Adds rows."""
-        self.features.append(features)
-        self.paths += paths
-        if self.labels is not None:
-            self.labels += labels
+        self.rows.append((features, paths, labels))
 
     def close(self) -> None:
-        """Writes all of them."""
-        arrays = dict(features=np.concatenate(self.features), paths=np.array(self.paths, str))
-        if self.labels is not None:
-            arrays['labels'] = np.array(self.labels, str)
+        """Writes them."""
+        arrays = dict(zip(('features', 'paths', 'labels'), self.take_rows(), strict=False))
         with self.path.open('wb') as file:
             np.savez(file, **arrays, **self.about)
 
+    def take_rows(self) -> list[np.ndarray]:
+        """Features, paths and, of classes, labels of the rows that are not written yet."""
+        (features, *names), self.rows = zip(*self.rows, strict=True), []
+        return [np.concatenate(features),
+                *(np.array(list(chain(*parts)), str) for parts in names if parts[0] is not None)]
 
-class ParquetFile:
+
+class ParquetFile(NpzFile):
     """Columns ``path``, ``label`` and ``features``, lists of C floats; facts in the metadata."""
 
     def __init__(self, path: Path, width: int, with_labels: bool, about: dict[str, str]) -> None:
+        super().__init__(path, width, with_labels, about)
         try:
             import pyarrow as pa
             from pyarrow import parquet
@@ -166,31 +165,25 @@ class ParquetFile:
         columns = [('path', pa.string()), *[('label', pa.string())] * with_labels,
                    ('features', pa.list_(pa.float32(), width))]
         self.writer = parquet.ParquetWriter(path, pa.schema(columns, metadata=about))
-        self.rows: list[tuple[np.ndarray, Sequence[str], Sequence[str] | None]] = []
 
     def add(self, features: np.ndarray, paths: Sequence[str],
             labels: Sequence[str] | None) -> None:
         """Adds rows, and writes a group of them when there are enough."""
-        self.rows.append((features, paths, labels))
+        super().add(features, paths, labels)
         if sum(len(paths) for _, paths, _ in self.rows) >= ROWS:
             self._write()
 
     def close(self) -> None:
         """Writes the rest."""
-        self._write()
+        if self.rows:
+            self._write()
         self.writer.close()
 
     def _write(self) -> None:
-        if not self.rows:
-            return
-        features, paths, labels = zip(*self.rows, strict=True)
-        columns = [[path for part in paths for path in part]]
-        if labels[0] is not None:
-            columns.append([label for part in labels for label in part])
-        values = self.arrow.array(np.concatenate(features).ravel(), self.arrow.float32())
-        columns.append(self.arrow.FixedSizeListArray.from_arrays(values, self.width))
+        features, *names = self.take_rows()
+        values = self.arrow.array(features.ravel(), self.arrow.float32())
+        columns = [*names, self.arrow.FixedSizeListArray.from_arrays(values, self.width)]
         self.writer.write_table(self.arrow.table(columns, schema=self.writer.schema))
-        self.rows = []
 
 
 FEATURE_FILES = {'.npz': NpzFile, '.parquet': ParquetFile}

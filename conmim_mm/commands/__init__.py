@@ -2,10 +2,9 @@
 
 import argparse
 import json
-import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from ..utils.cli import COMMAND, run_tool
 from .arguments import parse_arguments
 
 MAX_NAMED = 10  # unreadable images
+RECORDED = ('checkpoint', 'weights', 'data', 'config', 'k', 'temperature')  # beside a result
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -25,10 +25,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = _COMMANDS[options.pop('command')]
 
     def run() -> None:
-        if options.pop('trust_checkpoint', False):
-            from ..checkpoint.reading import TRUST_VARIABLE
-
-            os.environ[TRUST_VARIABLE] = '1'
         if 'cfg_options' in options:
             options['cfg_options'] = _read_options(options['cfg_options'])
         command(**options)
@@ -46,34 +42,30 @@ def _pretrain(**options: object) -> None:
           f'`{COMMAND} embed {out} --data DIR --out FILE.npz`')
 
 
-def _knn(json: Path | None, k: int, temperature: float, **options: object) -> None:
+def _knn(**options: object) -> None:
     from ..apis import knn
 
-    settings = dict(k=k, temperature=temperature)
-    _evaluate(partial(knn, **settings), f'{k}-NN', json, options, settings)
+    _evaluate(knn, f'{options["k"]}-NN', options)
 
 
-def _linear(json: Path | None, **options: object) -> None:
+def _linear(**options: object) -> None:
     from ..apis import linear
 
-    _evaluate(linear, 'linear probe', json, options, {})
+    _evaluate(linear, 'linear probe', options)
 
 
-def _evaluate(function, name: str, path: Path | None, options: dict, settings: dict) -> None:
-    from ..utils.files import check_place, writing
+def _evaluate(function: Callable, name: str, options: dict) -> None:
+    from ..utils.files import check_place, write_text
 
-    if path:
+    if path := options.pop('json'):
         check_place(path)
     found = function(**options)
     print(f'{name} top-1: {found.top1:.2%} (standard error {found.standard_error:.2%}) on '
           f'{found.num_images:,} held-out images, from {found.num_reference:,} with labels of '
           f'{found.num_classes:,} classes')
     if path:
-        named = {key: options[key] and str(options[key])
-                 for key in ('checkpoint', 'weights', 'data', 'config')}
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(found._asdict() | named | settings, indent=2) + '\n')
+        named = {key: options[key] for key in RECORDED if key in options}
+        write_text(path, json.dumps(found._asdict() | named, indent=2, default=str) + '\n')
 
 
 def _embed(**options: object) -> None:

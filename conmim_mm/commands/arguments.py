@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ..utils.cli import COMMAND
+from ..utils.cli import COMMAND, add_trust_argument
 from ..version import __version__
 
 ARCHS = ('tiny', 's', 'b', 'l')
@@ -163,7 +163,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--num-heads', type=_positive, metavar='N',
                         help='attention heads; needed only without relative position tables, '
                         'which tell them')
-    _trust(parser)
+    add_trust_argument(parser)
 
 
 def _report(parser: argparse.ArgumentParser) -> None:
@@ -193,13 +193,7 @@ def _loading(parser: argparse.ArgumentParser) -> None:
                         help='images at once (default: 64)')
     parser.add_argument('--workers', type=_not_negative, metavar='N',
                         help='processes that read images (default: one per core, at most 16)')
-    _trust(parser)
-
-
-def _trust(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--trust-checkpoint', action='store_true',
-                        help='load a checkpoint that holds more than plain weights, which lets it '
-                        'run any code')
+    add_trust_argument(parser)
 
 
 def _path(text: str) -> Path:

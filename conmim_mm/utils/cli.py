@@ -1,5 +1,6 @@
-"""What the command-line tools share: errors of one line."""
+"""What the command-line tools share: errors of one line, and the option to trust a file."""
 
+import argparse
 import difflib
 import gc
 import os
@@ -70,6 +71,21 @@ def explain(error: Exception) -> str | None:
         component, argument = match.groups()
         return f'{component} has no setting {argument!r}; remove it from the config or correct it'
     return None
+
+
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that lets checkpoints hold more than plain data, here and in children."""
+    parser.add_argument(
+        '--trust-checkpoint', action=_TrustCheckpoints, nargs=0, default=argparse.SUPPRESS,
+        help='load a checkpoint that holds more than plain weights, which lets it run any code')
+
+
+class _TrustCheckpoints(argparse.Action):
+
+    def __call__(self, *_: object) -> None:
+        from ..checkpoint.reading import TRUST_VARIABLE
+
+        os.environ[TRUST_VARIABLE] = '1'
 
 
 def _suggest(name: str, kind: str) -> str:

@@ -19,14 +19,7 @@ def inspection(model: nn.Module) -> Iterator[None]:
     Args:
         model: Any module; parts that were compiled run uncompiled.
     """
-    with evaluating(model), uncompiled(), torch.no_grad():
-        yield
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Inside, a model and all its parts are in eval mode; afterwards each part is as it was."""
-    with keeping_modes(model):
+    with keeping_modes(model), uncompiled(), torch.no_grad():
         model.eval()
         yield
 

@@ -33,12 +33,11 @@ def register_models() -> None:
 @functools.cache
 def _read_metafiles() -> None:
     try:
-        files = [shipped_file(name) for name in METAFILES]
+        for name in METAFILES:
+            file = shipped_file(name)
+            ModelHub.register_model_index(file, config_prefix=file.parents[2])
     except InputError:  # the package was copied without its configs
         return
-    try:
-        for file in files:
-            ModelHub.register_model_index(file, config_prefix=file.parents[2])
     except Exception as error:  # must not take mmpretrain's own models away
         print_log(f'the models of conmim_mm are not listed: cannot register {file}: '
                   f'{type(error).__name__}: {error}', logger='current', level=logging.WARNING)

@@ -1,13 +1,12 @@
-"""From a config file and a command line to the config of a run; what train.py and test.py share."""
+"""Configs read, changed by options and fit to this machine, and the arguments that ask for it."""
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
 
-from ..checkpoint.reading import TRUST_OPTION, TRUST_VARIABLE, looks_like_checkpoint
+from ..checkpoint.reading import looks_like_checkpoint
 from ..errors import InputError
 
 _HOOKS_OF_EVERY_RUN = (
@@ -27,35 +26,6 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         'train_dataloader.dataset.data_root=/my/photos')
 
 
-def add_trust_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds the option that lets checkpoints hold more than plain data, here and in children."""
-    parser.add_argument(
-        TRUST_OPTION, action=_TrustCheckpoints, nargs=0,
-        help='load checkpoints that hold more than plain weights, which lets them run any code')
-
-
-class _TrustCheckpoints(argparse.Action):
-
-    def __call__(self, *_: object) -> None:
-        os.environ[TRUST_VARIABLE] = '1'
-
-
-def parse_run_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Adds the options that every run has, and parses."""
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: '
-                        'work_dirs/<config name>')
-    add_config_arguments(parser)
-    add_trust_argument(parser)
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
-        help='how the processes were started')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
-                        help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
-
-
 def read_config(path: str, options: dict | None = None, data_root: str | None = None) -> Config:
     """A config file with the options of :func:`add_config_arguments` applied.
 
@@ -68,27 +38,22 @@ def read_config(path: str, options: dict | None = None, data_root: str | None = 
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is code, so anything can go wrong in it
         raise InputError(f'cannot read {path}: {type(error).__name__}: {error}') from error
-    try:
-        cfg.merge_from_dict(options or {})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f'--cfg-options do not fit {path}: {error}') from error
+    change_config(cfg, options or {}, path)
     if data_root:
         replace_data_root(cfg, data_root)
     return cfg
 
 
-def run_config(args: argparse.Namespace) -> Config:
-    """The config of a run with the options of :func:`parse_run_arguments`, fit to this machine.
+def change_config(cfg: Config, options: dict, name: str) -> None:
+    """Applies ``--cfg-options`` to a config.
 
     Raises:
-        InputError: As for :func:`read_config`.
+        InputError: They do not fit it; the message uses the name.
     """
-    cfg = read_config(args.config, args.cfg_options, args.data_root)
-    cfg.launcher = args.launcher
-    cfg.work_dir = (
-        args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}')
-    fit_to_machine(cfg)
-    return cfg
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f'--cfg-options do not fit {name}: {error}') from error
 
 
 def replace_data_root(cfg: Config, folder: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from run_comparison import run_differences
 
 from conmim_mm.apis.pretraining import plan as pretrain_config
 from conmim_mm.apis.pretraining import recipe
@@ -17,7 +18,6 @@ from conmim_mm.apis.pretraining.resumed_run import Resumption, plan_resumption
 from conmim_mm.checkpoint.reading import read_meta
 from conmim_mm.commands import main
 from conmim_mm.errors import InputError
-from conmim_mm.utils.run_comparison import run_differences
 from conmim_mm.utils.run_config import read_config
 from conmim_mm.utils.shipped_files import recipe_file
 from conmim_mm.utils.work_dir import last_checkpoint

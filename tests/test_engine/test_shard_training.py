@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.runner import Runner
-
-from conmim_mm.utils.run_comparison import entries_by_step, run_differences
+from run_comparison import entries_by_step, run_differences
 
 from ..shards import shard_tree
 from ..test_promises.test_exact_resume import stop_after

@@ -9,7 +9,7 @@ from conmim_mm.engine.hooks.compile_hook import regions_of
 from conmim_mm.errors import InputError, UnreadableImageError
 from conmim_mm.evaluation import extract_features, image_features
 from conmim_mm.models import ConMIMDataPreprocessor
-from conmim_mm.utils.inspection import evaluating
+from conmim_mm.utils.inspection import inspection
 
 from ..toy import IMG_SIZE, build_model
 
@@ -36,7 +36,7 @@ def test_mean_of_the_patch_tokens_and_no_trace_of_it() -> None:
         backbone, samples, preprocessor, batch_size=2, num_workers=0)
     assert torch.equal(torch.get_rng_state(), state)
     assert labels.tolist() == [0, 1, 2, 3, 4]
-    with evaluating(backbone), torch.no_grad():
+    with inspection(backbone):
         tokens = backbone.forward_tokens(preprocessor(dict(inputs=samples.images))['inputs'])
         expected = backbone.fc_norm(tokens[:, 1:].mean(dim=1))
     torch.testing.assert_close(features, expected, rtol=0, atol=1e-5)
@@ -78,7 +78,7 @@ def test_each_part_goes_back_to_its_own_mode() -> None:
     model[1].eval()
     model[1][1].train()
     before = [module.training for module in model.modules()]
-    with evaluating(model):
+    with inspection(model):
         assert not any(module.training for module in model.modules())
     assert [module.training for module in model.modules()] == before
     assert before == [True, True, False, False, True]

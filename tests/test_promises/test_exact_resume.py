@@ -8,11 +8,11 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from run_comparison import entries_by_step, run_differences
 
 from conmim_mm.datasets import ImageFiles
 from conmim_mm.engine.hooks import step_log_hook
 from conmim_mm.errors import StoppedBySignal
-from conmim_mm.utils.run_comparison import entries_by_step, run_differences
 from conmim_mm.utils.work_dir import newest_complete_checkpoint
 
 from ..runs import Rising

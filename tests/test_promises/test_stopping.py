@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from conmim_mm.utils.run_comparison import run_differences
+from run_comparison import run_differences
 
 from ..conftest import ROOT, TOOLS
 from ..test_tools.test_train import images, write_config  # noqa: F401  (a fixture)

@@ -69,6 +69,7 @@ def train(config: str, data_root: str, folder: Path, environment: str) -> None:
         'train.py', config, '--data-root', data_root, '--work-dir', str(folder / 'run'),
         '--cfg-options', 'train_cfg.max_iters=1', 'param_scheduler.warmup=0',
         'runner_type=MarkingRunner']
+    sys.path.insert(0, str(ROOT / 'tools'))  # as Python itself does for a script
     runpy.run_path(str(ROOT / 'tools/train.py'), run_name='__main__')
     (folder / 'ends.json').write_text(json.dumps(ends))
 

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 
 from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
 from conmim_mm.evaluation.tokens import effective_count
-from conmim_mm.utils.cli import run_tool
-from conmim_mm.utils.run_config import add_trust_argument, read_config
+from conmim_mm.utils.cli import add_trust_argument, run_tool
+from conmim_mm.utils.run_config import read_config
 
 
 class TokenSpread(NamedTuple):

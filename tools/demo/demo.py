@@ -37,8 +37,7 @@ from conmim_mm.datasets.labelled_folder import (
 from conmim_mm.engine.hooks.live_view.live_view_hook import terminal
 from conmim_mm.errors import InputError
 from conmim_mm.evaluation import Accuracy, evaluate_features, extract_features
-from conmim_mm.utils.cli import run_tool
-from conmim_mm.utils.run_config import add_trust_argument
+from conmim_mm.utils.cli import add_trust_argument, run_tool
 
 CONFIG = Path(__file__).parents[2] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
 SCENES = SceneSettings(images=6000, size=64, seed=0, val=2000)

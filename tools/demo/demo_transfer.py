@@ -22,8 +22,7 @@ from output_folder import prepare_output, save_results
 from transfer_tasks import INITS, TASKS, Task, Training, format_table
 
 from conmim_mm.errors import InputError
-from conmim_mm.utils.cli import run_tool
-from conmim_mm.utils.run_config import add_trust_argument
+from conmim_mm.utils.cli import add_trust_argument, run_tool
 from conmim_mm.utils.work_dir import last_checkpoint
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,7 @@ import conmim_mm
 from conmim_mm.checkpoint.reading import load_checkpoint_file
 from conmim_mm.errors import InputError
 from conmim_mm.formats.backbone import save_weights
-from conmim_mm.utils.cli import run_tool
-from conmim_mm.utils.run_config import add_trust_argument
+from conmim_mm.utils.cli import add_trust_argument, run_tool
 
 # Parts of original checkpoints that no run of ConMIM uses: BEiT's token classifier, a second table
 # for another resolution, and indices that are computed.

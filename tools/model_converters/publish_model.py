@@ -24,9 +24,8 @@ from conmim_mm.checkpoint.reading import (
 )
 from conmim_mm.checkpoint.settings import run_record
 from conmim_mm.errors import InputError
-from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.cli import add_trust_argument, run_tool
 from conmim_mm.utils.files import sha256_of, write_text, written_whole
-from conmim_mm.utils.run_config import add_trust_argument
 from conmim_mm.utils.shipped_files import shipped_file
 
 HASH_LENGTH = 8  # what MMEngine and torch.hub look for behind the last hyphen of a name

@@ -24,6 +24,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from PIL import Image
+from run_comparison import run_differences
 from tqdm import tqdm
 
 import conmim_mm.registration  # noqa: F401  (in the processes that are started as well)
@@ -31,7 +32,6 @@ from conmim_mm.apis.train import resume_from_newest
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.files import write_text
-from conmim_mm.utils.run_comparison import run_differences
 
 CONFIG = Path(__file__).parents[2] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
 IMAGES, SIDE, BATCH = 32, 72, 4

@@ -19,8 +19,8 @@ from conmim_mm.datasets.transforms.two_views import ConMIMTwoViews
 from conmim_mm.errors import InputError
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 from conmim_mm.models.selfsup.conmim import ConMIM
+from conmim_mm.utils.cli import add_trust_argument
 from conmim_mm.utils.files import check_place
-from conmim_mm.utils.run_config import add_trust_argument
 
 
 def views_of_image(model: ConMIM, cfg: Config, path: str, seed: int = 0,

@@ -5,22 +5,22 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmpretrain.registry import DATASETS
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS, MODELS
 
 from ...datasets.labelled_folder import check_apart, labelled_split
 from ...errors import InputError
 from ...utils.cli import COMMAND, explain
 from ...utils.files import write_text
-from ...utils.run_config import read_config
+from ...utils.run_config import change_config, read_config
 from ...utils.shipped_files import recipe_file
-from ..options import use_mixed_precision
+from ...visualization.trackers import add_trackers
+from ..options import add_online_evaluation, use_mixed_precision
 from .recipe import (
     Workload,
     because,
-    check_builds,
     choose_batch,
     describe_model,
-    drop_config_variables,
     low_lr_warning,
     raise_table_lr,
     set_image_size,
@@ -34,6 +34,9 @@ from .recipe import (
 STARTED_WITH = 'started_with'
 OPTIONS = ('data', 'arch', 'config', 'epochs', 'batch_size', 'lr', 'img_size', 'amp',
            'cfg_options', 'gpus', 'eval_data', 'track')
+# Variables of config files that only other settings of theirs are made of.
+_VARIABLES = ('backbone', 'train_pipeline', 'batch_size', 'max_iters', 'learning_rate', 'img_size',
+              'patch_size', 'data_prefix')
 _COMMAND_LINE_OPTION = {
     'train_dataloader.batch_size': '--batch-size', 'train_cfg.max_epochs': '--epochs',
     'train_cfg.max_iters': '--epochs', 'optim_wrapper.optimizer.lr': '--lr', 'work_dir': '--out',
@@ -61,11 +64,6 @@ class PretrainOptions:
     allow_mismatch: bool = False
     eval_data: Path | None = None
     track: tuple[str, ...] = ()
-
-    @property
-    def from_large_recipe(self) -> bool:
-        """Whether it is a recipe for ImageNet, to be fit to fewer images."""
-        return self.arch in ('s', 'b', 'l')
 
 
 @dataclass(frozen=True)
@@ -150,18 +148,29 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
                       + because(why_batch))
     lines['length'] = (f'{work.epochs:g} epoch{"s" * (work.epochs != 1)} x '
                        f'{work.epoch_length:,} = {work.steps:,} steps')
-    lines['learning rate'] = set_lr_and_warmup(cfg, options.lr, options.from_large_recipe, work)
-    if options.from_large_recipe:
+    is_large_recipe = options.arch in ('s', 'b', 'l')  # for ImageNet, to be fit to fewer images
+    lines['learning rate'] = set_lr_and_warmup(cfg, options.lr, is_large_recipe, work)
+    if is_large_recipe:
         lines['position table'] = raise_table_lr(cfg, work)
         lines['note'] = low_lr_warning(cfg, work.steps)
     lines['workers'] = set_workers(cfg, processes)
     cfg.setdefault('runner_type', 'mmpretrain.BriefRunner')
     cfg.work_dir, cfg.experiment_name = str(options.out.absolute()), options.out.absolute().name
-    add_evaluation_and_trackers(cfg, options)
-    apply_options(cfg, options)
-    drop_config_variables(cfg)
+    if options.eval_data:
+        add_online_evaluation(cfg, str(options.eval_data.absolute()))
+    if options.track:
+        add_trackers(cfg, options.track)
+    if options.amp:
+        use_mixed_precision(cfg)
+    set_other_options(cfg, options.cfg_options)
+    for name in _VARIABLES:  # nothing reads them any more, so nobody shall edit them
+        cfg.pop(name, None)
     cfg[STARTED_WITH] = given_options(options)
-    check_builds(cfg)
+    # a setting that does not fit leaves no half-begun run behind
+    init_default_scope('mmpretrain')
+    DATASETS.build(cfg.train_dataloader.dataset | dict(lazy_init=True))
+    with torch.device('meta'):  # no memory, no time
+        MODELS.build(cfg.model)
     return Plan(cfg, lines, find_places(cfg, options.out))
 
 
@@ -174,34 +183,17 @@ def given_options(options: PretrainOptions) -> dict:
     return {name: value for name, value in values.items() if value}
 
 
-def add_evaluation_and_trackers(cfg: Config, options: PretrainOptions) -> None:
-    """Adds the evaluation while training and other places to log to."""
-    if options.eval_data:
-        from ..options import add_online_evaluation
-
-        add_online_evaluation(cfg, str(options.eval_data.absolute()))
-    if options.track:
-        from ...visualization.trackers import add_trackers
-
-        add_trackers(cfg, options.track)
-
-
-def apply_options(cfg: Config, options: PretrainOptions) -> None:
-    """Applies ``amp`` and ``cfg_options``.
+def set_other_options(cfg: Config, changes: dict[str, object]) -> None:
+    """Changes any setting, by dotted key.
 
     Raises:
         InputError: They do not fit the config, or there is an option of its own for one.
     """
-    if options.amp:
-        use_mixed_precision(cfg)
-    for key in options.cfg_options:
+    for key in changes:
         if key in _COMMAND_LINE_OPTION:
             raise InputError(
                 f'give {_COMMAND_LINE_OPTION[key]} in place of --cfg-options {key}=...')
-    try:
-        cfg.merge_from_dict(options.cfg_options)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f'--cfg-options do not fit the config: {error}') from error
+    change_config(cfg, changes, 'the config')
 
 
 def find_places(cfg: Config, out: Path) -> dict[str, str]:

@@ -4,10 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import init_default_scope
-from mmpretrain.registry import DATASETS, MODELS
 
 from ...datasets.labelled_folder import held_out_beside
 from ...errors import InputError
@@ -25,9 +22,6 @@ CPU_BATCH = 16
 # has 1.2.
 ENOUGH_TRAVEL, SMALL_FOLDER_RATE = 0.5, 5e-4
 STEPS_BETWEEN_CHECKPOINTS = 500
-# Variables of config files that only other settings of theirs are made of.
-_VARIABLES = ('backbone', 'train_pipeline', 'batch_size', 'max_iters', 'learning_rate', 'img_size',
-              'patch_size', 'data_prefix')
 
 
 @dataclass(frozen=True)
@@ -177,23 +171,9 @@ def set_image_size(cfg: Config, size: int) -> None:
                 transform[key] = size
 
 
-def drop_config_variables(cfg: Config) -> None:
-    """Drops what a config file no longer reads once it is resolved, so that nobody edits it."""
-    for name in _VARIABLES:
-        cfg.pop(name, None)
-
-
 def _is_ours(schedule: ConfigDict | list | None) -> bool:
     return isinstance(schedule, dict) and schedule.get('type') in ('WarmupCosineLR',
                                                                    'mmpretrain.WarmupCosineLR')
-
-
-def check_builds(cfg: Config) -> None:
-    """Builds what settings may not fit, so that a wrong one leaves no half-begun run behind."""
-    init_default_scope('mmpretrain')
-    DATASETS.build(cfg.train_dataloader.dataset | dict(lazy_init=True))
-    with torch.device('meta'):  # no memory, no time
-        MODELS.build(cfg.model)
 
 
 def set_training_images(cfg: Config, data: Path) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from mmengine.config import Config
 
 from ...checkpoint.reading import read_meta
@@ -14,8 +15,7 @@ from ...utils.files import write_text
 from ...utils.run_config import read_config
 from ...utils.work_dir import newest_complete_checkpoint
 from .plan import STARTED_WITH, PretrainOptions, given_options
-from .processes import check_gpus_of_resumed_run
-from .run_folder import CONFIG, describe_progress, holds_run, position
+from .run_folder import CONFIG, describe_progress, holds_run
 
 _CHANGEABLE = ('epochs', 'gpus')
 
@@ -65,9 +65,8 @@ def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resum
     text = set_epochs(cfg, now['epochs'], out) if now.get('epochs') else None
     saved = newest_complete_checkpoint(out)
     meta = read_meta(saved) if saved else {}
-    done, unit = position(meta, saved)
-    words = describe_progress(done, unit, cfg.train_cfg)
-    if done is not None and done >= cfg.train_cfg.get(f'max_{unit}s', float('inf')):
+    words, is_finished = describe_progress(meta, saved, cfg.train_cfg)
+    if is_finished:
         say(f'the run in {out} is finished ({words}); a larger --epochs makes it longer')
         return Resumption(saved, is_finished=True)
     processes, mismatch = plan_resumption(
@@ -96,8 +95,11 @@ def plan_resumption(cfg: Config, facts: dict, gpus: int | None, allow_mismatch: 
     """
     planned = cfg[STARTED_WITH].get('gpus', 1), cfg.train_dataloader.batch_size
     was = facts.get('world_size', planned[0]), facts.get('batch_size', planned[1])
-    if not gpus:
-        check_gpus_of_resumed_run(*was)
+    there = torch.cuda.device_count()
+    if not gpus and there and was[0] > there:
+        fitting = next(n for n in range(there, 0, -1) if was[0] * was[1] % n == 0)
+        raise InputError(f'the run was saved with {was[0]} processes, but there are {there} '
+                         f'GPUs here: go on with --resume --gpus {fitting}')
     processes = gpus or was[0]
     if allow_mismatch:
         return processes, 'allow'

@@ -78,34 +78,27 @@ def discard(out: Path, earlier: Path | None) -> bool:
     return True
 
 
-def position(meta: dict, checkpoint: Path | None) -> tuple[int | None, str]:
-    """Epochs, or iterations, that a run has done, None where nothing is saved; and which.
+def describe_progress(meta: dict, checkpoint: Path | None, train_cfg: object) -> tuple[str, bool]:
+    """How far a run got, such as ``'epoch 12 of 100'``, and whether that is its end.
 
     Args:
         meta: Of the checkpoint.
-        checkpoint: Its file.
-    """
-    unit = 'iter' if checkpoint and checkpoint.name.startswith('iter_') else 'epoch'
-    return meta.get(unit), unit
-
-
-def describe_progress(done: int | None, unit: str, train_cfg: object) -> str:
-    """How far a run got, such as ``'epoch 12 of 100'``.
-
-    Args:
-        done: As :func:`position` gives it.
-        unit: As well.
+        checkpoint: Its file; None where nothing is saved.
         train_cfg: How long the run is to be, if that is known.
     """
+    unit = 'iter' if checkpoint and checkpoint.name.startswith('iter_') else 'epoch'
+    done = meta.get(unit)
     if done is None:
-        return 'nothing saved yet'
+        return 'nothing saved yet', False
     total = train_cfg.get(f'max_{unit}s') if isinstance(train_cfg, Mapping) else None
-    name = dict(epoch='epoch', iter='step')[unit]
-    return f'{name} {done} of {total}' if total else f'{name} {done}'
+    words = f'{dict(epoch="epoch", iter="step")[unit]} {done}'
+    if not isinstance(total, int):
+        return words, False
+    return f'{words} of {total}', done >= total
 
 
 def describe_run(out: Path) -> str:
-    """The same of the run in a folder, by what was saved last there."""
+    """How far the run in a folder got, by what was saved last there."""
     last = last_checkpoint(out)
     try:
         meta = read_meta(last) if last else {}
@@ -113,4 +106,4 @@ def describe_run(out: Path) -> str:
         meta = {}
     noted = read_json(out, FACTS, {}).get(SETTINGS)
     train_cfg = noted.get('train_cfg') if isinstance(noted, dict) else None
-    return describe_progress(*position(meta, last), train_cfg)
+    return describe_progress(meta, last, train_cfg)[0]

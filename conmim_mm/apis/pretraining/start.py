@@ -1,8 +1,10 @@
 """From a folder of images to a pre-training, through a config that is written down."""
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,16 +13,14 @@ from ...errors import InputError
 from ...utils.cli import explain
 from ...utils.files import writing
 from ...utils.run_config import fit_to_machine, read_config
-from ...utils.shipped_files import RECIPES
+from ...utils.shipped_files import RECIPES, shipped_file
 from ...utils.work_dir import log_entries
 from ..options import set_mismatch
 from ..train import run_training
 from .plan import PretrainOptions, plan_run
-from .processes import check_requested_gpus, start_processes
 from .resumed_run import Resumption, resumed_run
 from .run_folder import CONFIG, check_folder, discard, move_aside
 
-DEFAULT_OUT = 'runs'
 MISMATCH_OPTIONS = dict(rescale='--elastic', allow='--allow-mismatch')  # of tools/train.py
 
 
@@ -62,27 +62,33 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         InputError: Options that don't fit each other, the images, or what is in the folder.
         subprocess.CalledProcessError: One of several processes failed.
     """
-    check_requested_gpus(gpus)
+    there = torch.cuda.device_count()  # without any, processes share the CPU
+    if there and (gpus or 1) > there:
+        raise InputError(f'--gpus {gpus}, but there are {there} GPUs here')
     if arch and (config or arch not in RECIPES):
         raise InputError(f'give --config, or --arch as one of {", ".join(RECIPES)}; not {arch!r}')
-    options = PretrainOptions(
-        data=data and Path(data), arch=arch, config=config and str(config), epochs=epochs,
-        batch_size=batch_size, lr=lr, img_size=img_size, amp=amp, cfg_options=cfg_options or {},
-        gpus=gpus, resume=resume, overwrite=overwrite, allow_mismatch=allow_mismatch,
-        eval_data=eval_data and Path(eval_data), track=tuple(track))
-    if not resume and not config and not arch:
-        options = replace(options, arch=default_arch())
     if not (out and resume) and not data:
         raise InputError('give --data, a folder of images; or --resume and --out to go on with a '
                          'run')
-    options = replace(options, out=resolve_folder(Path(out) if out else default_out(options)))
+    # what can be trained here within a sensible time
+    usual = 's' if torch.cuda.is_available() else 'tiny'
+    if not (resume or config or arch):
+        arch = usual
+    if not out:
+        out = f'runs/{Path(config or arch or usual).stem}-{Path(data).resolve().name}'
+    out = Path(os.path.abspath(out))  # without any '..', so that a folder can lie beside it
+    options = PretrainOptions(
+        data=data and Path(data), out=out, arch=arch, config=config and str(config), epochs=epochs,
+        batch_size=batch_size, lr=lr, img_size=img_size, amp=amp, cfg_options=cfg_options or {},
+        gpus=gpus, resume=resume, overwrite=overwrite, allow_mismatch=allow_mismatch,
+        eval_data=eval_data and Path(eval_data), track=tuple(track))
     if resume:
         how = resumed_run(options, say)
         if not how.is_finished:
-            start(options.out, how, in_place)
+            start(out, how, in_place)
     else:
         start_new(options, say, in_place)
-    return options.out
+    return out
 
 
 def start_new(options: PretrainOptions, say: Callable[[str], object], in_place: bool) -> None:
@@ -100,32 +106,11 @@ def start_new(options: PretrainOptions, say: Callable[[str], object], in_place: 
     try:
         start(out, Resumption(None, False, options.gpus or 1), in_place)
     except Exception as error:
-        if explain(error) and not has_begun(out):
-            # so that the corrected command finds no run there
-            if discard(out, earlier):
-                say(f'the earlier run is in {out} again')
+        has_begun = any(out.glob('*.pth')) or any(log_entries(out))
+        # else the corrected command would find a run there
+        if explain(error) and not has_begun and discard(out, earlier):
+            say(f'the earlier run is in {out} again')
         raise
-
-
-def resolve_folder(out: Path) -> Path:
-    """The folder's full name without any ``..``, so that it has one of its own beside it."""
-    return Path(os.path.abspath(out))
-
-
-def has_begun(out: Path) -> bool:
-    """Whether a run has logged or saved anything."""
-    return any(out.glob('*.pth')) or any(log_entries(out))
-
-
-def default_arch() -> str:
-    """The size that can be trained here within a sensible time."""
-    return 's' if torch.cuda.is_available() else 'tiny'
-
-
-def default_out(options: PretrainOptions) -> Path:
-    """``runs/ARCH-DATA``."""
-    recipe = Path(options.config).stem if options.config else options.arch or default_arch()
-    return Path(DEFAULT_OUT) / f'{recipe}-{options.data.resolve().name}'
 
 
 def check_run_folders(options: PretrainOptions) -> None:
@@ -155,14 +140,26 @@ def start(out: Path, how: Resumption, in_place: bool) -> None:
         out: Folder of the run.
         how: To go on, or to start where it names no checkpoint.
         in_place: As for :func:`pretrain`.
+
+    Raises:
+        InputError: Several processes, and no bash.
+        subprocess.CalledProcessError: One of them failed.
     """
-    config = out / CONFIG
+    config = str(out / CONFIG)
     if how.processes > 1:
-        options = ['--resume'] if how.checkpoint else []
-        options += [MISMATCH_OPTIONS[how.mismatch]] if how.mismatch else []
-        start_processes(config, how.processes, ['--work-dir', str(out), *options], in_place)
+        bash = shutil.which('bash')
+        if bash is None:
+            raise InputError('--gpus needs bash, which is not installed here')
+        words = ['bash', str(shipped_file('tools/dist_train.sh')), config, str(how.processes),
+                 '--work-dir', str(out), *['--resume'] * bool(how.checkpoint)]
+        words += [MISMATCH_OPTIONS[how.mismatch]] if how.mismatch else []
+        environment = os.environ | dict(PYTHON=sys.executable)
+        if in_place:
+            sys.stdout.flush()
+            os.execve(bash, words, environment)
+        subprocess.run(words, executable=bash, env=environment, check=True)
         return
-    cfg = read_config(str(config))
+    cfg = read_config(config)
     cfg.launcher, cfg.work_dir = 'none', str(out)
     os.environ.setdefault('LOCAL_RANK', '0')
     fit_to_machine(cfg)

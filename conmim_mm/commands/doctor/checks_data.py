@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+import cv2
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+
+from ...datasets import ImageFiles, SampleIndex
+from ...datasets.transforms.loading import read_rgb
+from ...errors import InputError, UnreadableImageError
 from ...utils.machine import usable_cores
+from ...utils.shipped_files import recipe_file
 from .checks import NOTE, OK, PROBLEM, Check
 
 NUM_CHECKED_IMAGES = 200
@@ -22,9 +32,6 @@ def check_data(folder: Path) -> Iterator[Check]:
     Args:
         folder: Of images.
     """
-    from ...datasets import ImageFiles
-    from ...errors import InputError
-
     try:
         dataset = ImageFiles(data_root=str(folder))
     except InputError as error:
@@ -43,9 +50,6 @@ def check_data(folder: Path) -> Iterator[Check]:
 
 def check_readable(paths: list[str]) -> Iterator[Check]:
     """Whether images can be read, and how large they are."""
-    from ...datasets.transforms.loading import read_rgb
-    from ...errors import UnreadableImageError
-
     sizes, unreadable = [], []
     for path in paths:
         try:
@@ -71,16 +75,6 @@ def check_readable(paths: list[str]) -> Iterator[Check]:
 
 def check_speed(paths: list[str]) -> Iterator[Check]:
     """Views per second of one core, and how many cores a GPU would keep busy."""
-    import cv2
-    import torch
-    from mmengine.config import Config
-    from mmengine.dataset import Compose
-    from mmengine.registry import init_default_scope
-
-    from ...datasets import SampleIndex
-    from ...errors import UnreadableImageError
-    from ...utils.shipped_files import recipe_file
-
     cv2.setNumThreads(0)
     init_default_scope('mmpretrain')
     pipeline = Compose(Config.fromfile(recipe_file('s')).train_pipeline)

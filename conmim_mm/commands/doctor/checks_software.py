@@ -18,7 +18,13 @@ CONFLICTING_DISTRIBUTIONS = {
 OPENCV = ('opencv-python', 'opencv-python-headless', 'opencv-contrib-python',
           'opencv-contrib-python-headless')
 TOOLBOXES = dict(mmseg='segmentation (UperNet)', mmdet='detection (Mask R-CNN)')
-REINSTALL = 'install PyTorch and torchvision again, both from the same place'
+_REINSTALL = 'install PyTorch and torchvision again, both from the same place'
+# By module: the name, what it is not tried without, and what to do where it can't be imported.
+IMPORTS = dict(
+    torch=('PyTorch', '', _REINSTALL), torchvision=('torchvision', 'torch', _REINSTALL),
+    cv2=('OpenCV', '', 'pip install --force-reinstall opencv-python'),
+    mmengine=('mmengine', '', 'pip install --force-reinstall --no-deps onedl-mmengine'),
+    mmcv=('mmcv', 'mmengine', 'pip install --force-reinstall --no-deps onedl-mmcv'))
 
 
 def installed(name: str) -> str | None:
@@ -89,54 +95,40 @@ def check_conflicting_distributions() -> Iterator[Check]:
                     'beside 5', "pip install 'transformers<5'")
 
 
-def check_torch() -> Iterator[Check]:
-    """PyTorch and torchvision, and that they fit each other."""
-    torch, why = try_import('torch')
-    if torch is None:
-        yield Check(PROBLEM, 'PyTorch', f'cannot be imported: {why}', REINSTALL)
-        return
-    built = f'built for CUDA {torch.version.cuda}' if torch.version.cuda else 'for CPUs'
-    yield Check(OK, 'PyTorch', f'{torch.__version__}, {built}')
-    vision, why = try_import('torchvision')
-    if vision is None:
-        yield Check(PROBLEM, 'torchvision', f'cannot be imported beside PyTorch: {why}', REINSTALL)
-    else:
-        yield Check(OK, 'torchvision', vision.__version__)
+def check_imports() -> Iterator[Check]:
+    """The libraries on which all else stands; what needs one that fails is not tried."""
+    failed = set()
+    for module, (name, needed, advice) in IMPORTS.items():
+        if needed in failed:
+            continue
+        library, why = try_import(module)
+        if library is None:
+            failed.add(module)
+            if module == 'cv2' and re.search('libGL|libgthread|libglib', why):
+                advice = ('pip install --force-reinstall --no-deps opencv-python-headless (or, on '
+                          'Debian: apt-get install libgl1 libglib2.0-0)')
+            beside = ' beside PyTorch' if module == 'torchvision' else ''
+            yield Check(PROBLEM, name, f'cannot be imported{beside}: {why}', advice)
+        elif module == 'torch':
+            built = f'built for CUDA {library.version.cuda}' if library.version.cuda else 'for CPUs'
+            yield Check(OK, name, f'{library.__version__}, {built}')
+        else:
+            yield Check(OK, name, library.__version__)
+    if not failed & {'mmengine', 'mmcv'}:
+        yield check_registration()
 
 
-def check_opencv() -> Iterator[Check]:
-    """OpenCV, whose ordinary builds need libraries of the system."""
-    cv2, why = try_import('cv2')
-    if cv2 is not None:
-        yield Check(OK, 'OpenCV', cv2.__version__)
-        return
-    advice = 'pip install --force-reinstall opencv-python'
-    if 'libGL' in why or 'libgthread' in why or 'libglib' in why:
-        advice = ('pip install --force-reinstall --no-deps opencv-python-headless (or, on Debian: '
-                  'apt-get install libgl1 libglib2.0-0)')
-    yield Check(PROBLEM, 'OpenCV', f'cannot be imported: {why}', advice)
-
-
-def check_registration() -> Iterator[Check]:
+def check_registration() -> Check:
     """Whether the components of conmim_mm register, which takes all of OpenMMLab."""
-    for name in ('mmengine', 'mmcv', 'mmpretrain'):
-        module, why = (None, 'see above')
-        if name != 'mmpretrain':  # comes with the components
-            module, why = try_import(name)
-            if module is None:
-                yield Check(PROBLEM, name, f'cannot be imported: {why}',
-                            f'pip install --force-reinstall --no-deps onedl-{name}')
-                return
     package, _ = try_import(DISTRIBUTION)
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # mmpretrain's remarks
             package.register_all_modules()
     except Exception as error:
-        yield Check(PROBLEM, DISTRIBUTION, f'its components cannot be imported: '
-                    f'{type(error).__name__}: {" ".join(str(error).split())[:200]}',
-                    'mend the problems above first; then run `conmim doctor` again')
-    else:
-        yield Check(OK, DISTRIBUTION, f'{package.__version__}, all components registered')
+        return Check(PROBLEM, DISTRIBUTION, f'its components cannot be imported: '
+                     f'{type(error).__name__}: {" ".join(str(error).split())[:200]}',
+                     'mend the problems above first; then run `conmim doctor` again')
+    return Check(OK, DISTRIBUTION, f'{package.__version__}, all components registered')
 
 
 def check_toolboxes() -> Iterator[Check]:
@@ -153,5 +145,3 @@ def check_toolboxes() -> Iterator[Check]:
         yield Check(OK if version else NOTE, name,
                     version or f'not installed (only {task} needs it)',
                     '' if version else f'pip install {distribution}')
-
-

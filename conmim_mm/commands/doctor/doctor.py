@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from . import checks_data as data
 from . import checks_machine as machine
 from . import checks_software as software
 from .checks import NOTE, OK, PROBLEM, Check, collect
@@ -38,12 +37,19 @@ def all_checks(folder: Path | None) -> Iterator[Check]:
     """The checks in their order; those that take time come last."""
     yield from collect(
         software.check_python, software.check_versions,
-        software.check_conflicting_distributions, software.check_torch,
-        software.check_opencv, software.check_registration, software.check_toolboxes,
+        software.check_conflicting_distributions, software.check_imports,
+        software.check_toolboxes,
         machine.check_gpus, machine.check_disk, machine.check_shared_memory,
         machine.check_open_files, machine.check_cores)
     if folder:
-        yield from collect(partial(data.check_data, folder))
+        yield from collect(partial(check_images, folder))
+
+
+def check_images(folder: Path) -> Iterator[Check]:
+    """The checks of a folder, which need libraries that may be broken."""
+    from .checks_data import check_data
+
+    yield from check_data(folder)
 
 
 def format_check(check: Check) -> str:

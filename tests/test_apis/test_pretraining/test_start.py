@@ -4,12 +4,12 @@ import subprocess
 import sys
 
 import pytest
+from run_comparison import run_differences
 
 from conmim_mm.apis import pretrain
 from conmim_mm.apis.pretraining import start
 from conmim_mm.checkpoint.reading import read_meta
 from conmim_mm.errors import InputError
-from conmim_mm.utils.run_comparison import run_differences
 from conmim_mm.utils.run_config import read_config
 
 from ...toy_run import BATCH, EPOCHS

@@ -15,13 +15,13 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from run_comparison import run_differences
 
 from conmim_mm import report
 from conmim_mm.engine import ReportHook
 from conmim_mm.engine.hooks import report_hook
 from conmim_mm.errors import InputError, StoppedBySignal
 from conmim_mm.models import CrossProcessBN
-from conmim_mm.utils.run_comparison import run_differences
 from conmim_mm.visualization.explain import Picture
 
 from ...toy import build_model, run_cfg

@@ -7,12 +7,12 @@ import torch
 from mmengine.hooks import RuntimeInfoHook
 from mmengine.logging import MessageHub
 from mmengine.runner import LogProcessor, Runner
+from run_comparison import entries_by_step
 from torch.overrides import TorchFunctionMode
 
 from conmim_mm.engine import GuardedOptimWrapper, StepLogHook
 from conmim_mm.engine.hooks import step_log_hook
 from conmim_mm.engine.hooks.step_log_hook import KEPT_VALUES, longest_window
-from conmim_mm.utils.run_comparison import entries_by_step
 
 from ...toy import run_cfg
 

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmpretrain.structures import DataSample
+from run_comparison import run_differences
 from torch import nn
 
 from conmim_mm.apis.options import BEST as KNN
@@ -21,7 +22,6 @@ from conmim_mm.engine.runners.feature_val_loop import plan_validation
 from conmim_mm.errors import InputError, StoppedBySignal
 from conmim_mm.evaluation import FrozenFeatureMetric, evaluate_features, extract_features
 from conmim_mm.models import ConMIMDataPreprocessor
-from conmim_mm.utils.run_comparison import run_differences
 from conmim_mm.utils.work_dir import log_entries, newest_complete_checkpoint
 
 from ...labelled import write_labelled_images

@@ -2,8 +2,7 @@ import json
 from pathlib import Path
 
 import torch
-
-from conmim_mm.utils.run_comparison import (
+from run_comparison import (
     SAVED_PARTS,
     differences,
     entries_by_step,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoint.reading import load_checkpoint_file
-from .work_dir import last_checkpoint, log_entries
+from conmim_mm.checkpoint.reading import load_checkpoint_file
+from conmim_mm.utils.work_dir import last_checkpoint, log_entries
 
 SAVED_PARTS = ('state_dict', 'optimizer', 'param_schedulers', 'ranks')
 CLOCKS = ('time', 'data_time', 'data_wait', 'images_per_second', 'memory')
