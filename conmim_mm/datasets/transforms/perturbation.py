@@ -73,14 +73,11 @@ class TeacherPerturbation:
                  blur_radius: tuple[float, float] = (0.1, 2.0),
                  solarise_prob: float = 0.2,
                  solarise_threshold: int = 128) -> None:
-        for name, prob in dict(jitter_prob=jitter_prob, grey_prob=grey_prob, blur_prob=blur_prob,
-                               solarise_prob=solarise_prob).items():
-            if not 0 <= prob <= 1:
-                raise InputError(f'{name} must lie in [0, 1], but is {prob}')
-        for name, factor in dict(brightness=brightness, contrast=contrast,
-                                 saturation=saturation).items():
-            if not 0 <= factor <= 1:
-                raise InputError(f'{name} must lie in [0, 1], but is {factor}')
+        for name, value in dict(jitter_prob=jitter_prob, grey_prob=grey_prob, blur_prob=blur_prob,
+                                solarise_prob=solarise_prob, brightness=brightness,
+                                contrast=contrast, saturation=saturation).items():
+            if not 0 <= value <= 1:
+                raise InputError(f'{name} must lie in [0, 1], but is {value}')
         if not 0 <= hue <= 0.5:
             raise InputError(f'hue must lie in [0, 0.5], but is {hue}')
         if not 0 <= blur_radius[0] <= blur_radius[1]:

@@ -1,7 +1,6 @@
 """A backbone starts from a checkpoint: all of it, or with an error that says what is wrong."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -16,11 +15,6 @@ from ..layers.rel_pos_bias import infer_table_grid, resize_table
 SHARED_TABLE = 'rel_pos_bias.relative_position_bias_table'
 BLOCK_TABLE = 'blocks.{}.attn.' + SHARED_TABLE
 _KNOWN_KEYS = {'type', 'checkpoint', 'prefix', 'weights'}
-
-
-def is_pretrained(init_cfg: Any) -> bool:
-    """Whether an ``init_cfg`` asks for a checkpoint."""
-    return isinstance(init_cfg, Mapping) and init_cfg.get('type') == 'Pretrained'
 
 
 def load_pretrained_backbone(vit: nn.Module, init_cfg: Mapping) -> None:
