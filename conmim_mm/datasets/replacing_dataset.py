@@ -5,7 +5,7 @@ from mmengine.dataset import BaseDataset
 
 from ..errors import UnreadableImageError
 from .sample_rng import RNG_KEY, SampleIndex, replacement_rng
-from .unreadable import reading
+from .transforms.loading import reading
 
 MAX_REPLACEMENTS = 100
 
@@ -57,18 +57,13 @@ class ReplacingDataset(BaseDataset):
     def _run_pipeline(self, results: dict) -> dict | None:
         for transform in self.pipeline.transforms:
             if isinstance(transform, LoadImageFromFile):
-                results = _load(transform, results)
+                # LoadRGBImage raises the one error by itself; what others raise is a defect.
+                with reading(results['img_path']):
+                    results = transform(results)
+                    if results is None:  # ignore_empty=True
+                        raise ValueError('not an image')
             else:
                 results = transform(results)
             if results is None:
                 return None
         return results
-
-
-def _load(transform: LoadImageFromFile, results: dict) -> dict:
-    # LoadRGBImage raises the one error by itself, and what other transforms raise is a defect.
-    with reading(results['img_path']):
-        loaded = transform(results)
-        if loaded is None:  # ignore_empty=True
-            raise ValueError('not an image')
-    return loaded

@@ -11,7 +11,7 @@ import pytest
 from make_shards import ShardImage, images_to_shard, write_shards
 
 from conmim_mm.datasets import ImageFiles, LoadRGBImage, TarShards
-from conmim_mm.datasets.shards.index_cache import cached_index
+from conmim_mm.datasets.shards.index import cached_index
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
 
@@ -171,7 +171,7 @@ def test_the_indexes_are_there(tmp_path: Path, monkeypatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError('the headers are read again')
 
-    monkeypatch.setattr('conmim_mm.datasets.shards.index_cache.index_shard', refuse)
+    monkeypatch.setattr('conmim_mm.datasets.shards.index.index_shard', refuse)
     assert [len(cached_index(str(shard))[0]) for shard in shards] == [2, 1]
 
 

@@ -22,9 +22,8 @@ from tqdm import tqdm
 
 from conmim_mm.datasets.image_files import ImageFiles, is_image
 from conmim_mm.datasets.labelled_folder import class_folders
-from conmim_mm.datasets.shards.index import LABEL_SUFFIX
-from conmim_mm.datasets.shards.index_cache import cached_index
-from conmim_mm.datasets.unreadable import describe_read_error
+from conmim_mm.datasets.shards.index import LABEL_SUFFIX, cached_index
+from conmim_mm.datasets.transforms.loading import describe_read_error
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.files import folder_written_whole, remove_leftovers

@@ -1,33 +1,9 @@
 """An image from which a box is cut, decoded only as far as the box needs it."""
 
-from typing import Protocol
-
 import numpy as np
 
-from ..unreadable import reading
 from .jpeg_region import Box, JpegImage, parse_jpeg
-from .loading import read_rgb
-
-
-class RegionImage(Protocol):
-    """What boxes are cut from.
-
-    Attributes:
-        size: Width and height of the upright image in pixels.
-    """
-
-    size: tuple[int, int]
-
-    def region(self, box: Box, enough: tuple[int, int]) -> np.ndarray:
-        """The pixels of a box, ``(h, w, 3)`` uint8 RGB, upright.
-
-        They are valid until this thread asks for another region.
-
-        Args:
-            box: Left, top, right, bottom in pixels of the upright image.
-            enough: Width and height that the result need not exceed: it may be reduced by a power
-                of two as long as it does not fall below them.
-        """
+from .loading import read_rgb, reading
 
 
 class WholeImage:
@@ -35,6 +11,9 @@ class WholeImage:
 
     Args:
         pixels: ``(H, W, 3)`` uint8 RGB, upright.
+
+    Attributes:
+        size: Width and height in pixels.
     """
 
     def __init__(self, pixels: np.ndarray) -> None:
@@ -42,6 +21,7 @@ class WholeImage:
         self.size = pixels.shape[1], pixels.shape[0]
 
     def region(self, box: Box, enough: tuple[int, int]) -> np.ndarray:
+        """The pixels of a box, ``(h, w, 3)`` uint8 RGB, as they are."""
         left, top, right, bottom = box
         return self.pixels[top:bottom, left:right]
 
@@ -53,6 +33,9 @@ class LazyJpeg:
         jpeg: The file's content.
         path: What errors call it.
         max_pixels: As in :func:`open_image`.
+
+    Attributes:
+        size: Width and height of the upright image in pixels.
     """
 
     def __init__(self, jpeg: JpegImage, path: str, max_pixels: int) -> None:
@@ -62,6 +45,7 @@ class LazyJpeg:
         self.size = jpeg.size
 
     def region(self, box: Box, enough: tuple[int, int]) -> np.ndarray:
+        """As :meth:`JpegImage.region`."""
         with reading(self.path):
             try:
                 return self.jpeg.region(box, enough)
@@ -70,7 +54,7 @@ class LazyJpeg:
                 return WholeImage(np.asarray(image)).region(box, enough)
 
 
-def open_image(path: str, max_pixels: int, data: bytes | None = None) -> RegionImage:
+def open_image(path: str, max_pixels: int, data: bytes | None = None) -> WholeImage | LazyJpeg:
     """Opens an image file for cutting boxes out of it.
 
     The usual kinds of JPEG files are decoded no further than a box needs, anything else by

@@ -13,7 +13,7 @@ from mmpretrain.registry import TRANSFORMS
 from ...errors import InputError
 from ...utils.sizes import to_size
 from ..sample_rng import sample_rng
-from .image_region import RegionImage, WholeImage, open_image
+from .image_region import LazyJpeg, WholeImage, open_image
 from .jpeg_region import announce_missing_decoder
 from .loading import MAX_PIXELS, check_max_pixels
 
@@ -80,7 +80,7 @@ class ConMIMTwoViews(BaseTransform):
             img = img[..., ::-1]
         return self.add_views(results, WholeImage(img))
 
-    def add_views(self, results: dict, image: RegionImage) -> dict:
+    def add_views(self, results: dict, image: WholeImage | LazyJpeg) -> dict:
         """Adds the two views of an RGB image."""
         rng = sample_rng(results)
         view = self.crop(image, rng)
@@ -91,7 +91,7 @@ class ConMIMTwoViews(BaseTransform):
             self.perturbation.perturb(results, view, rng)
         return results
 
-    def crop(self, image: RegionImage, rng: np.random.Generator) -> np.ndarray:
+    def crop(self, image: WholeImage | LazyJpeg, rng: np.random.Generator) -> np.ndarray:
         """Random flip and random resized crop (bicubic) of an RGB image."""
         flip = rng.random() < self.flip_prob
         box = random_crop_box(image.size, self.scale, self.ratio, rng)
