@@ -16,7 +16,7 @@ from ..layers.attention_patterns import AttentionPattern, WindowAttention, globa
 from ..layers.block import NORM_EPS, Block
 from ..layers.embedding import PatchEmbed, init_as_original, resize_pos_embed
 from ..layers.rel_pos_bias import RelativePositionBias
-from .pretrained import load_pretrained_backbone, refuse_partial_weights
+from ..pretrained import load_pretrained_backbone, refuse_partial_weights
 
 ARCH_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 
