@@ -107,17 +107,6 @@ def _too_large(max_pixels: int) -> ValueError:
     return ValueError(f'it has more pixels than max_pixels={max_pixels} allows')
 
 
-def check_max_pixels(max_pixels: int) -> int:
-    """The setting itself.
-
-    Raises:
-        InputError: It is below 1.
-    """
-    if max_pixels < 1:
-        raise InputError(f'max_pixels must be positive, but is {max_pixels}')
-    return max_pixels
-
-
 @TRANSFORMS.register_module()
 class LoadRGBImage(BaseTransform):
     """Reads an image as upright RGB, whatever its format and mode (see :func:`read_rgb`).
@@ -141,7 +130,9 @@ class LoadRGBImage(BaseTransform):
     """
 
     def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
-        self.max_pixels = check_max_pixels(max_pixels)
+        if max_pixels < 1:
+            raise InputError(f'max_pixels must be positive, but is {max_pixels}')
+        self.max_pixels = max_pixels
 
     def transform(self, results: dict) -> dict:
         """Adds ``img``."""
