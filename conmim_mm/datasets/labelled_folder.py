@@ -154,9 +154,8 @@ def labelled_datasets(split: LabelledSplit, size: int) -> tuple[Dataset, Dataset
         size: Pixels: the short edge is resized to it (bicubic), the middle square cut out.
 
     Returns:
-        Two :class:`ImageFiles` with samples of ``inputs``
-        ``(3, size, size)`` uint8 and ``data_samples`` with a ``gt_label``, as
-        :func:`extract_features` takes them.
+        Two :class:`ImageFiles` with samples of ``inputs`` ``(3, size, size)`` uint8 and
+        ``data_samples`` with a ``gt_label``, as :func:`extract_features` takes them.
     """
     pipeline = evaluation_pipeline(size)
     train, held_out = (
@@ -200,10 +199,10 @@ class LabelledImages(Dataset):
         """Takes so many images at most, of all classes alike; at most a third is held out."""
         train, held_out = self.parts
         num_held_out = min(len(held_out), max(1, count // MAX_HELD_OUT))
-        self.indices = [
-            (part, index) for part, share in ((train, count - num_held_out),
-                                              (held_out, num_held_out))
-            for index in balanced_indices(_labels(part), share).tolist()]
+        self.indices = []
+        for part, share in ((train, count - num_held_out), (held_out, num_held_out)):
+            labels = torch.tensor([part.get_data_info(i)['gt_label'] for i in range(len(part))])
+            self.indices += [(part, i) for i in balanced_indices(labels, share).tolist()]
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -225,11 +224,6 @@ class LabelledImages(Dataset):
         sample['data_samples'].set_metainfo(
             dict(sample_idx=index, held_out=part is self.parts[1]))
         return sample
-
-
-def _labels(dataset: Dataset) -> torch.Tensor:
-    return torch.tensor([
-        dataset.get_data_info(index)['gt_label'] for index in range(len(dataset))])
 
 
 def check_apart(data_root: str, training_set: Dataset) -> None:

@@ -15,9 +15,8 @@ class ReplacingDataset(BaseDataset):
 
     In pre-training, that is with the samplers of :mod:`.sample_rng`, an unreadable image does not
     stop the run. Another one, drawn anew, takes its place, the same whatever the workers and
-    processes; its sample names what it stands in for as ``skipped``, and
-    :class:`SkippedImagesHook` counts. With any other sampler, as in tests, errors
-    are raised.
+    processes; its sample names what it stands in for as ``skipped``, and :class:`SkippedImagesHook`
+    counts. With any other sampler, as in tests, errors are raised.
 
     Arguments as in :class:`mmengine.dataset.BaseDataset`.
 

@@ -71,7 +71,12 @@ def index_shard(path: str, extensions: tuple[str, ...] = EXTENSIONS) -> ShardInd
     """
     try:
         with open(path, 'rb', buffering=0) as file:
-            _refuse_compressed(file.read(6), path)
+            start = file.read(6)
+            for magic, kind in _MAGIC.items():
+                if start.startswith(magic):
+                    raise InputError(f'{path} is compressed ({kind}), so no image in it can be '
+                                     'read by itself: uncompress it (images are compressed '
+                                     'already)')
             file.seek(0)
             members, damage = _scan(file)
             return _index(file, members, extensions, damage)
@@ -91,13 +96,6 @@ def join_indexes(indexes: Sequence[ShardIndex]) -> ShardIndex:
             [index.name_ends + start for index, start in zip(indexes, starts, strict=True)]),
         **{key: np.concatenate([getattr(index, key) for index in indexes])
            for key in ('offsets', 'sizes', 'labels')})
-
-
-def _refuse_compressed(start: bytes, path: str) -> None:
-    for magic, kind in _MAGIC.items():
-        if start.startswith(magic):
-            raise InputError(f'{path} is compressed ({kind}), so no image in it can be read by '
-                             'itself: uncompress it (images are compressed already)')
 
 
 def _scan(file: FileIO) -> tuple[list[tarfile.TarInfo], str]:

@@ -69,11 +69,9 @@ class TarShards(ReplacingDataset):
     """The images of tar shards, in the order of the shards and of the images in each.
 
     A shard is an uncompressed tar file named ``.tar``, as WebDataset's. Where its images lie is
-    read from its headers once and kept in a small file (see
-    :func:`cached_index`); then every image can be read by
-    itself. So samplers, exact resume and the replacing of unreadable images are those of
-    :class:`ImageFiles`;
-    :class:`ShardSequentialSampler` reads shard by shard.
+    read from its headers once and kept in a small file (see :func:`cached_index`); then every image
+    can be read by itself. So samplers, exact resume and the replacing of unreadable images are
+    those of :class:`ImageFiles`; :class:`ShardSequentialSampler` reads shard by shard.
 
     A sample has ``img_path``, the shard's path with the name in it as if it were a folder, and
     ``img_bytes``. Only transforms that read these, as ``LoadRGBImage``, can load it. A shard that

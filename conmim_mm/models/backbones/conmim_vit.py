@@ -58,8 +58,7 @@ class ConMIMViT(BaseModule):
             checkpointing).
         init_cfg: As in MMEngine. ``dict(type='Pretrained', checkpoint=PATH)`` starts from a
             checkpoint of this project, all of it or with an error
-            (:func:`load_pretrained_backbone`, whose ``weights`` may
-            be given here as well).
+            (:func:`load_pretrained_backbone`, whose ``weights`` may be given here as well).
 
     Raises:
         InputError: Wrong keys of arch, an unknown out_type, sizes that do not divide, an index out
