@@ -24,11 +24,10 @@ class ImageFiles(ReplacingDataset):
     the classes are those folders in alphabetical order. In a list file it is the number after the
     path. Pre-training does not look at labels.
 
-    Unreadable images are replaced in pre-training, see
-    :class:`ReplacingDataset`. Both ``LoadRGBImage`` and
-    OpenMMLab's ``LoadImageFromFile`` may read the images; the latter refuses 2**30 pixels
-    (environment variable ``OPENCV_IO_MAX_IMAGE_PIXELS``), and a damaged PNG may cost it 4 GiB and
-    seconds.
+    Unreadable images are replaced in pre-training, see :class:`ReplacingDataset`. Both
+    ``LoadRGBImage`` and OpenMMLab's ``LoadImageFromFile`` may read the images; the latter refuses
+    2**30 pixels (environment variable ``OPENCV_IO_MAX_IMAGE_PIXELS``), and a damaged PNG may cost
+    it 4 GiB and seconds.
 
     Args:
         data_root: The folder. Sub-folders are searched, hidden ones and hidden files left out;

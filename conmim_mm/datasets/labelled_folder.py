@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -58,15 +59,14 @@ def find_labelled_split(root: str) -> LabelledSplit | None:
                 return LabelledSplit(classes, *parts)
 
     classes = class_folders(root)
-    if set(classes) <= {*TRAIN_NAMES, *HELD_OUT_NAMES}:
-        return None  # no classes, or a split whose parts have none
+    if not classes:
+        return None
     labelled = ImageFiles(data_root=root, with_label=True, serialize_data=False)
-    labels = [info['gt_label'] for info in labelled.data_list]
-    seen: dict[int, int] = {}
+    seen = Counter()
     indices: tuple[list[int], list[int]] = [], []
-    for index, label in enumerate(labels):
-        seen[label] = seen.get(label, 0) + 1
-        indices[seen[label] % HELD_OUT_SHARE == 0].append(index)
+    for index, info in enumerate(labelled.data_list):
+        seen[info['gt_label']] += 1
+        indices[seen[info['gt_label']] % HELD_OUT_SHARE == 0].append(index)
     if not indices[1]:
         return None
     return LabelledSplit(classes, *(dict(data_root=root, indices=part) for part in indices))
@@ -104,7 +104,7 @@ def class_folders(folder: str) -> tuple[str, ...]:
     """Names of the sub-folders if they look like classes, otherwise empty.
 
     Classes are two or more folders, all with images in them, and no images beside them. Hidden
-    folders do not count.
+    folders do not count, and ``train/`` and ``val/`` are no classes but parts.
     """
     if not os.path.isdir(folder):
         return ()
@@ -115,7 +115,8 @@ def class_folders(folder: str) -> tuple[str, ...]:
         entry.name for entry in entries if entry.is_dir() and not entry.name.startswith('.'))
     has_images = all(
         any(is_image(name) for name in os.listdir(os.path.join(folder, sub))) for sub in names)
-    return names if len(names) >= 2 and has_images else ()
+    are_parts = set(names) <= {*TRAIN_NAMES, *HELD_OUT_NAMES}
+    return names if len(names) >= 2 and has_images and not are_parts else ()
 
 
 def whole_folder(root: str) -> tuple[dict, tuple[str, ...]]:
@@ -126,10 +127,7 @@ def whole_folder(root: str) -> tuple[dict, tuple[str, ...]]:
     split = find_labelled_split(root)
     if split is not None and 'data_prefix' in split.held_out:
         return split.held_out, split.classes
-    # a class may be too small to hold images of it out
-    classes = class_folders(root)
-    is_split = set(classes) <= {*TRAIN_NAMES, *HELD_OUT_NAMES}
-    return dict(data_root=root), () if is_split else classes
+    return dict(data_root=root), class_folders(root)  # may be too small to hold images out
 
 
 def class_names(root: str, paths: Sequence[str]) -> list[str]:
@@ -142,14 +140,10 @@ def class_names(root: str, paths: Sequence[str]) -> list[str]:
     split = find_labelled_split(root)
     if split is None:
         return []
-    above = {part.get('data_prefix', '') for part in (split.train, split.held_out)} - {''}
-    labels = []
-    for path in paths:
-        *folders, _ = PurePath(path).parts
-        if above:  # train/ and val/
-            folders = folders[1:] if folders and folders[0] in above else []
-        labels.append(folders[0] if folders and folders[0] in split.classes else '')
-    return labels
+    class_of = {PurePath(part.get('data_prefix', ''), name): name
+                for part in (split.train, split.held_out) for name in split.classes}
+    return [next((class_of[folder] for folder in PurePath(path).parents if folder in class_of), '')
+            for path in paths]
 
 
 def labelled_datasets(split: LabelledSplit, size: int) -> tuple[Dataset, Dataset]:
@@ -160,9 +154,8 @@ def labelled_datasets(split: LabelledSplit, size: int) -> tuple[Dataset, Dataset
         size: Pixels: the short edge is resized to it (bicubic), the middle square cut out.
 
     Returns:
-        Two :class:`ImageFiles` with samples of ``inputs``
-        ``(3, size, size)`` uint8 and ``data_samples`` with a ``gt_label``, as
-        :func:`extract_features` takes them.
+        Two :class:`ImageFiles` with samples of ``inputs`` ``(3, size, size)`` uint8 and
+        ``data_samples`` with a ``gt_label``, as :func:`extract_features` takes them.
     """
     pipeline = evaluation_pipeline(size)
     train, held_out = (
@@ -206,10 +199,10 @@ class LabelledImages(Dataset):
         """Takes so many images at most, of all classes alike; at most a third is held out."""
         train, held_out = self.parts
         num_held_out = min(len(held_out), max(1, count // MAX_HELD_OUT))
-        self.indices = [
-            (part, index) for part, share in ((train, count - num_held_out),
-                                              (held_out, num_held_out))
-            for index in balanced_indices(_labels(part), share).tolist()]
+        self.indices = []
+        for part, share in ((train, count - num_held_out), (held_out, num_held_out)):
+            labels = torch.tensor([part.get_data_info(i)['gt_label'] for i in range(len(part))])
+            self.indices += [(part, i) for i in balanced_indices(labels, share).tolist()]
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -231,11 +224,6 @@ class LabelledImages(Dataset):
         sample['data_samples'].set_metainfo(
             dict(sample_idx=index, held_out=part is self.parts[1]))
         return sample
-
-
-def _labels(dataset: Dataset) -> torch.Tensor:
-    return torch.tensor([
-        dataset.get_data_info(index)['gt_label'] for index in range(len(dataset))])
 
 
 def check_apart(data_root: str, training_set: Dataset) -> None:

@@ -5,7 +5,7 @@ from mmengine.dataset import BaseDataset
 
 from ..errors import UnreadableImageError
 from .sample_rng import RNG_KEY, SampleIndex, replacement_rng
-from .unreadable import reading
+from .transforms.loading import reading
 
 MAX_REPLACEMENTS = 100
 
@@ -15,9 +15,8 @@ class ReplacingDataset(BaseDataset):
 
     In pre-training, that is with the samplers of :mod:`.sample_rng`, an unreadable image does not
     stop the run. Another one, drawn anew, takes its place, the same whatever the workers and
-    processes; its sample names what it stands in for as ``skipped``, and
-    :class:`SkippedImagesHook` counts. With any other sampler, as in tests, errors
-    are raised.
+    processes; its sample names what it stands in for as ``skipped``, and :class:`SkippedImagesHook`
+    counts. With any other sampler, as in tests, errors are raised.
 
     Arguments as in :class:`mmengine.dataset.BaseDataset`.
 
@@ -57,18 +56,13 @@ class ReplacingDataset(BaseDataset):
     def _run_pipeline(self, results: dict) -> dict | None:
         for transform in self.pipeline.transforms:
             if isinstance(transform, LoadImageFromFile):
-                results = _load(transform, results)
+                # LoadRGBImage raises the one error by itself; what others raise is a defect.
+                with reading(results['img_path']):
+                    results = transform(results)
+                    if results is None:  # ignore_empty=True
+                        raise ValueError('not an image')
             else:
                 results = transform(results)
             if results is None:
                 return None
         return results
-
-
-def _load(transform: LoadImageFromFile, results: dict) -> dict:
-    # LoadRGBImage raises the one error by itself, and what other transforms raise is a defect.
-    with reading(results['img_path']):
-        loaded = transform(results)
-        if loaded is None:  # ignore_empty=True
-            raise ValueError('not an image')
-    return loaded

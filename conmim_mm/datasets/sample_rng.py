@@ -5,7 +5,6 @@ image's index. It then does not depend on the number of workers or processes, di
 whether workers persist or not, and continues after a resume without replaying anything.
 """
 
-
 import numpy as np
 
 from ..utils.random_state import process_rng

@@ -10,9 +10,9 @@ from ..checkpoint.differences import describe_differences
 from ..checkpoint.reading import backbone_state
 from ..errors import InputError
 from ..models.backbones.conmim_vit import ARCH_KEYS, ConMIMViT
-from ..models.backbones.pretrained import fit_to_backbone
 from ..models.layers.embedding import infer_pos_embed_grid
 from ..models.layers.rel_pos_bias import infer_table_grid
+from ..models.pretrained import fit_to_backbone
 from ..utils.files import written_whole
 from .key_names import OWN_TABLE, SHARED, TABLE, Weights
 

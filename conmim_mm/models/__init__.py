@@ -5,9 +5,9 @@ from .layers.cross_process_bn import CrossProcessBN
 from .losses.patch_infonce_loss import PatchInfoNCELoss, patch_infonce
 from .necks.conmim_projector import ConMIMProjector
 from .necks.simple_feature_pyramid import SimpleFeaturePyramid
+from .pretrained import StrictPretrained
 from .selfsup.conmim import ConMIM
 from .selfsup.ema_teacher import EMATeacher
-from .strict_pretrained import StrictPretrained
 
 __all__ = [
     'ConMIM', 'ConMIMDataPreprocessor', 'ConMIMHead', 'ConMIMProjector', 'ConMIMViT',

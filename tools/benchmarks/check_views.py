@@ -23,10 +23,10 @@ from conmim_mm.datasets.transforms.perturbation import (
     SATURATION,
     Perturbation,
     perturb,
+    perturb_batch,
 )
 from conmim_mm.datasets.transforms.two_views import random_crop_box
 from conmim_mm.errors import InputError
-from conmim_mm.models.data_preprocessors.batch_perturbation import perturb_batch
 from conmim_mm.utils.cli import run_tool
 
 ADJUSTMENTS = {BRIGHTNESS: F.adjust_brightness, CONTRAST: F.adjust_contrast,

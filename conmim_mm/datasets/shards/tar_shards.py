@@ -4,7 +4,9 @@ import glob
 import logging
 import os
 import re
+import weakref
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -16,12 +18,50 @@ from mmpretrain.registry import DATASETS
 from ...errors import InputError
 from ..image_files import EXTENSIONS
 from ..replacing_dataset import ReplacingDataset
-from ..unreadable import reading
-from .index import NO_LABEL, ShardIndex, join_indexes
-from .index_cache import cached_index
-from .reader import ShardReader
+from ..transforms.loading import reading
+from .index import NO_LABEL, ShardIndex, cached_index, join_indexes
 
+OPEN_SHARDS = 128  # of each process; the usual limit of open files is 1024
 _RANGE = re.compile(r'\{(\d+)\.\.(\d+)\}')
+
+
+class ShardReader:
+    """Reads ranges of bytes by offset, keeping the files open.
+
+    It has no position, so processes forked from this one may go on with its open files, and threads
+    may share it. Copies, and those sent to other processes, open files of their own.
+    """
+
+    def __init__(self) -> None:
+        self._open = lru_cache(OPEN_SHARDS)(_OpenFile)
+
+    def __reduce__(self) -> tuple:
+        return ShardReader, ()
+
+    def read(self, path: str, offset: int, size: int) -> bytes:
+        """The bytes from ``offset`` on, ``size`` of them.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It ends before.
+        """
+        file = self._open(path)
+        parts = []
+        while size > 0:
+            part = os.pread(file.descriptor, size, offset)
+            if not part:
+                raise ValueError('its shard has become shorter')
+            parts.append(part)
+            offset, size = offset + len(part), size - len(part)
+        return parts[0] if len(parts) == 1 else b''.join(parts)
+
+
+class _OpenFile:
+    """Closed when the last one who reads from it has let go of it."""
+
+    def __init__(self, path: str) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self.descriptor)
 
 
 @DATASETS.register_module()
@@ -29,11 +69,9 @@ class TarShards(ReplacingDataset):
     """The images of tar shards, in the order of the shards and of the images in each.
 
     A shard is an uncompressed tar file named ``.tar``, as WebDataset's. Where its images lie is
-    read from its headers once and kept in a small file (see
-    :func:`cached_index`); then every image can be read by
-    itself. So samplers, exact resume and the replacing of unreadable images are those of
-    :class:`ImageFiles`;
-    :class:`ShardSequentialSampler` reads shard by shard.
+    read from its headers once and kept in a small file (see :func:`cached_index`); then every image
+    can be read by itself. So samplers, exact resume and the replacing of unreadable images are
+    those of :class:`ImageFiles`; :class:`ShardSequentialSampler` reads shard by shard.
 
     A sample has ``img_path``, the shard's path with the name in it as if it were a folder, and
     ``img_bytes``. Only transforms that read these, as ``LoadRGBImage``, can load it. A shard that

@@ -1,4 +1,4 @@
-"""Reading and packing of samples."""
+"""Reading of image files; whatever a bad one causes becomes one kind of error."""
 
 import threading
 from collections.abc import Iterator
@@ -8,14 +8,46 @@ from io import BytesIO
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from ...errors import InputError
-from ..unreadable import reading
+from ...errors import InputError, UnreadableImageError
 
 MAX_PIXELS = 178_956_970  # where Pillow stops
 
 _limit_lock = threading.Lock()
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Around code that does nothing but read an image file.
+
+    Decoders raise nearly anything on damaged files: struct.error, KeyError, ZeroDivisionError,
+    MemoryError, cv2.error. So all of it counts here, and nothing else may be done inside.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UnreadableImageError: In place of any exception.
+    """
+    try:
+        yield
+    except UnreadableImageError:
+        raise
+    except FileNotFoundError as error:
+        raise UnreadableImageError(f'no such image: {path}', 'no such file') from error
+    except Exception as error:
+        reason = describe_read_error(error)
+        raise UnreadableImageError(f'cannot read the image {path}: {reason}', reason) from error
+
+
+def describe_read_error(error: Exception) -> str:
+    """What is wrong with a file, in one line and without its name where that is possible."""
+    if isinstance(error, UnidentifiedImageError):
+        return 'not an image'
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return ' '.join(str(error).split()) or type(error).__name__
 
 
 def read_rgb(path: str, max_pixels: int = MAX_PIXELS, data: bytes | None = None) -> Image.Image:
@@ -75,17 +107,6 @@ def _too_large(max_pixels: int) -> ValueError:
     return ValueError(f'it has more pixels than max_pixels={max_pixels} allows')
 
 
-def check_max_pixels(max_pixels: int) -> int:
-    """The setting itself.
-
-    Raises:
-        InputError: It is below 1.
-    """
-    if max_pixels < 1:
-        raise InputError(f'max_pixels must be positive, but is {max_pixels}')
-    return max_pixels
-
-
 @TRANSFORMS.register_module()
 class LoadRGBImage(BaseTransform):
     """Reads an image as upright RGB, whatever its format and mode (see :func:`read_rgb`).
@@ -109,7 +130,9 @@ class LoadRGBImage(BaseTransform):
     """
 
     def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
-        self.max_pixels = check_max_pixels(max_pixels)
+        if max_pixels < 1:
+            raise InputError(f'max_pixels must be positive, but is {max_pixels}')
+        self.max_pixels = max_pixels
 
     def transform(self, results: dict) -> dict:
         """Adds ``img``."""

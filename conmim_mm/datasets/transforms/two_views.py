@@ -13,11 +13,83 @@ from mmpretrain.registry import TRANSFORMS
 from ...errors import InputError
 from ...utils.sizes import to_size
 from ..sample_rng import sample_rng
-from .image_region import RegionImage, WholeImage, open_image
-from .jpeg_region import announce_missing_decoder
-from .loading import MAX_PIXELS, check_max_pixels
+from .jpeg_region import Box, JpegImage, announce_missing_decoder, parse_jpeg
+from .loading import MAX_PIXELS, LoadRGBImage, read_rgb, reading
 
 CROP_ATTEMPTS = 10
+
+
+class WholeImage:
+    """An image whose pixels are all there.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8 RGB, upright.
+
+    Attributes:
+        size: Width and height in pixels.
+    """
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels = pixels
+        self.size = pixels.shape[1], pixels.shape[0]
+
+    def region(self, box: Box, enough: tuple[int, int]) -> np.ndarray:
+        """The pixels of a box, ``(h, w, 3)`` uint8 RGB, as they are."""
+        left, top, right, bottom = box
+        return self.pixels[top:bottom, left:right]
+
+
+class LazyJpeg:
+    """A JPEG file that is decoded when the box is known; by the plain reader if that fails.
+
+    Args:
+        jpeg: The file's content.
+        path: What errors call it.
+        max_pixels: As in :func:`open_image`.
+
+    Attributes:
+        size: Width and height of the upright image in pixels.
+    """
+
+    def __init__(self, jpeg: JpegImage, path: str, max_pixels: int) -> None:
+        self.jpeg = jpeg
+        self.path = path
+        self.max_pixels = max_pixels
+        self.size = jpeg.size
+
+    def region(self, box: Box, enough: tuple[int, int]) -> np.ndarray:
+        """As :meth:`JpegImage.region`."""
+        with reading(self.path):
+            try:
+                return self.jpeg.region(box, enough)
+            except ValueError:  # whether a damaged file is readable, the plain reader decides
+                image = read_rgb(self.path, self.max_pixels, self.jpeg.data)
+                return WholeImage(np.asarray(image)).region(box, enough)
+
+
+def open_image(path: str, max_pixels: int, data: bytes | None = None) -> WholeImage | LazyJpeg:
+    """Opens an image file for cutting boxes out of it.
+
+    The usual kinds of JPEG files are decoded no further than a box needs, anything else by
+    :func:`read_rgb`, and it refuses what that refuses. Except that
+    damage below the box goes unnoticed; a file that was cut off does not.
+
+    Args:
+        path: The file.
+        max_pixels: As for :func:`read_rgb`.
+        data: The file's content, if it is known already.
+
+    Raises:
+        UnreadableImageError: As :func:`read_rgb`; ``region`` too may raise it.
+    """
+    with reading(path):
+        if data is None:
+            with open(path, 'rb') as file:
+                data = file.read()
+        jpeg = parse_jpeg(data, max_pixels)
+        if jpeg is None:
+            return WholeImage(np.asarray(read_rgb(path, max_pixels, data)))
+        return LazyJpeg(jpeg, path, max_pixels)
 
 
 @TRANSFORMS.register_module()
@@ -41,9 +113,8 @@ class ConMIMTwoViews(BaseTransform):
         scale: Range of the crop's share of the image area.
         ratio: Range of the crop's width over height.
         flip_prob: Probability of a horizontal flip.
-        perturbation: Config of a :class:`TeacherPerturbation`,
-            which is also the type if none is given; None for two equal views (the ablation without
-            asymmetric perturbation).
+        perturbation: Config of a :class:`TeacherPerturbation`, which is also the type if none is
+            given; None for two equal views (the ablation without asymmetric perturbation).
         channel_order: ``'rgb'``, or ``'bgr'`` if the image comes from OpenMMLab's loaders.
 
     Raises:
@@ -80,7 +151,7 @@ class ConMIMTwoViews(BaseTransform):
             img = img[..., ::-1]
         return self.add_views(results, WholeImage(img))
 
-    def add_views(self, results: dict, image: RegionImage) -> dict:
+    def add_views(self, results: dict, image: WholeImage | LazyJpeg) -> dict:
         """Adds the two views of an RGB image."""
         rng = sample_rng(results)
         view = self.crop(image, rng)
@@ -91,7 +162,7 @@ class ConMIMTwoViews(BaseTransform):
             self.perturbation.perturb(results, view, rng)
         return results
 
-    def crop(self, image: RegionImage, rng: np.random.Generator) -> np.ndarray:
+    def crop(self, image: WholeImage | LazyJpeg, rng: np.random.Generator) -> np.ndarray:
         """Random flip and random resized crop (bicubic) of an RGB image."""
         flip = rng.random() < self.flip_prob
         box = random_crop_box(image.size, self.scale, self.ratio, rng)
@@ -106,10 +177,9 @@ class LoadTwoViews(ConMIMTwoViews):
     """:class:`ConMIMTwoViews` of a file, of which no more is decoded than the crop needs.
 
     With the same random numbers it sees the same crops as ``LoadRGBImage`` and ``ConMIMTwoViews``,
-    from the same files, and refuses the same ones
-    (:func:`open_image`); crops of more than twice the views' size
-    may differ by single grey levels and are cut at whole pixels of the reduced image. Without
-    simplejpeg files are decoded whole, which a line in the log says.
+    from the same files, and refuses the same ones (:func:`open_image`); crops of more than twice
+    the views' size may differ by single grey levels and are cut at whole pixels of the reduced
+    image. Without simplejpeg files are decoded whole, which a line in the log says.
 
     Required keys:
 
@@ -124,15 +194,14 @@ class LoadTwoViews(ConMIMTwoViews):
 
     Raises:
         InputError: As :class:`ConMIMTwoViews`; ``max_pixels`` below 1; a ``channel_order``.
-        UnreadableImageError: From :meth:`transform`, as
-            :func:`read_rgb`.
+        UnreadableImageError: From :meth:`transform`, as :func:`read_rgb`.
     """
 
     def __init__(self, max_pixels: int = MAX_PIXELS, **kwargs) -> None:
         if 'channel_order' in kwargs:
             raise InputError('LoadTwoViews reads files as RGB and has no channel_order; remove it')
         super().__init__(**kwargs)
-        self.max_pixels = check_max_pixels(max_pixels)
+        self.max_pixels = LoadRGBImage(max_pixels).max_pixels  # checked there
         announce_missing_decoder()
 
     def transform(self, results: dict) -> dict:
@@ -151,7 +220,7 @@ def resize_bicubic(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def random_crop_box(image_size: tuple[int, int], scale: tuple[float, float],
                     ratio: tuple[float, float],
-                    rng: np.random.Generator) -> tuple[int, int, int, int]:
+                    rng: np.random.Generator) -> Box:
     """Draws the box of a random resized crop, as in torchvision's ``RandomResizedCrop``.
 
     Args:

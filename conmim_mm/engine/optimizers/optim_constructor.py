@@ -95,7 +95,7 @@ class LayerDecayOptimWrapperConstructor(MergedOptimWrapperConstructor):
 
     The last layer and all that is not the backbone's (task heads, necks) have the full rate, each
     layer before it ``layer_decay_rate`` times the next one's (BEiT, arXiv 2106.08254; layers as in
-    :func:`layer_of`). For mmpretrain, mmsegmentation and mmdetection
+    :meth:`ConMIMViT.get_layer_depth`). For mmpretrain, mmsegmentation and mmdetection
     alike; the latter two name it ``mmpretrain.LayerDecayOptimWrapperConstructor``.
 
     ``paramwise_cfg`` understands ``layer_decay_rate`` besides the keys of

@@ -1,7 +1,7 @@
 """ConMIMViT: the one plain ViT of this project, BEiT's architecture (arXiv 2106.08254)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from ..layers.attention_patterns import AttentionPattern, WindowAttention, globa
 from ..layers.block import NORM_EPS, Block
 from ..layers.embedding import PatchEmbed, init_as_original, resize_pos_embed
 from ..layers.rel_pos_bias import RelativePositionBias
-from .pretrained import is_pretrained, load_pretrained_backbone, refuse_partial_weights
+from ..pretrained import load_pretrained_backbone, refuse_partial_weights
 
 ARCH_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 
@@ -58,8 +58,7 @@ class ConMIMViT(BaseModule):
             checkpointing).
         init_cfg: As in MMEngine. ``dict(type='Pretrained', checkpoint=PATH)`` starts from a
             checkpoint of this project, all of it or with an error
-            (:func:`load_pretrained_backbone`, whose ``weights`` may
-            be given here as well).
+            (:func:`load_pretrained_backbone`, whose ``weights`` may be given here as well).
 
     Raises:
         InputError: Wrong keys of arch, an unknown out_type, sizes that do not divide, an index out
@@ -138,7 +137,8 @@ class ConMIMViT(BaseModule):
         pooled = out_type == 'avg_featmap'
         self.norm = nn.Identity() if pooled else norm
         self.fc_norm = norm if pooled else nn.Identity()
-        self._freeze()
+        for part in [*self._frozen_modules(), *(self._tokens() if frozen_stages >= 0 else ())]:
+            part.requires_grad_(False)
         self.register_load_state_dict_pre_hook(refuse_partial_weights)
 
     def init_weights(self) -> None:
@@ -147,11 +147,13 @@ class ConMIMViT(BaseModule):
         Raises:
             InputError: A ``Pretrained`` checkpoint does not fit.
         """
-        if self.init_cfg and not is_pretrained(self.init_cfg):
+        pretrained = (
+            isinstance(self.init_cfg, Mapping) and self.init_cfg.get('type') == 'Pretrained')
+        if self.init_cfg and not pretrained:
             super().init_weights()
             return
         init_as_original(self, self._tokens(), self.blocks)
-        if self.init_cfg:
+        if pretrained:
             load_pretrained_backbone(self, self.init_cfg)
         self.is_init = True
 
@@ -172,13 +174,6 @@ class ConMIMViT(BaseModule):
             parts += [self.norm, self.fc_norm]
         return parts
 
-    def _freeze(self) -> None:
-        for part in self._frozen_modules():
-            part.requires_grad_(False)
-        if self.frozen_stages >= 0:
-            for token in self._tokens():
-                token.requires_grad_(False)
-
     def _tokens(self) -> list[nn.Parameter]:
         tokens = (self.cls_token, self.mask_token, self.pos_embed)
         return [token for token in tokens if token is not None]
@@ -191,11 +186,17 @@ class ConMIMViT(BaseModule):
             prefix: What stands before this backbone's own names.
 
         Returns:
-            The layer (:func:`layer_of`), and how many there are:
-            blocks + 2.
+            The layer as BEiT counts (arXiv 2106.08254): 0 for the embedding, i + 1 for block i,
+            blocks + 1 for the final norm, the shared relative position table and whatever is not
+            the backbone's. And how many layers there are: blocks + 2.
         """
         own_name = param_name.removeprefix(prefix) if param_name.startswith(prefix) else ''
-        return layer_of(own_name, self.num_layers), self.num_layers + 2
+        top, _, rest = own_name.partition('.')
+        if top in ('cls_token', 'mask_token', 'pos_embed', 'patch_embed'):
+            layer = 0
+        else:
+            layer = 1 + (int(rest.partition('.')[0]) if top == 'blocks' else self.num_layers)
+        return layer, self.num_layers + 2
 
     def grid_of(self, images: torch.Tensor) -> tuple[int, int]:
         """Height and width of the patch grid of images ``(B, 3, H, W)``."""
@@ -245,27 +246,22 @@ class ConMIMViT(BaseModule):
         """
         outputs = []
         for block, pattern in zip(self.blocks, self.attention_patterns(grid), strict=True):
-            x = self._run_block(block, x, pattern)
+            if self.with_cp and torch.is_grad_enabled():
+                x = checkpoint(block, x, pattern, use_reentrant=False)
+            else:
+                x = block(x, pattern)
             outputs.append(x)
         return outputs
 
     def attention_patterns(self, grid: tuple[int, int]) -> list[AttentionPattern]:
         """Who attends to whom, block by block, on a patch grid of this height and width."""
-        everywhere = within_windows = None
-        patterns = []
-        for i in range(self.num_layers):
-            if i in self.window_blocks:
-                within_windows = within_windows or WindowAttention(
-                    grid, self.rel_pos_bias, self.window_size)
-            else:
-                everywhere = everywhere or global_attention(grid, self.rel_pos_bias)
-            patterns.append(within_windows if i in self.window_blocks else everywhere)
-        return patterns
-
-    def _run_block(self, block: Block, x: torch.Tensor, pattern: AttentionPattern) -> torch.Tensor:
-        if self.with_cp and torch.is_grad_enabled():
-            return checkpoint(block, x, pattern, use_reentrant=False)
-        return block(x, pattern)
+        everywhere = within_windows = None  # each made only where a block needs it
+        if self.window_blocks:
+            within_windows = WindowAttention(grid, self.rel_pos_bias, self.window_size)
+        if len(self.window_blocks) < self.num_layers:
+            everywhere = global_attention(grid, self.rel_pos_bias)
+        return [within_windows if i in self.window_blocks else everywhere
+                for i in range(self.num_layers)]
 
     def forward_tokens(self,
                        images: torch.Tensor,
@@ -334,20 +330,3 @@ def resolve_block_indices(name: str, blocks: int | Sequence[int], num_layers: in
         if not -num_layers <= i < num_layers:
             raise InputError(f'{name} has {i}, but there are {num_layers} blocks')
     return [i % num_layers for i in indices]
-
-
-def layer_of(name: str, num_layers: int) -> int:
-    """The layer that a parameter of the backbone belongs to, as BEiT counts (arXiv 2106.08254).
-
-    Args:
-        name: The parameter's own name in the backbone; of anything else an empty one.
-        num_layers: How many blocks there are.
-
-    Returns:
-        0 for the embedding, i + 1 for block i, ``num_layers + 1`` for the final norm, the shared
-        relative position table and whatever is not the backbone's.
-    """
-    top, _, rest = name.partition('.')
-    if top in ('cls_token', 'mask_token', 'pos_embed', 'patch_embed'):
-        return 0
-    return int(rest.partition('.')[0]) + 1 if top == 'blocks' else num_layers + 1

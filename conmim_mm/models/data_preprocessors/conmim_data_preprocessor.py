@@ -4,7 +4,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from mmpretrain.registry import MODELS
 
-from .batch_perturbation import perturb_batch
+from ...datasets.transforms.perturbation import perturb_batch
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -42,8 +42,8 @@ class ConMIMDataPreprocessor(BaseDataPreprocessor):
             data: A collated batch: ``inputs`` is either images ``(B, 3, H, W)`` (or a list of
                 ``(3, H, W)`` of one size), or a dict that holds such images under ``student_view``
                 and ``teacher_view`` beside the ``mask``; with ``perturbation``, ``(B, 11)``, in the
-                place of ``teacher_view``, that view is made here (:func:`~conmim_mm.models.
-                device_perturbation.perturb_batch`). ``data_samples`` is passed on.
+                place of ``teacher_view``, that view is made here (:func:`perturb_batch`).
+                ``data_samples`` is passed on.
             training: Not used; MMEngine gives it.
 
         Returns:

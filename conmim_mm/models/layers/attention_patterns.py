@@ -52,9 +52,8 @@ class FullAttention:
 
     def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
                  own: RelativePositionBias | None) -> torch.Tensor:
-        if own is None:
-            return _attend(q, k, v, self.shared)
-        return _attend(q, k, v, _add(self.shared, bias_matrix(own(self.grid), self.grid)))
+        bias = None if own is None else bias_matrix(own(self.grid), self.grid)
+        return _attend(q, k, v, _add(self.shared, bias))
 
 
 class ChunkedAttention:

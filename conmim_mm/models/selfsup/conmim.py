@@ -18,8 +18,7 @@ class ConMIM(BaseSelfSupervisor):
     image as the teacher sees them, the one that belongs there.
 
     The teacher's update is not here: it is the optimizer step's counterpart and belongs to
-    :class:`TeacherUpdateHook`, which every config of this
-    algorithm needs.
+    :class:`TeacherUpdateHook`, which every config of this algorithm needs.
 
     Args:
         backbone: The student's ViT, with ``use_mask_token=True``. Of another backbone its

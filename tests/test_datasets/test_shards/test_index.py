@@ -10,9 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conmim_mm.datasets.shards import index_cache as tar_index_cache
-from conmim_mm.datasets.shards.index import NO_LABEL, ShardIndex, index_shard, join_indexes
-from conmim_mm.datasets.shards.index_cache import cached_index
+from conmim_mm.datasets.shards import index as shard_index
+from conmim_mm.datasets.shards.index import (
+    NO_LABEL,
+    ShardIndex,
+    cached_index,
+    index_shard,
+    join_indexes,
+)
 from conmim_mm.errors import InputError
 from conmim_mm.utils import files
 
@@ -175,7 +180,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError('the headers are read again')
 
-    monkeypatch.setattr(tar_index_cache, 'index_shard', refuse)
+    monkeypatch.setattr(shard_index, 'index_shard', refuse)
 
 
 def test_the_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,7 @@ from PIL import Image
 
 from conmim_mm.datasets import ImageFiles, LoadRGBImage, SampleIndex, TarShards
 from conmim_mm.datasets.shards import tar_shards
-from conmim_mm.datasets.shards.reader import OPEN_SHARDS, ShardReader
-from conmim_mm.datasets.shards.tar_shards import expand_shards
+from conmim_mm.datasets.shards.tar_shards import OPEN_SHARDS, ShardReader, expand_shards
 from conmim_mm.errors import InputError, UnreadableImageError
 
 from ...shards import shard_tree, write_shard

@@ -16,7 +16,7 @@ from conmim_mm.datasets import (
     RandomPatchMask,
     SampleIndex,
 )
-from conmim_mm.datasets.transforms import image_region, jpeg_region
+from conmim_mm.datasets.transforms import jpeg_region, two_views
 from conmim_mm.datasets.transforms.two_views import random_crop_box
 from conmim_mm.errors import InputError, UnreadableImageError
 
@@ -143,8 +143,8 @@ def test_a_file_that_the_decoder_refuses_is_the_plain_readers(
         raise ValueError('premature end of data segment')
 
     monkeypatch.setattr(jpeg_region, '_decode', refuses)
-    asked, read_rgb = [], image_region.read_rgb
-    monkeypatch.setattr(image_region, 'read_rgb', lambda *args: asked.append(1) or read_rgb(*args))
+    asked, read_rgb = [], two_views.read_rgb
+    monkeypatch.setattr(two_views, 'read_rgb', lambda *args: asked.append(1) or read_rgb(*args))
     seen = views([LoadTwoViews(size=64)], path, 0)
     assert asked and all(np.abs(a - b).mean() < 1 for a, b in zip(expected[:2], seen[:2],
                                                                   strict=True))

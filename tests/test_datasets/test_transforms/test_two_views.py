@@ -8,8 +8,7 @@ from PIL import Image, ImageFilter
 from torchvision.transforms import RandomResizedCrop
 
 from conmim_mm.datasets import ConMIMTwoViews, SampleIndex
-from conmim_mm.datasets.transforms.image_region import WholeImage
-from conmim_mm.datasets.transforms.two_views import random_crop_box
+from conmim_mm.datasets.transforms.two_views import WholeImage, random_crop_box
 from conmim_mm.errors import InputError
 
 NEVER = dict(jitter_prob=0., grey_prob=0., blur_prob=0., solarise_prob=0.)

@@ -8,7 +8,7 @@ from mmpretrain.registry import MODELS
 from conmim_mm.errors import InputError
 from conmim_mm.models.layers.rel_pos_bias import resize_table
 
-from ...toy import ARCH, backbone_cfg, build_model
+from ..toy import ARCH, backbone_cfg, build_model
 
 TABLE = 'rel_pos_bias.relative_position_bias_table'
 
@@ -201,3 +201,22 @@ def test_the_teacher_guards_its_own_copy(pretrained) -> None:
     del state['teacher.backbone.cls_token']
     with pytest.raises(InputError, match='1 missing: cls_token'):
         build_model().load_state_dict(state, strict=False)
+
+
+def test_heads_are_loaded_strictly(tmp_path) -> None:
+    path = tmp_path / 'trained.pth'
+    weights = {'head.fc.weight': torch.randn(5, 24), 'head.fc.bias': torch.randn(5)}
+    torch.save(dict(state_dict=weights | {'backbone.norm.bias': torch.zeros(24)}), path)
+
+    def head(num_classes: int, checkpoint: str = str(path)):
+        init_cfg = dict(type='StrictPretrained', checkpoint=checkpoint, prefix='head.')
+        built = MODELS.build(dict(type='LinearClsHead', in_channels=24, num_classes=num_classes,
+                                  init_cfg=init_cfg))
+        built.init_weights()
+        return built
+
+    assert head(5).fc.weight.equal(weights['head.fc.weight'])
+    with pytest.raises(InputError, match=r'does not fit the LinearClsHead \(head.\*\): 2 of ano'):
+        head(7)
+    with pytest.raises(InputError, match='no such checkpoint'):
+        head(5, 'missing.pth')

@@ -1,26 +1,26 @@
-"""A backbone starts from a checkpoint: all of it, or with an error that says what is wrong."""
+"""A part starts from a checkpoint: all of it, or with an error that says what is wrong."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from mmengine.logging import print_log
+from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
-from ...checkpoint.differences import describe_differences
-from ...checkpoint.reading import backbone_state, load_checkpoint_file, weights_below
-from ...errors import InputError
-from ..layers.embedding import infer_pos_embed_grid, resize_pos_embed
-from ..layers.rel_pos_bias import infer_table_grid, resize_table
+from ..checkpoint.differences import describe_differences
+from ..checkpoint.reading import (
+    backbone_state,
+    load_checkpoint_file,
+    model_state,
+    weights_below,
+)
+from ..errors import InputError
+from .layers.embedding import infer_pos_embed_grid, resize_pos_embed
+from .layers.rel_pos_bias import infer_table_grid, resize_table
 
 SHARED_TABLE = 'rel_pos_bias.relative_position_bias_table'
 BLOCK_TABLE = 'blocks.{}.attn.' + SHARED_TABLE
 _KNOWN_KEYS = {'type', 'checkpoint', 'prefix', 'weights'}
-
-
-def is_pretrained(init_cfg: Any) -> bool:
-    """Whether an ``init_cfg`` asks for a checkpoint."""
-    return isinstance(init_cfg, Mapping) and init_cfg.get('type') == 'Pretrained'
 
 
 def load_pretrained_backbone(vit: nn.Module, init_cfg: Mapping) -> None:
@@ -119,3 +119,33 @@ def refuse_partial_weights(vit: nn.Module, state_dict: dict, prefix: str, *_: ob
     if differences:
         raise InputError(f'the checkpoint does not fit the backbone: {differences}. To start a '
                          'task from pre-training, set model.backbone.init_cfg.checkpoint')
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class StrictPretrained:
+    """MMEngine's ``Pretrained`` for heads and necks, without its silence.
+
+    ``Pretrained`` warns of weights that do not fit and leaves the module as it was.
+
+    Args:
+        checkpoint: A file or address.
+        prefix: Start of the names of the module's weights in it, such as ``'head.'``.
+    """
+
+    def __init__(self, checkpoint: str, prefix: str) -> None:
+        self.checkpoint = checkpoint
+        self.prefix = prefix
+
+    def __call__(self, module: nn.Module) -> None:
+        """Loads ``module``.
+
+        Raises:
+            InputError: No such checkpoint, or weights that are missing, unexpected or of another
+                shape.
+        """
+        given = weights_below(model_state(load_checkpoint_file(self.checkpoint)), self.prefix)
+        differences = describe_differences(module.state_dict(), given)
+        if differences:
+            raise InputError(f'{self.checkpoint} does not fit the {type(module).__name__} '
+                             f'({self.prefix}*): {differences}')
+        module.load_state_dict(given)

@@ -10,10 +10,10 @@ from conmim_mm.datasets.transforms.perturbation import (
     SATURATION,
     Perturbation,
     perturb,
+    perturb_batch,
 )
 from conmim_mm.datasets.transforms.perturbation import NEVER as NEVER_SOLARISED
 from conmim_mm.models import ConMIMDataPreprocessor
-from conmim_mm.models.data_preprocessors.batch_perturbation import perturb_batch
 
 
 def images(count: int, side: int = 24) -> np.ndarray:
