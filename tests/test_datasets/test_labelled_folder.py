@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 
@@ -22,6 +23,13 @@ from conmim_mm.errors import InputError
 
 from ..labelled import write_labelled_images
 from ..toy import write_noise_images
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    """What a runner sets, so that the file passes by itself, too."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield
 
 
 def fill(root: Path, **counts: int) -> Path:
@@ -111,6 +119,11 @@ def test_class_folders(tmp_path: Path) -> None:
     fill(tmp_path, b=1, a=1, c=1)
     assert class_folders(str(tmp_path)) == ('a', 'b', 'c')
     assert class_folders(str(tmp_path / 'a')) == ()
+
+
+def test_parts_of_a_split_are_no_classes(tmp_path: Path) -> None:
+    assert class_folders(str(fill(tmp_path, train=1, val=1))) == ()
+    assert class_folders(str(fill(tmp_path, other=1))) == ('other', 'train', 'val')
 
 
 def test_the_held_out_part_of_a_split_is_taken(tmp_path) -> None:
