@@ -28,7 +28,7 @@ LAUNCHERS = {  # the tool behind each, and which of the words it takes
     'tools/slurm_train.sh': ('tools/train.py', 4, lambda w: [w[2], '--work-dir', w[3], *w[4:]]),
 }
 ANY_CONFIG = {'CONFIG': 'configs/conmim/vit-b_8xb256.py'}
-OTHERS_VARIABLES = re.compile(r'^(OMP_|MKL_|CUDA_|NCCL_|GLOO_|TORCH_|OPENCV_)')
+OTHERS_VARIABLES = re.compile(r'^(OMP_|MKL_|CUDA_|NCCL_|GLOO_|TORCH_|OPENCV_|PYTHONPATH$)')
 
 
 class _Parsed(Exception):
