@@ -16,12 +16,11 @@ from ..schedulers.warmup_cosine_lr import WarmupCosineLR
 class LearningMonitorHook(Hook):
     """Looks at a run every so often, logs what it sees, and warns once of each thing that is wrong.
 
-    - A positional shortcut: more than 90 % of the hidden patches are found.
-    - Chance: after the warm-up and a grace as long again, less than 1.5 times as many are found as
-      by guessing. The warm-up is that of the run's :class:`WarmupCosineLR`, if it has one; the
+    - A positional shortcut: nearly all hidden patches are found.
+    - Chance: after the warm-up and a grace as long again, hardly more of them are found than by
+      guessing. The warm-up is that of the run's :class:`WarmupCosineLR`, if it has one; the
       grace is at least a twentieth of the run.
-    - Collapse: the teacher's projected tokens of an image are all alike, with a mean cosine
-      similarity above 0.99, or not finite.
+    - Collapse: the teacher's projected tokens of an image are all alike, or not finite.
 
     It logs ``feature_rank``, the effective rank of the teacher's projected patch tokens, and
     ``teacher_similarity``, the mean cosine similarity of two of an image; both of the batch at
@@ -29,16 +28,31 @@ class LearningMonitorHook(Hook):
 
     Args:
         interval: Iterations between two looks; hit rates are averaged over them.
+        shortcut_hit_rate: Above this hit rate it warns of a shortcut.
+        chance_factor: Below so many times the hit rate of guessing it warns of chance.
+        collapse_similarity: Above this similarity it warns of a collapse.
 
     Raises:
-        InputError: At the start of a run, a model without a teacher.
+        InputError: A hit rate or a similarity outside 0 to 1; at the start of a run, a model
+            without a teacher.
     """
 
     # Before the logger, so that what is logged belongs to the iteration it is logged with.
     priority = 'NORMAL'
 
-    def __init__(self, interval: int = 100) -> None:
+    def __init__(self,
+                 interval: int = 100,
+                 shortcut_hit_rate: float = signs.SHORTCUT_HIT_RATE,
+                 chance_factor: float = signs.CHANCE_FACTOR,
+                 collapse_similarity: float = signs.COLLAPSE_SIMILARITY) -> None:
+        for name, value in dict(shortcut_hit_rate=shortcut_hit_rate,
+                                collapse_similarity=collapse_similarity).items():
+            if not 0 < value <= 1:
+                raise InputError(f'{name} must lie in (0, 1], but is {value}')
         self.interval = interval
+        self.shortcut_hit_rate = shortcut_hit_rate
+        self.chance_factor = chance_factor
+        self.collapse_similarity = collapse_similarity
         self._warned: set[str] = set()
         self._handle = None
 
@@ -65,14 +79,14 @@ class LearningMonitorHook(Hook):
         similarity = mean_similarity(tokens)
         runner.message_hub.update_scalar('train/teacher_similarity', similarity)
         runner.message_hub.update_scalar('train/feature_rank', effective_rank(tokens))
-        if not similarity <= signs.COLLAPSE_SIMILARITY:  # or NaN
+        if not similarity <= self.collapse_similarity:  # or NaN
             self._warn_once(runner, signs.COLLAPSE, similarity=similarity)
 
         hit_rate = runner.message_hub.get_scalar('train/hit_rate').mean(self.interval)
         chance = 1 / tokens.shape[1]
-        if hit_rate > signs.SHORTCUT_HIT_RATE:
+        if hit_rate > self.shortcut_hit_rate:
             self._warn_once(runner, signs.SHORTCUT, hit_rate=hit_rate)
-        if runner.iter >= self._judges_from and hit_rate < signs.CHANCE_FACTOR * chance:
+        if runner.iter >= self._judges_from and hit_rate < self.chance_factor * chance:
             self._warn_once(runner, signs.CHANCE, hit_rate=hit_rate, chance=chance)
 
     def _warn_once(self, runner: Runner, message: str, **values: float) -> None:

@@ -124,3 +124,9 @@ def test_the_grace_is_at_least_a_twentieth_of_the_run() -> None:
 def test_refuses_a_model_without_a_teacher() -> None:
     with pytest.raises(InputError, match='model with a teacher'):
         LearningMonitorHook().before_train(SimpleNamespace(model=torch.nn.Linear(1, 1)))
+
+
+@pytest.mark.parametrize('name', ['shortcut_hit_rate', 'collapse_similarity'])
+def test_refuses_a_share_above_1(name: str) -> None:
+    with pytest.raises(InputError, match=f'{name} must lie in'):
+        LearningMonitorHook(**{name: 1.5})
