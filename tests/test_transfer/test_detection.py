@@ -14,6 +14,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 from scenes import CLASS_NAMES, SceneSettings, make_scenes
 
 from ..conftest import CONFIGS
@@ -94,6 +95,7 @@ def test_builds_at_full_size(path: Path) -> None:
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         for transform in loader.dataset.pipeline:
             TRANSFORMS.build(transform)
+    Visualizer.get_instance('any')  # which the hook that draws takes
     for hook in cfg.default_hooks.values():
         HOOKS.build(hook)
 

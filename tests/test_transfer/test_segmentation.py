@@ -13,6 +13,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
+from mmengine.visualization import Visualizer
 from mmpretrain.registry import MODELS as CONMIM_MODELS
 from mmseg.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, VISUALIZERS
 from mmseg.structures import SegDataSample
@@ -99,6 +100,7 @@ def test_builds_at_full_size(stem: str) -> None:
         for transform in pipeline:
             TRANSFORMS.build(transform)
     VISUALIZERS.build(dict(cfg.visualizer, name=f'test_{stem}'))
+    Visualizer.get_instance('any')  # which the hook that draws takes
     for hook in cfg.default_hooks.values():
         HOOKS.build(hook)
     METRICS.build(cfg.val_evaluator)
