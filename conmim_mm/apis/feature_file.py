@@ -21,7 +21,7 @@ ROWS = 8192  # of a parquet row group
 
 
 class EmbeddedImages(NamedTuple):
-    """What :func:`embed_picture` has written.
+    """What :func:`embed` has written.
 
     Attributes:
         path: The file.

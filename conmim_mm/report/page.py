@@ -15,8 +15,7 @@ from PIL import Image
 
 from ..errors import InputError
 from ..utils.files import write_text
-from ..utils.work_dir import FILE_NAME as SKIPPED
-from ..utils.work_dir import LOG_FILES
+from ..utils.work_dir import LOG_FILES, SKIPPED_IMAGES_FILE
 from .charts import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH
 from .curves import further_curves, learning_curves, tiles
 from .progress import FACTS, FOLDER, PAGE, PICTURES, SAMPLES, read_json, read_progress
@@ -154,7 +153,7 @@ def _listed(work_dir: Path, name: str) -> list[dict]:
 def _skipped(work_dir: Path) -> dict:
     """The images that could not be read: how many, and the first of them."""
     try:
-        with (work_dir / SKIPPED).open(encoding='utf-8', errors='replace') as lines:
+        with (work_dir / SKIPPED_IMAGES_FILE).open(encoding='utf-8', errors='replace') as lines:
             first = [line.rstrip('\n').split('\t') for line in islice(lines, SHOWN_SKIPPED)]
             number = len(first) + sum(1 for _ in lines)
     except OSError:

@@ -13,10 +13,9 @@ from .files import write_text
 LAST_CHECKPOINT_FILE = 'last_checkpoint'
 LOG_FILES = '*/vis_data/scalars.json'  # one for each start of a run
 INTERRUPTED = 'interrupted.pth'  # saved between two regular checkpoints, on a signal
+SKIPPED_IMAGES_FILE = 'skipped.txt'  # see SkippedImagesHook
 BAD_STEP_PREFIX = 'bad_step_'  # files for inspection, see BadNumbersHook
 _NO_CHECKPOINT_TO_RESUME = ('best_', BAD_STEP_PREFIX)
-
-FILE_NAME = 'skipped.txt'
 
 
 def last_checkpoint(work_dir: Path) -> Path | None:

@@ -34,7 +34,7 @@ def matmul_step(settings: Settings) -> tuple[Callable[[], None], int]:
 
 
 def training_step(name: str, settings: Settings,
-                    batch: int) -> tuple[Callable[[], None], int | None]:
+                  batch: int) -> tuple[Callable[[], None], int | None]:
     """A training step on a batch, and its matrix products and convolutions if counted here."""
     variant = VARIANTS[name](settings)
     flops = None if name in CONMIM else counted_flops(variant) * batch

@@ -80,7 +80,8 @@ def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resum
 
 
 def plan_resumption(cfg: Config, facts: dict, gpus: int | None, allow_mismatch: bool,
-                 say: Callable[[str], object] = lambda line: None) -> tuple[int, str | None]:
+                    say: Callable[[str], object] = lambda line: None
+                    ) -> tuple[int, str | None]:
     """Number of processes, and what may be other than it was, as in :class:`Resumption`.
 
     Args:

@@ -10,7 +10,7 @@ from mmpretrain.registry import HOOKS
 
 from ...errors import InputError
 from ...utils.files import write_text
-from ...utils.work_dir import FILE_NAME
+from ...utils.work_dir import SKIPPED_IMAGES_FILE
 
 COUNTS = 'skipped_images'  # in the message hub, which is part of every checkpoint
 
@@ -57,7 +57,7 @@ class SkippedImagesHook(Hook):
         counts = runner.message_hub.get_info(COUNTS, {})
         if is_main_process():
             # An earlier run's, or this run's beyond the checkpoint it goes on from.
-            Path(runner.work_dir, FILE_NAME).unlink(missing_ok=True)
+            Path(runner.work_dir, SKIPPED_IMAGES_FILE).unlink(missing_ok=True)
             if counts:
                 write_counts(Path(runner.work_dir), counts)
 
@@ -78,7 +78,7 @@ class SkippedImagesHook(Hook):
             runner.logger.warning(
                 f'{len(counts)} of {len(runner.train_dataloader.dataset)} images could not be '
                 f'read and were skipped (skips in all: {sum(n for n, _ in counts.values())}): see '
-                f'{Path(runner.work_dir, FILE_NAME)}')
+                f'{Path(runner.work_dir, SKIPPED_IMAGES_FILE)}')
 
     def _exchange(self, runner: Runner) -> None:
         new = [entry for of_rank in all_gather_object(self.new) for entry in of_rank]
@@ -94,7 +94,7 @@ class SkippedImagesHook(Hook):
             path, reason = new[0]
             runner.logger.warning(
                 f'skipping {escape_name(path)}, which cannot be read ({escape_name(reason)}), and '
-                f'whatever else cannot be: see {Path(runner.work_dir, FILE_NAME)}')
+                f'whatever else cannot be: see {Path(runner.work_dir, SKIPPED_IMAGES_FILE)}')
         self._check_share(runner, counts)
 
     def _check_share(self, runner: Runner, counts: Counts) -> None:
@@ -103,7 +103,8 @@ class SkippedImagesHook(Hook):
             raise InputError(
                 f'{len(counts)} of {total} images cannot be read, more than '
                 f'max_share={self.max_share:g} of them; the first is '
-                f'{min(map(escape_name, counts))}, all are in {Path(runner.work_dir, FILE_NAME)}; '
+                f'{min(map(escape_name, counts))}, all are in '
+                f'{Path(runner.work_dir, SKIPPED_IMAGES_FILE)}; '
                 f'repair or remove them, or raise default_hooks.skipped_images.max_share')
 
 
@@ -124,7 +125,7 @@ def write_counts(work_dir: Path, counts: Counts) -> None:
     """Writes ``skipped.txt``."""
     lines = sorted(f'{escape_name(path)}\t{times}\t{escape_name(reason)}\n'
                    for path, (times, reason) in counts.items())
-    write_text(work_dir / FILE_NAME, ''.join(lines))
+    write_text(work_dir / SKIPPED_IMAGES_FILE, ''.join(lines))
 
 
 def escape_name(text: str) -> str:
