@@ -192,17 +192,19 @@ class LabelledImages(Dataset):
         split = labelled_split(self.data_root)
         self.metainfo = dict(classes=split.classes)
         self.parts = labelled_datasets(split, size)
+        # reading them from a large folder's list takes a while, and a run draws twice
+        self._labels = [torch.tensor([part.get_data_info(i)['gt_label'] for i in range(len(part))])
+                        for part in self.parts]
         self.max_images = max_images
         self.draw(max_images or sum(map(len, self.parts)))
 
     def draw(self, count: int) -> None:
         """Takes so many images at most, of all classes alike; at most a third is held out."""
-        train, held_out = self.parts
-        num_held_out = min(len(held_out), max(1, count // MAX_HELD_OUT))
-        self.indices = []
-        for part, share in ((train, count - num_held_out), (held_out, num_held_out)):
-            labels = torch.tensor([part.get_data_info(i)['gt_label'] for i in range(len(part))])
-            self.indices += [(part, i) for i in balanced_indices(labels, share).tolist()]
+        num_held_out = min(len(self.parts[1]), max(1, count // MAX_HELD_OUT))
+        shares = count - num_held_out, num_held_out
+        self.indices = [
+            (part, i) for part, labels, share in zip(self.parts, self._labels, shares, strict=True)
+            for i in balanced_indices(labels, share).tolist()]
 
     def __len__(self) -> int:
         return len(self.indices)
