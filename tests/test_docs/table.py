@@ -13,7 +13,6 @@ SCRIPTS = 'tests/test_visualization/test_scripts.py'
 # that is given twice the last one counts).
 RUN_HERE = {
     'tools/benchmarks/bench_data.py': '--images 2 --rounds 1 --workers 0 --batch 2',
-    'tools/benchmarks/check_views.py': '--images 2 --draws 1',
     'tools/benchmarks/cost_model.py': '',
     'tools/dataset_converters/make_scenes.py': '--images 12 --size 32',
     'tools/dataset_converters/make_shards.py': '--workers 1',
@@ -50,11 +49,9 @@ RUN_BY_TESTS = {
     'conmim linear': f'{COMMANDS}test_commands.py::test_accuracy',
     'conmim pretrain': f'{COMMANDS}test_pretrain.py::test_the_run',
     'conmim report': f'{COMMANDS}test_commands.py::test_report',
-    'tools/benchmarks/backbone_memory.py': 'tests/test_transfer/test_detection.py',
     'tools/benchmarks/bench_step.py': f'{TOOLS}test_bench_step.py::test_two_processes_for_real',
     'tools/benchmarks/model_size.py':
         'tests/test_model_index.py::test_the_tool_counts_the_same_operations',
-    'tools/benchmarks/token_spread.py': 'tests/test_evaluation/test_token_spread.py',
     'tools/demo/demo.py': f'{TOOLS}test_demo.py::test_scenes_then_repeat_then_other_settings',
     'tools/demo/demo_transfer.py':
         f'{TOOLS}test_demo_transfer.py::test_three_tasks_twice_then_repeated',

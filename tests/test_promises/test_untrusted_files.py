@@ -244,7 +244,6 @@ def test_test_refuses(run, crafted, tmp_path) -> None:
     ['conmim', 'export', '{crafted}', 'out.pth', '--format', 'timm'],
     ['model_converters/publish_model.py', '{crafted}', 'out.pth'],
     ['conmim', 'embed', '{crafted}', '--data', '{images}', '--out', 'out.npz'],
-    ['benchmarks/token_spread.py', PRETRAINING, '{images}', '--checkpoint', '{crafted}'],
 ], ids=lambda command: ' '.join(map(str, command[:2])))
 def test_tools_refuse(run, images, crafted, command) -> None:
     error = run(*(str(part).format(crafted=crafted, images=images) for part in command))

@@ -1,6 +1,5 @@
 """tools/benchmarks/bench_step.py, its variants and its worker."""
 
-import io
 import json
 import sys
 
@@ -83,19 +82,26 @@ def test_mmpretrains_steps_train_at_any_size(variants, name: str) -> None:
     assert torch.stack(losses).isfinite().all() and len(set(losses)) == 3
 
 
-def test_worker_answers_every_line(monkeypatch, capsys) -> None:
+class Asker:
+    """Asks for two rounds, then for the memory."""
+
+    def __init__(self) -> None:
+        self.questions, self.answers = [3, 1, None], []
+
+    def recv(self) -> int | None:
+        return self.questions.pop(0)
+
+    def send(self, answer: object) -> None:
+        self.answers.append(answer)
+
+
+def test_worker_answers_every_question(variants) -> None:
     import step_worker
 
-    monkeypatch.setattr(step_worker, 'MATMUL_SIDE', dict(cpu=64))
-    task = dict(variant='matmul', batch=1, arch='s', img_size=224, dtype='float32', device='cpu',
-                distributed=False)
-    monkeypatch.setattr(sys, 'argv', ['step_worker.py', json.dumps(task)])
-    monkeypatch.setattr(sys, 'stdin', io.StringIO('3\n1\n'))
-    step_worker.main()
-    first, *rounds, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert first['flops'] == 2 * 64**3 and first['seconds'] > 0
-    assert [set(answer) for answer in rounds] == [{'seconds'}] * 2
-    assert last['peak_mib'] >= 0
+    asker = Asker()
+    step_worker.serve(asker, 'ours', settings(variants), 2, {}, 1)
+    assert asker.questions == [] and len(asker.answers) == 3
+    assert min(asker.answers[:2]) > 0 and asker.answers[2] >= 0
 
 
 def test_worker_counts_as_many_steps_as_asked(monkeypatch) -> None:
@@ -107,25 +113,13 @@ def test_worker_counts_as_many_steps_as_asked(monkeypatch) -> None:
     assert len(steps) == 3
 
 
-def test_counts_operations_of_other_models_per_image(variants) -> None:
-    import step_cost
-    import step_worker
-
-    given = settings(variants)
-    sizes = step_cost.sizes_of(variants.recipe(given), 1)
-    assert step_worker.counted_flops(variants.ours(given)) == sum(
-        step_cost.step_flops(sizes).values())
-
-
 class FakeWorker:
     """Steps of 2 seconds, but of 4 in the second round."""
 
     def __init__(self, variant, settings, batch, processes) -> None:
         self.variant, self.processes = variant, processes
-        self.seconds, self.peak_mib, self.failure = [], None, None
-        self.flops = dict(matmul=4e12).get(variant, None if 'MAE' not in variant else 8e11)
-        if 'BEiT' in variant:
-            self.failure = 'out of memory'
+        self.seconds, self.peak_mib = [], None
+        self.failure = 'out of memory' if 'BEiT' in variant else None
 
     def round(self) -> None:
         self.seconds.append(4. if len(self.seconds) == 1 else 2.)
@@ -137,6 +131,7 @@ class FakeWorker:
 @pytest.fixture
 def call(bench, monkeypatch, capsys):
     monkeypatch.setattr(bench, 'Worker', FakeWorker)
+    monkeypatch.setattr(bench, 'matmul_rate', lambda settings: 2e12)
 
     def call(*args: object) -> str:
         monkeypatch.setattr(sys, 'argv', ['bench_step.py', *map(str, args)])
@@ -146,22 +141,17 @@ def call(bench, monkeypatch, capsys):
     return call
 
 
-def test_numbers_by_hand(call) -> None:
-    import step_cost
-    import step_variants
-
+def test_numbers_by_hand(call, bench, monkeypatch) -> None:
+    monkeypatch.setattr(bench, 'step_flops', lambda cfg: dict(linear=7e10, attention=1e10))
     result = json.loads(call('--arch', 'tiny', '--img-size', 64, '--batch', 10, '--rounds', 3,
                              '--dtype', 'float32', '--device', 'cpu', '--processes', 2, '--json'))
-    assert result['matmul_tflops'] == pytest.approx(2.)  # 4 TFLOP in 2 seconds
+    assert result['matmul_tflops'] == pytest.approx(2.)
     rows = result['variants']
     assert rows['mmpretrain BEiT'] == dict(failure='out of memory')
-    assert rows['mmpretrain MAE'] == pytest.approx(dict(
-        images_per_second=10., slowest=5., fastest=10., peak_mib=1234., matmul_tflop=0.8,
-        matmul_share=0.4))  # two processes share the cores
-    sizes = step_cost.sizes_of(step_variants.recipe(
-        step_variants.Settings('tiny', 64, 'float32', 'cpu')), 10)
-    assert rows['ours']['matmul_tflop'] == pytest.approx(
-        sum(step_cost.step_flops(sizes).values()) / 1e12)
+    numbers = dict(images_per_second=10., slowest=5., fastest=10., peak_mib=1234.)
+    assert rows['mmpretrain MAE'] == pytest.approx(numbers)
+    # 0.8 TFLOP in 2 seconds of half the cores
+    assert rows['ours'] == pytest.approx(numbers | dict(matmul_share=0.4))
     assert (result['batch'], result['img_size'], result['processes']) == (10, 64, 2)
 
 

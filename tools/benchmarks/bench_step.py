@@ -8,110 +8,95 @@ turns, round by round, so that what else the machine does meets them alike.
 import argparse
 import json
 import math
-import os
+import multiprocessing
 import socket
-import subprocess
-import sys
-import tempfile
-from contextlib import suppress
-from pathlib import Path
 from statistics import median
 
 import torch
-from step_cost import sizes_of, step_flops
-from step_variants import CONMIM, RECIPES, VARIANTS, Settings, recipe
-from step_worker import MATMUL
+from step_variants import CONMIM, RECIPES, VARIANTS, Settings, recipe, step_flops
+from step_worker import WARM_UP_STEPS, seconds_per_step, serve
 
 from conmim_mm.engine.optimizers.amp_optim_wrapper import has_cpu_bfloat16
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
 
-WORKER = Path(__file__).with_name('step_worker.py')
 ROUND_SECONDS = 1.  # at least
+MATMUL_SIDE, MATMUL_STEPS = dict(cpu=4096, cuda=8192), dict(cpu=1, cuda=100)
+SPAWN = multiprocessing.get_context('spawn')
 
 
 class Worker:
     """The processes of one variant.
 
     Args:
-        variant: Key of ``VARIANTS``, or ``MATMUL``.
+        variant: Key of ``VARIANTS``.
         settings: Of the variant.
         batch: Images per process.
         processes: How many share the cores, or have a GPU each.
 
     Attributes:
         seconds: Of a step, round by round; of the slowest process.
-        flops: Operations of a step if the process counted them.
+        peak_mib: Of memory, of the process that needed most.
         failure: Why there are no numbers.
     """
 
     def __init__(self, variant: str, settings: Settings, batch: int, processes: int) -> None:
         self.seconds: list[float] = []
-        self.flops = self.peak_mib = self.failure = None
-        task = settings._asdict() | dict(variant=variant, batch=batch)
-        port = free_port()
-        self._errors = tempfile.TemporaryFile('w+')
-        self._processes = []
+        self.peak_mib = self.failure = None
+        self._pipes, self._processes = [], []
+        threads, port = max(1, torch.get_num_threads() // processes), free_port()
         for rank in range(processes):
-            env = os.environ | dict(
-                RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(processes),
-                MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-            if processes > 1:
-                env['OMP_NUM_THREADS'] = str(max(1, torch.get_num_threads() // processes))
-            self._processes.append(subprocess.Popen(
-                [sys.executable, WORKER, json.dumps(task)], env=env, text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors))
-        self._first = self._answers()
+            ranks = dict(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(processes),
+                         MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+            pipe, its_end = SPAWN.Pipe()
+            process = SPAWN.Process(target=serve, daemon=True, args=(
+                its_end, variant, settings, batch, ranks, threads))
+            process.start()
+            its_end.close()  # or its death would not be seen here
+            self._pipes.append(pipe)
+            self._processes.append(process)
+        self._first = self._ask(1)
 
     def round(self) -> None:
         """Runs steps for about a second, at least one."""
-        if self.failure:
-            return
-        steps = max(1, math.ceil(ROUND_SECONDS / self._first['seconds']))
-        for process in self._processes:
-            with suppress(BrokenPipeError):  # a dead one gives no answer, which says so
-                print(steps, file=process.stdin, flush=True)
-        if answer := self._answers():
-            self.seconds.append(answer['seconds'])
+        if self.failure is None:
+            seconds = self._ask(math.ceil(ROUND_SECONDS / self._first))
+            self.seconds += [seconds] if seconds else []
 
     def end(self) -> None:
         """Ends the processes."""
+        self.peak_mib = self._ask(None)
         for process in self._processes:
-            with suppress(BrokenPipeError):
-                process.stdin.close()
-        if answer := self._answers():
-            self.peak_mib = answer['peak_mib']
-        for process in self._processes:
-            process.kill() if self.failure else process.wait()
-        self._errors.close()
+            process.kill() if self.failure else process.join()
 
-    def _answers(self) -> dict | None:
-        """What all processes say next, the largest number of each."""
+    def _ask(self, question: int | None) -> float | None:
+        """The largest number of what all processes answer."""
         if self.failure:
             return None
-        answers = [next_object(process.stdout) for process in self._processes]
-        if None in answers:
-            self._errors.seek(0)
-            lines = [line.strip() for line in self._errors if line.strip()]
-            # a process that the system ends for its memory says nothing
-            self.failure = lines[-1] if lines else 'ended without a word'
-            return None
-        self.flops = self.flops or answers[0].get('flops')
-        return {key: max(answer[key] or 0 for answer in answers) for key in answers[0]}
-
-
-def next_object(lines) -> dict | None:
-    """The next line that is a JSON object: whatever logs may write to the output is passed over."""
-    for line in lines:
-        if line.startswith('{"'):
-            return json.loads(line)
-    return None
+        try:
+            for pipe in self._pipes:
+                pipe.send(question)
+            answers = [pipe.recv() for pipe in self._pipes]
+        except (EOFError, OSError):  # so does one that the system ends for its memory
+            answers = ['ended without a word']
+        self.failure = next((answer for answer in answers if isinstance(answer, str)), None)
+        return None if self.failure else max(answers)
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return probe.getsockname()[1]
+
+
+def matmul_rate(settings: Settings) -> float:
+    """Operations per second of one large matrix product on all cores or one GPU."""
+    side = MATMUL_SIDE[settings.device]
+    a, b, out = torch.rand(3, side, side, device=settings.device).to(
+        getattr(torch, settings.dtype))
+    seconds_per_step(lambda: torch.mm(a, b, out=out), WARM_UP_STEPS)
+    return 2 * side**3 / seconds_per_step(
+        lambda: torch.mm(a, b, out=out), MATMUL_STEPS[settings.device])
 
 
 def measure(settings: Settings, batch: int, rounds: int, variants: list[str],
@@ -126,40 +111,36 @@ def measure(settings: Settings, batch: int, rounds: int, variants: list[str],
         processes: Processes of each variant.
 
     Returns:
-        ``matmul_tflops`` of one process on all cores or one GPU, and under ``variants`` for each
-        name ``images_per_second`` (the median), ``slowest`` and ``fastest`` round, ``peak_mib``,
-        ``matmul_tflop`` of a step of a process, and ``matmul_share``; or ``failure``.
+        ``matmul_tflops``, and under ``variants`` for each name ``images_per_second`` (the median),
+        ``slowest`` and ``fastest`` round, ``peak_mib`` and, of ConMIM's, ``matmul_share``; or
+        ``failure``.
     """
     workers: dict[str, Worker] = {}
-    names = [MATMUL, *variants]
+    rates = []
     # On a GPU one after the other: together they may not fit its memory.
-    for group in [names] if settings.device == 'cpu' else [[name] for name in names]:
+    for group in [variants] if settings.device == 'cpu' else [[name] for name in variants]:
         for name in group:
-            workers[name] = Worker(name, settings, batch, 1 if name == MATMUL else processes)
+            workers[name] = Worker(name, settings, batch, processes)
         for _ in range(rounds):
+            rates.append(matmul_rate(settings))
             for name in group:
                 workers[name].round()
         for name in group:
             workers[name].end()
-    matmul = workers.pop(MATMUL)
-    if matmul.failure:
-        raise InputError(f'no matrix product in {settings.dtype} here: {matmul.failure}')
-    rate = matmul.flops / median(matmul.seconds)
-    flops = sum(step_flops(sizes_of(recipe(settings), batch)).values())
+    rate, flops = median(rates), batch * sum(step_flops(recipe(settings)).values())
     sharing = processes if settings.device == 'cpu' else 1  # of what had the rate
     results = {}
     for name, worker in workers.items():
         if worker.failure:
             results[name] = dict(failure=worker.failure)
             continue
-        own_flops = flops if name in CONMIM else worker.flops
         seconds = median(worker.seconds)
         results[name] = dict(
             images_per_second=processes * batch / seconds,
             slowest=processes * batch / max(worker.seconds),
-            fastest=processes * batch / min(worker.seconds),
-            peak_mib=worker.peak_mib, matmul_tflop=own_flops / 1e12,
-            matmul_share=sharing * own_flops / seconds / rate)
+            fastest=processes * batch / min(worker.seconds), peak_mib=worker.peak_mib)
+        if name in CONMIM:
+            results[name]['matmul_share'] = sharing * flops / seconds / rate
     return dict(matmul_tflops=rate / 1e12, variants=results)
 
 
@@ -221,9 +202,11 @@ def table(result: dict) -> str:
              f'{"":<18}{"images/s":>10}{"slowest":>9}{"fastest":>9}{"peak MiB":>10}{"share":>7}']
     for name, row in result['variants'].items():
         lines.append(f'{name:<18}' + (
-            '{images_per_second:>10.3g}{slowest:>9.3g}{fastest:>9.3g}{peak_mib:>10,.0f}'
-            '{matmul_share:>7.0%}'.format(**row) if 'failure' not in row else
-            f'  failed: {row["failure"]}'))
+            f'  failed: {row["failure"]}' if 'failure' in row else
+            '{images_per_second:>10.3g}{slowest:>9.3g}{fastest:>9.3g}{peak_mib:>10,.0f}'.format(
+                **row)))
+        if 'matmul_share' in row:
+            lines[-1] += f'{row["matmul_share"]:>7.0%}'
     return '\n'.join(lines)
 
 

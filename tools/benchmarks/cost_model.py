@@ -1,23 +1,20 @@
-"""What a pre-training step must do, and what a run costs by that: a model, nothing is measured.
+"""What a pre-training step has to compute, and what a run costs by that; nothing is measured.
 
-The operations and bytes are counted from the sizes of the model (step_cost.py). Time and price
-follow from the rate of the GPUs and the share of it that a step reaches, which are assumptions:
-bench_step.py measures both.
+The matrix products of a step are counted. Time and price follow from the rate of the GPUs and the
+share of it that a step reaches, which are assumptions: bench_step.py measures both.
 """
 
 import argparse
 import json
 
-from step_cost import num_parameters, sizes_of, state_bytes, step_bytes, step_flops
-from step_variants import RECIPES, Settings, recipe
+from model_size import count_parameters
+from step_variants import RECIPES, Settings, recipe, step_flops
 
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
 
-ACTIVATION_BYTES = 2  # bfloat16
 IMAGENET_IMAGES = 1_281_167
-# NVIDIA's data sheet of the H100 SXM: dense bfloat16, and the bandwidth of its memory.
-H100_TFLOPS, H100_TB_PER_SECOND = 989., 3.35
+H100_TFLOPS = 989.  # NVIDIA's data sheet of the H100 SXM: dense bfloat16
 
 
 def run_cost(flops_per_image: float, images: int, epochs: int, gpus: int, tflops: float,
@@ -50,28 +47,24 @@ def modelled_cost(args: argparse.Namespace) -> dict:
     if args.img_size % cfg.model.backbone.patch_size:
         raise InputError(f'--img-size must be divisible by {cfg.model.backbone.patch_size}, but is '
                          f'{args.img_size}')
-    sizes = sizes_of(cfg, args.batch)
-    flops, moved = step_flops(sizes), step_bytes(sizes, ACTIVATION_BYTES)
-    total = sum(flops.values())
+    flops, parameters = step_flops(cfg), count_parameters(cfg)
     return dict(
         arch=args.arch, batch=args.batch, img_size=args.img_size,
-        million_parameters=num_parameters(sizes) / 1e6,
-        tflop={part: value / 1e12 for part, value in flops.items()},
-        gigabytes={part: value / 1e9 for part, value in moved.items()},
-        state_gigabytes=state_bytes(sizes) / 1e9,
-        milliseconds_of_products=total / args.tflops / 1e9,
-        milliseconds_of_memory=sum(moved.values()) / args.tb_per_second / 1e9,
+        million_parameters=parameters / 1e6,
+        # weights, gradients, two moments and the teacher, in float32
+        state_gigabytes=5 * 4 * parameters / 1e9,
+        tflop={part: args.batch * value / 1e12 for part, value in flops.items()},
+        milliseconds=args.batch * sum(flops.values()) / args.tflops / 1e9,
         run=dict(
             epochs=args.epochs, images=args.images, gpus=args.gpus, tflops=args.tflops,
             utilisation=args.utilisation,
-            **run_cost(total / args.batch, args.images, args.epochs, args.gpus, args.tflops,
+            **run_cost(sum(flops.values()), args.images, args.epochs, args.gpus, args.tflops,
                        args.utilisation, args.gpu_hour_price)))
 
 
 def format_cost(model: dict) -> str:
     """The model as lines of text."""
-    flops, moved, run = model['tflop'], model['gigabytes'], model['run']
-    total = sum(flops.values())
+    run, total = model['run'], sum(model['tflop'].values())
     lines = [
         'A model, not a measurement.',
         '',
@@ -80,14 +73,10 @@ def format_cost(model: dict) -> str:
         'moments, teacher)'.format(**model),
         '',
         f'{"matrix products":<24}{"TFLOP":>10}{"share":>8}',
-        *(f'{part:<24}{value:>10.3f}{value / total:>8.1%}' for part, value in flops.items()),
-        f'{"together":<24}{total:>10.3f}{"":>8}{model["milliseconds_of_products"]:>10.1f} ms at '
+        *(f'{part:<24}{value:>10.3f}{value / total:>8.1%}'
+          for part, value in model['tflop'].items()),
+        f'{"together":<24}{total:>10.3f}{"":>8}{model["milliseconds"]:>10.1f} ms at '
         f'{run["tflops"]:g} TFLOP/s',
-        '',
-        f'{"moved, at least":<24}{"GB":>10}',
-        *(f'{part:<24}{value:>10.3f}' for part, value in moved.items()),
-        f'{"together":<24}{sum(moved.values()):>10.3f}{"":>8}'
-        f'{model["milliseconds_of_memory"]:>10.1f} ms',
         '',
         '{epochs} epochs of {images:,} images on {gpus} GPUs, {utilisation:.0%} of {tflops:g} '
         'TFLOP/s: {images_per_second:,.0f} images/s, {hours:.1f} hours, {gpu_hours:,.0f} GPU-hours'
@@ -105,8 +94,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--img-size', type=int, default=224, help='side of the images, in pixels')
     parser.add_argument('--tflops', type=float, default=H100_TFLOPS,
                         help="rate of a GPU, in TFLOP/s; default: an H100 SXM's dense bfloat16")
-    parser.add_argument('--tb-per-second', type=float, default=H100_TB_PER_SECOND,
-                        help='bandwidth of its memory, in TB/s')
     parser.add_argument('--utilisation', type=float, default=0.55,
                         help='share of the rate that a step reaches')
     parser.add_argument('--gpus', type=int, default=8)
@@ -115,7 +102,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--images', type=int, default=IMAGENET_IMAGES, help='of the data set')
     parser.add_argument('--json', action='store_true', help='print one JSON object')
     args = parser.parse_args()
-    for name in ('batch', 'img_size', 'tflops', 'tb_per_second', 'gpus', 'epochs', 'images'):
+    for name in ('batch', 'img_size', 'tflops', 'gpus', 'epochs', 'images'):
         if not getattr(args, name) > 0:
             raise InputError(f'--{name.replace("_", "-")} must be above 0')
     if not 0 < args.utilisation <= 1:

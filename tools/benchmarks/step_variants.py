@@ -1,6 +1,7 @@
 """The training steps that bench_step.py compares, each as this process would run it."""
 
 import copy
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,9 @@ from mmengine.registry import MODELS, init_default_scope
 from mmpretrain.structures import DataSample
 from plain_conmim import PlainHead, PlainViT, move_one_by_one
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from conmim_mm.distributed.sharded import unwrap_model
 from conmim_mm.engine.hooks.compile_hook import CompileHook
@@ -28,6 +32,8 @@ RECIPES = dict(s='vit-s_8xb256.py', b='vit-b_8xb256.py', l='vit-l_32xb64.py',
 MMPRETRAIN = Path(mmpretrain.__file__).parent / '.mim' / 'configs'
 MASKED_SHARE = 0.75
 MOMENTUM = 0.996
+_KINDS = dict(convolution='patches', convolution_backward='patches', bmm='attention',
+              baddbmm='attention')
 
 
 class Variant(NamedTuple):
@@ -65,6 +71,32 @@ def recipe(settings: Settings) -> Config:
     cfg = read_config(str(CONFIGS / RECIPES[settings.arch]))
     cfg.model.backbone.img_size = settings.img_size
     return cfg
+
+
+def step_flops(cfg: Config) -> dict[str, int]:
+    """Operations of a step per image that are matrix products: two for a product and a sum.
+
+    Student forth and back, teacher forth. What a fused kernel computes again is not counted, and
+    nothing is computed here.
+
+    Args:
+        cfg: Of a pre-training.
+
+    Returns:
+        Of patch embedding, linear layers, and attention with the logits.
+    """
+    init_default_scope('mmpretrain')
+    model = MODELS.build(cfg.model)
+    model.backbone.attention_patterns(model.backbone.grid)  # which caches a tensor, not a fake one
+    with FakeTensorMode(allow_non_fake_inputs=True), sdpa_kernel(SDPBackend.MATH), \
+            FlopCounterMode(display=False) as counter:
+        view = torch.empty(2, 3, *model.backbone.img_size)
+        mask = torch.ones(2, math.prod(model.backbone.grid), dtype=torch.bool)
+        model.loss(dict(student_view=view, teacher_view=view, mask=mask))['loss'].backward()
+    flops = dict.fromkeys(('patches', 'linear', 'attention'), 0)
+    for operator, count in counter.get_flop_counts()['Global'].items():
+        flops[_KINDS.get(str(operator).split('.')[-1], 'linear')] += count // 2
+    return flops
 
 
 def two_views(settings: Settings, batch: int) -> dict:
