@@ -119,17 +119,6 @@ def class_folders(folder: str) -> tuple[str, ...]:
     return names if len(names) >= 2 and has_images and not are_parts else ()
 
 
-def whole_folder(root: str) -> tuple[dict, tuple[str, ...]]:
-    """Arguments of :class:`ImageFiles` for a folder, and the names of its classes, if it has any.
-
-    Of ``train/CLASS/*`` and ``val/CLASS/*`` the held-out images are taken.
-    """
-    split = find_labelled_split(root)
-    if split is not None and 'data_prefix' in split.held_out:
-        return split.held_out, split.classes
-    return dict(data_root=root), class_folders(root)  # may be too small to hold images out
-
-
 def class_names(root: str, paths: Sequence[str]) -> list[str]:
     """The class of each image by its folder; empty where the folders are no classes.
 

@@ -17,7 +17,6 @@ from conmim_mm.datasets.labelled_folder import (
     class_names,
     evaluation_pipeline,
     find_labelled_split,
-    whole_folder,
 )
 from conmim_mm.errors import InputError
 
@@ -124,20 +123,6 @@ def test_class_folders(tmp_path: Path) -> None:
 def test_parts_of_a_split_are_no_classes(tmp_path: Path) -> None:
     assert class_folders(str(fill(tmp_path, train=1, val=1))) == ()
     assert class_folders(str(fill(tmp_path, other=1))) == ('other', 'train', 'val')
-
-
-def test_the_held_out_part_of_a_split_is_taken(tmp_path) -> None:
-    for part in ('train', 'val'):
-        for name in ('a', 'b'):
-            (tmp_path / part / name).mkdir(parents=True)
-            write_noise_images(tmp_path / part / name, 1, 8)
-    assert whole_folder(str(tmp_path)) == (
-        dict(data_root=str(tmp_path), data_prefix='val'), ('a', 'b'))
-    for part in ('train', 'val'):  # parts, not classes
-        for name in ('a', 'b'):
-            (tmp_path / part / name / '0.png').rename(tmp_path / part / f'{name}.png')
-            (tmp_path / part / name).rmdir()
-    assert whole_folder(str(tmp_path)) == (dict(data_root=str(tmp_path)), ())
 
 
 def test_labels_below_train_and_val(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from common import check_picture_file
 from PIL import Image
 
+from conmim_mm.apis import embed
 from conmim_mm.visualization.sheet import save_picture
 
 from ..conftest import CONFIGS, load_tool
@@ -68,11 +69,14 @@ def test_token_pca(call, checkpoint, images) -> None:
     assert call('token_pca', checkpoint, *sorted((images / 'dog').iterdir())[:3]).width > one.width
 
 
-def test_feature_map(call, checkpoint, images, capsys) -> None:
-    call('feature_map', checkpoint, images, '--num-workers', 0, '--thumbnails', 2)
+def test_feature_map(call, checkpoint, images, capsys, tmp_path) -> None:
+    features = tmp_path / 'features.npz'
+    embed(checkpoint, images, features, workers=0)
+    call('feature_map', features, '--thumbnails', 2)
     assert '12 images, 2 classes' in capsys.readouterr().out
-    call('feature_map', checkpoint, images / 'dog', '--num-workers', 0)
-    assert '6 images, no class folders' in capsys.readouterr().out
+    embed(checkpoint, images / 'dog', features, workers=0, overwrite=True)
+    call('feature_map', features, '--images', 5)
+    assert '5 images, no class folders' in capsys.readouterr().out
 
 
 def test_browse_dataset(call, images, capsys) -> None:
@@ -84,7 +88,6 @@ def test_browse_dataset(call, images, capsys) -> None:
 def test_wrong_arguments_get_one_line(refused, checkpoint, images, tmp_path) -> None:
     image, classifier = images / 'dog' / '1.png', tmp_path / 'classifier.pth'
     torch.save(dict(state_dict={'backbone.norm.weight': torch.zeros(2)}), classifier)
-    (tmp_path / 'empty').mkdir()
     (tmp_path / 'text.png').write_text('no image')
     scenes = CONFIGS / 'classification' / 'vit-tiny_1xb32_scenes-64px.py'
     for words, args in (
@@ -99,9 +102,9 @@ def test_wrong_arguments_get_one_line(refused, checkpoint, images, tmp_path) -> 
             ('block has 2', ('attention', checkpoint, image, '--block', 2)),
             ('no head 7', ('attention', checkpoint, image, '--head', 7)),
             ('--holes must lie between', ('patch_similarity', checkpoint, image, '--holes', 0)),
-            ('no images in', ('feature_map', checkpoint, tmp_path / 'empty')),
-            ('no such folder', ('feature_map', checkpoint, tmp_path / 'none')),
-            ('--images must be at least 5', ('feature_map', checkpoint, images, '--images', 2)),
+            ('holds no features', ('feature_map', tmp_path / 'none.npz')),
+            ('holds no features', ('feature_map', image)),
+            ('--images must be at least 5', ('feature_map', 'f.npz', '--images', 2)),
             ('not a pre-training config', ('browse_dataset', scenes)),
             ('--images must be at least 1', ('browse_dataset', scenes, '--images', 0)),
             ('no such folder', ('browse_dataset', CONFIGS / 'conmim' / 'vit-b_8xb256.py'))):
@@ -117,7 +120,7 @@ def test_what_no_picture_can_be_written_as_is_refused_first(refused, tmp_path, n
 @pytest.mark.parametrize('tool', ['token_pca', 'feature_map', 'browse_dataset'])
 def test_where_no_file_can_be_is_refused_first(refused, tmp_path, tool) -> None:
     (tmp_path / 'file').touch()
-    args = ['none'] if tool == 'browse_dataset' else ['none.pth', 'none']
+    args = ['none.pth', 'none'] if tool == 'token_pca' else ['none']
     for out, reason in ((tmp_path / 'file' / 'o.png', 'Not a directory'),
                         (tmp_path / 'file' / 'a' / 'o.png', 'Not a directory'),
                         (Path('/proc/o.png'), 'No such file or directory')):

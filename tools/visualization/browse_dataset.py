@@ -2,22 +2,16 @@
 
 import argparse
 import os
-from itertools import islice
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
-from common import check_picture_file
+from common import add_out_argument, check_picture_file
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmpretrain.registry import DATA_SAMPLERS, DATASETS, MODELS
-from torch.utils.data import Dataset, default_collate
+from mmpretrain.registry import DATASETS, MODELS
 
-from conmim_mm.datasets.replacing_dataset import ReplacingDataset
-from conmim_mm.datasets.samplers.seeded_samplers import InfiniteSeededSampler
 from conmim_mm.datasets.transforms.loading import read_rgb
-from conmim_mm.errors import InputError, UnreadableImageError
+from conmim_mm.errors import InputError
+from conmim_mm.report.samples import sample_inputs
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.run_config import add_config_arguments, read_config
 from conmim_mm.visualization.holes import cut_holes
@@ -26,33 +20,17 @@ from conmim_mm.visualization.sheet import Sheet, save_picture, to_pixels
 LONGEST_NAME = 26
 
 
-class TrainingSample(NamedTuple):
-    """What is shown of a sample.
-
-    Attributes:
-        path: The image's file.
-        original: ``(H, W, 3)`` uint8, the whole image; None where it cannot be had.
-        student_view: ``(h, w, 3)`` uint8.
-        teacher_view: Likewise.
-        mask: ``(L,)`` bool, True = hidden.
-    """
-
-    path: str
-    original: np.ndarray | None
-    student_view: np.ndarray
-    teacher_view: np.ndarray
-    mask: np.ndarray
-
-
-def training_samples(cfg: Config, count: int, seed: int = 0,
-                     epoch: int = 0) -> list[TrainingSample]:
-    """The first samples of an epoch, as a run on one process gets them.
+def draw_samples(cfg: Config, count: int, seed: int = 0) -> tuple[np.ndarray, list[str]]:
+    """A row for each sample: the image, both views, and what the mask leaves to the student.
 
     Args:
         cfg: A pre-training config.
-        count: How many.
+        count: How many samples, evenly spread over the data set.
         seed: The run's.
-        epoch: From 0.
+
+    Returns:
+        ``(H, W, 3)`` uint8, and the images' paths. The image itself is left out where it is no
+        file, as in a shard.
 
     Raises:
         InputError: The config is not one of a pre-training, or its data cannot be read.
@@ -61,88 +39,26 @@ def training_samples(cfg: Config, count: int, seed: int = 0,
     if cfg.get('model', {}).get('type', '').rpartition('.')[2] != 'ConMIM':
         raise InputError(f'{cfg.filename} is not a pre-training config; browse_dataset.py shows '
                          'what ConMIM is fed, so take one of configs/conmim')
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    sampler = DATA_SAMPLERS.build(
-        cfg.train_dataloader.sampler, default_args=dict(dataset=dataset, seed=seed))
-    if isinstance(sampler, InfiniteSeededSampler):
-        sampler.skip(epoch * len(dataset))
-    else:
-        sampler.set_epoch(epoch)
-    indices = list(islice(sampler, min(count, len(dataset))))
-    samples = [dataset[index] for index in indices]
-    inputs = unnormalised_batch(cfg, default_collate([sample['inputs'] for sample in samples]))
-    return [
-        TrainingSample(sample['data_samples'].img_path, whole_image(dataset, index, sample), *views)
-        for index, sample, *views in zip(
-            indices, samples, inputs['student_view'], inputs['teacher_view'], inputs['mask'],
-            strict=True)
-    ]
-
-
-def unnormalised_batch(cfg: Config, inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """A collated batch as the data preprocessor makes it, but not normalised.
-
-    Args:
-        cfg: With the preprocessor, which may make the teacher's view.
-        inputs: Of the batch.
-
-    Returns:
-        ``student_view`` and ``teacher_view`` ``(B, H, W, 3)`` uint8, and ``mask`` ``(B, L)``.
-    """
-    settings = dict(type='ConMIMDataPreprocessor') | dict(cfg.model.get('data_preprocessor') or {})
-    preprocessor = MODELS.build(settings | dict(mean=None, std=None))
-    inputs = preprocessor(dict(inputs=inputs))['inputs']
-    views = {key: to_pixels(inputs[key], preprocessor)
-             for key in ('student_view', 'teacher_view')}
-    return views | dict(mask=inputs['mask'].numpy())
-
-
-def whole_image(dataset: Dataset, index: int, sample: dict) -> np.ndarray | None:
-    """The whole image that a sample is of.
-
-    Args:
-        dataset: It came from.
-        index: Of the sample.
-        sample: As the data set gave it.
-
-    Returns:
-        None where another image in a shard stands in for an unreadable one.
-    """
-    path, data = sample['data_samples'].img_path, None
-    if not os.path.isfile(path):
-        if not isinstance(dataset, ReplacingDataset) or sample['data_samples'].skipped:
-            return None
-        data = dataset.source(dataset.get_data_info(int(index))).get('img_bytes')
-    try:
-        return np.asarray(read_rgb(path, data=data))
-    except UnreadableImageError:
-        return None
-
-
-def draw_samples(samples: list[TrainingSample], patch_size: int) -> np.ndarray:
-    """A row for each sample: the image, both views, and what the mask leaves to the student.
-
-    Args:
-        samples: Of one size of views.
-        patch_size: Side of a patch, in pixels.
-
-    Returns:
-        ``(H, W, 3)`` uint8.
-    """
-    height, width = samples[0].student_view.shape[:2]
-    grid = height // patch_size, width // patch_size
-    sheet = Sheet(len(samples), 4, grid, height / width, note=(
+    preprocessor = MODELS.build(
+        dict(type='ConMIMDataPreprocessor') | dict(cfg.model.get('data_preprocessor') or {}))
+    inputs, paths = sample_inputs(
+        DATASETS.build(cfg.train_dataloader.dataset), preprocessor, count, seed)
+    students, teachers = (to_pixels(inputs[view], preprocessor)
+                          for view in ('student_view', 'teacher_view'))
+    masks, (height, width) = inputs['mask'].numpy(), students.shape[1:3]
+    grid = tuple(side // cfg.model.backbone.patch_size for side in (height, width))
+    sheet = Sheet(len(paths), 4, grid, height / width, note=(
         'Both views are one crop, the teacher\'s perturbed. Grey: hidden from the student '
-        f'({int(samples[0].mask.sum())} of {samples[0].mask.size} patches in the first row).'))
-    for row, sample in enumerate(samples):
-        if sample.original is not None:
-            name = os.path.basename(sample.path)
-            sheet.panel(row, 0, padded(sample.original, height / width),
+        f'({int(masks[0].sum())} of {masks[0].size} patches in the first row).'))
+    for row, path in enumerate(paths):
+        if os.path.isfile(path):
+            name = os.path.basename(path)
+            sheet.panel(row, 0, padded(np.asarray(read_rgb(path)), height / width),
                         name if len(name) <= LONGEST_NAME else f'{name[:LONGEST_NAME - 3]}...')
-        sheet.panel(row, 1, sample.student_view, 'student view')
-        sheet.panel(row, 2, sample.teacher_view, 'teacher view')
-        sheet.panel(row, 3, cut_holes(sample.student_view, sample.mask, grid), 'student sees')
-    return sheet.pixels()
+        sheet.panel(row, 1, students[row], 'student view')
+        sheet.panel(row, 2, teachers[row], 'teacher view')
+        sheet.panel(row, 3, cut_holes(students[row], masks[row], grid), 'student sees')
+    return sheet.pixels(), paths
 
 
 def padded(image: np.ndarray, aspect: float) -> np.ndarray:
@@ -158,24 +74,20 @@ def padded(image: np.ndarray, aspect: float) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='pre-training config')
-    parser.add_argument('--out', type=Path, required=True, metavar='FILE.png',
-                        help='picture to write')
-    parser.add_argument('--images', type=int, default=6, metavar='N', help='(default: 6)')
+    add_out_argument(parser)
+    parser.add_argument('--images', type=int, default=6, metavar='N',
+                        help='evenly spread over the data set (default: 6)')
     parser.add_argument('--seed', type=int, default=0, help="the run's (default: 0)")
-    parser.add_argument('--epoch', type=int, default=0, help='from 0 (default: 0)')
     add_config_arguments(parser)
     args = parser.parse_args()
 
-    if args.images < 1 or args.epoch < 0:
-        raise InputError(f'--images must be at least 1 and --epoch at least 0, but they are '
-                         f'{args.images} and {args.epoch}')
+    if args.images < 1:
+        raise InputError(f'--images must be at least 1, but is {args.images}')
     check_picture_file(args.out)
-    cfg = read_config(args.config, args.cfg_options, args.data_root)
-    samples = training_samples(cfg, args.images, args.seed, args.epoch)
-    save_picture(draw_samples(samples, cfg.model.backbone.patch_size), args.out)
-    print(f'wrote {args.out}:')
-    for sample in samples:
-        print(f'  {sample.path}')
+    picture, paths = draw_samples(
+        read_config(args.config, args.cfg_options, args.data_root), args.images, args.seed)
+    save_picture(picture, args.out)
+    print('\n  '.join([f'wrote {args.out}:', *paths]))
 
 
 if __name__ == '__main__':

@@ -82,7 +82,10 @@ def add_picture_arguments(parser: argparse.ArgumentParser, images: int | str = '
     parser.add_argument('images', nargs=images, metavar='IMAGE', help='image file, of any format '
                         'and size; the largest central part of the proportions that the model was '
                         'trained on is taken')
-    add_model_arguments(parser)
+    add_out_argument(parser)
+    parser.add_argument('--config', help='pre-training config, which is run; default: the copy in '
+                        'the checkpoint, which is only read')
+    add_trust_argument(parser)
 
 
 def add_seed_argument(parser: argparse.ArgumentParser) -> None:
@@ -91,13 +94,10 @@ def add_seed_argument(parser: argparse.ArgumentParser) -> None:
                         help='of mask and perturbation, which are drawn (default: 0)')
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds where the picture goes and where the config comes from."""
+def add_out_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds where the picture goes."""
     parser.add_argument('--out', type=Path, required=True, metavar='FILE.png',
                         help='picture to write')
-    parser.add_argument('--config', help='pre-training config, which is run; default: the copy in '
-                        'the checkpoint, which is only read')
-    add_trust_argument(parser)
 
 
 def add_weights_argument(parser: argparse.ArgumentParser) -> None:

@@ -1,37 +1,25 @@
 """Draws a map of a folder's images: near ones have like features (t-SNE).
 
-Colours and markers are the classes, where the folder has them: CLASS/*, or train/CLASS/* and
-val/CLASS/*, of which the held-out images are taken. The features are the mean of the normalised
-patch tokens.
+    conmim embed CHECKPOINT --data PHOTOS --out features.npz
+    python tools/visualization/feature_map.py features.npz --out map.png
+
+Colours and markers are the classes, where the folder has them.
 """
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from common import (
-    add_model_arguments,
-    add_weights_argument,
-    backbone_of,
-    check_picture_file,
-)
-from load_model import load_pretraining
+from common import add_out_argument, check_picture_file
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from mmengine.device import get_device
-from mmpretrain.registry import DATASETS
 from PIL import Image
-from torch import nn
-from torch.utils.data import Subset
 
 from conmim_mm.datasets import read_rgb
-from conmim_mm.datasets.labelled_folder import evaluation_pipeline, whole_folder
 from conmim_mm.errors import InputError
-from conmim_mm.evaluation.features import image_features
-from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.visualization.sheet import save_picture
 
@@ -51,7 +39,7 @@ class Style(NamedTuple):
     marker: str
 
 
-def map_features(features: torch.Tensor, seed: int = 0) -> np.ndarray:
+def map_features(features: np.ndarray, seed: int = 0) -> np.ndarray:
     """Places on a plane, near each other for features of like direction.
 
     Args:
@@ -70,7 +58,7 @@ def map_features(features: torch.Tensor, seed: int = 0) -> np.ndarray:
         raise InputError('t-SNE needs scikit-learn: pip install scikit-learn') from None
     if len(features) < MIN_IMAGES:
         raise InputError(f'a map needs at least {MIN_IMAGES} images, but there are {len(features)}')
-    unit = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     perplexity = min(USUAL_PERPLEXITY, (len(unit) - 1) / 3)
     return TSNE(perplexity=perplexity, init='pca', random_state=seed, n_jobs=1).fit_transform(unit)
 
@@ -142,87 +130,51 @@ def small(image: Image.Image, side: int = 56) -> np.ndarray:
     return np.asarray(image.resize((side, side), box=(left, top, left + edge, top + edge)))
 
 
-class FolderFeatures(NamedTuple):
-    """What :func:`folder_features` finds.
-
-    Attributes:
-        features: ``(N, C)`` float32.
-        paths: N files.
-        labels: N numbers of classes; empty where there are none.
-        classes: Their names; empty where there are none.
-    """
-
-    features: torch.Tensor
-    paths: list[str]
-    labels: list[int]
-    classes: tuple[str, ...]
-
-
-def folder_features(backbone: ConMIMViT, preprocessor: nn.Module, folder: str, limit: int,
-                    num_workers: int = 2) -> FolderFeatures:
-    """Mean-pooled features of up to ``limit`` images, evenly spread over the folder.
-
-    Those that cannot be read are left out.
-
-    Labels are read from ``CLASS/*``, or from ``train/CLASS/*`` and ``val/CLASS/*``, of which the
-    held-out images are taken.
-
-    Args:
-        backbone: As :func:`image_features` takes it.
-        preprocessor: Likewise.
-        folder: Of images, in any sub-folders.
-        limit: Images.
-        num_workers: Processes that read them.
+def read_features(path: str) -> dict[str, np.ndarray]:
+    """What ``conmim embed`` wrote.
 
     Raises:
-        InputError: No such folder, or no images.
+        InputError: Nothing of the kind.
     """
-    source, classes = whole_folder(folder)
-    images = DATASETS.build(dict(
-        type='ImageFiles', with_label=bool(classes), serialize_data=False,
-        pipeline=evaluation_pipeline(backbone.img_size), **source))
-    chosen = np.linspace(0, len(images) - 1, min(limit, len(images))).round().astype(int).tolist()
-    features, paths, labels = [], [], []
-    for batch in image_features(backbone, Subset(images, chosen), preprocessor,
-                                num_workers=num_workers):
-        features.append(batch.features)
-        paths += [images.get_data_info(chosen[index])['img_path'] for index in batch.indices]
-        labels += batch.labels
-    return FolderFeatures(torch.cat(features), paths, labels, tuple(classes))
+    try:
+        with np.load(path) as file:
+            found = dict(file)
+    except (OSError, ValueError, TypeError):  # no file, no archive, or a single array
+        found = {}
+    if not {'features', 'paths', 'data', 'weights'} <= found.keys():
+        raise InputError(f'{path} holds no features; conmim embed CHECKPOINT --data DIR --out '
+                         'FILE.npz writes some')
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkpoint', help='pre-training checkpoint')
-    parser.add_argument('folder', help='of images')
+    parser.add_argument('features', metavar='FEATURES.npz', help='of conmim embed')
     parser.add_argument('--images', type=int, default=1000, metavar='N',
                         help='at most so many, evenly spread over the folder (default: 1000)')
     parser.add_argument('--thumbnails', type=int, default=0, metavar='N',
                         help='show so many of the images themselves (default: 0)')
     parser.add_argument('--seed', type=int, default=0, help='of t-SNE (default: 0)')
-    parser.add_argument('--num-workers', type=int, default=2,
-                        help='processes that read images (default: 2)')
-    add_weights_argument(parser)
-    add_model_arguments(parser)
+    add_out_argument(parser)
     args = parser.parse_args()
 
     if args.images < MIN_IMAGES:
         raise InputError(f'--images must be at least {MIN_IMAGES}, but is {args.images}')
     check_picture_file(args.out)
-    model, _ = load_pretraining(args.checkpoint, args.config)
-    model = model.to(get_device())
-    found = folder_features(backbone_of(model, args.weights), model.data_preprocessor, args.folder,
-                            args.images, args.num_workers)
-    points = map_features(found.features, args.seed)
-    chosen = spread_points(points, args.thumbnails, distance=(points.max() - points.min()) / 12)
-    title = f"{len(points)} images as the {args.weights}'s features lie"
-    save_picture(
-        draw_feature_map(points, title, found.labels, found.classes,
-                         {index: small(read_rgb(found.paths[index])) for index in chosen}),
-        args.out)
-    words = f'{len(found.classes)} classes' if found.classes else 'no class folders, so one colour'
-    if len(found.classes) > MAX_LEGEND:
+    found = read_features(args.features)
+    count = len(found['features'])
+    chosen = np.linspace(0, count - 1, min(args.images, count)).round().astype(int)
+    classes, labels = np.unique(found['labels'], return_inverse=True) if 'labels' in found else (
+        [], np.zeros(count, dtype=int))
+    points = map_features(found['features'][chosen], args.seed)
+    distance = (points.max() - points.min()) / 12
+    title = f"{len(points)} images as the {found['weights']}'s features lie"
+    save_picture(draw_feature_map(points, title, labels[chosen], [*classes], {
+        index: small(read_rgb(Path(str(found['data']), found['paths'][chosen[index]])))
+        for index in spread_points(points, args.thumbnails, distance)}), args.out)
+    words = f'{len(classes)} classes' if len(classes) else 'no class folders, so one colour'
+    if len(classes) > MAX_LEGEND:
         words += f', too many for a legend (up to {MAX_LEGEND})'
     print(f'wrote {args.out}: {len(points)} images, {words}')
 
