@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -147,9 +148,6 @@ def test_meta_tells_what_the_folder_holds(made):
         'scene': {'train': 10, 'val': 5},
     }
     assert meta['class_names'] == list(CLASS_NAMES)
-    for shares in meta['label_shares'].values():
-        assert 0.5 < shares['background'] < 0.97
-        assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
 
 
 def test_run_lengths_by_hand():
@@ -209,43 +207,45 @@ def test_colour_does_not_tell_the_class():
 # Repeating, refusing
 
 
+def write(argv):
+    tool = load_tool('dataset_converters/make_scenes.py')
+    with mock.patch('sys.argv', ['make_scenes.py', *argv]):
+        tool.run_tool(tool.main)
+
+
 def test_repeating_does_nothing(made, capsys):
     def stamps():
         return {p: os.stat(p).st_mtime_ns for p in made.rglob('*')}
 
     before = stamps()
-    arguments = [str(made), *'--images 40 --size 48 --seed 5 --val 20'.split()]
-    assert load_tool('dataset_converters/make_scenes.py').main(arguments) == 0
+    write([str(made), *'--images 40 --size 48 --seed 5 --val 20'.split()])
     assert 'already there' in capsys.readouterr().out
     assert stamps() == before
 
 
 def test_interrupted_and_damaged_folders_are_completed(made, tmp_path):
     out = tmp_path / 'data'
-    assert make_scenes(out, SETTINGS, progress=lambda done, total: None)
+    assert make_scenes(out, SETTINGS, done=lambda count: None)
     whole = tree_hash(out)
     (out / 'imagenet' / 'val' / CLASS_NAMES[0] / '000010.jpg').unlink()
     assert make_scenes(out, SETTINGS) is True and tree_hash(out) == whole
 
-    def interrupt(done, total):
+    def interrupt(count):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_scenes(tmp_path / 'cut', SETTINGS, progress=interrupt)
+        make_scenes(tmp_path / 'cut', SETTINGS, done=interrupt)
     assert not (tmp_path / 'cut' / 'meta.json').exists()
     assert make_scenes(tmp_path / 'cut', SETTINGS) is True
     assert tree_hash(tmp_path / 'cut') == whole
 
 
 def refused(argv, capsys):
-    try:
-        status = load_tool('dataset_converters/make_scenes.py').main(argv)
-    except SystemExit as stop:
-        status = stop.code
+    with pytest.raises(SystemExit) as stop:
+        write(argv)
     captured = capsys.readouterr()
-    assert status == 2 and captured.out == ''
-    assert captured.err.count('\n') == 1, captured.err
-    return captured.err
+    assert stop.value.code == 2 and captured.out == ''
+    return captured.err.splitlines()[-1]
 
 
 def test_other_settings_and_foreign_folders_are_refused(made, tmp_path, capsys):

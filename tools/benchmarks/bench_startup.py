@@ -1,8 +1,7 @@
 """Where the time goes from the start of tools/train.py to the end of its first step.
 
-Every run is a process of its own, with generated scenes as its data; the environments take turns:
-the one installed here, and one without what detection, segmentation and export need. Wall clock
-and CPU seconds are medians. The data workers' CPU seconds are only in those of the last phase.
+Every run is a process of its own, with generated scenes as its data. Wall clock and CPU seconds are
+medians. The data workers' CPU seconds are only in those of the last phase.
 """
 
 import argparse
@@ -19,10 +18,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
-ENVIRONMENTS = {
-    'as installed': (),
-    'base': ('mmdet', 'mmseg', 'transformers', 'timm', 'pycocotools'),
-}
 PHASES = {
     'interpreter': 'start of Python',
     'imports': 'imports',
@@ -36,7 +31,7 @@ PHASES = {
 LAST_OF_FIRST_STEP = 'after_train_iter'
 
 
-def train(config: str, data_root: str, folder: Path, environment: str) -> None:
+def train(config: str, data_root: str, folder: Path) -> None:
     """Runs tools/train.py for one step in this process and notes when each phase ended."""
     ends = {}
 
@@ -45,7 +40,6 @@ def train(config: str, data_root: str, folder: Path, environment: str) -> None:
             ends.setdefault(phase, (time.time(), time.process_time()))
 
     mark('interpreter')
-    hide_packages(ENVIRONMENTS[environment])
     importlib.import_module('conmim_mm.registration')  # which tools/train.py does a little later
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
@@ -74,17 +68,7 @@ def train(config: str, data_root: str, folder: Path, environment: str) -> None:
     (folder / 'ends.json').write_text(json.dumps(ends))
 
 
-def hide_packages(packages: tuple[str, ...]) -> None:
-    """Makes packages that are installed fail to import, as if they were not."""
-    if not packages:
-        return
-    sys.modules.update(dict.fromkeys(packages))
-    # mmpretrain does not try them, but asks whether they are installed
-    from mmpretrain.utils import dependency
-    dependency.WITH_MULTIMODAL = False
-
-
-def measure(config: str, data_root: str, environment: str) -> dict[str, tuple[float, float]]:
+def measure(config: str, data_root: str) -> dict[str, tuple[float, float]]:
     """Wall clock and CPU seconds of each phase of one run in a new process."""
     from conmim_mm.errors import InputError
 
@@ -92,7 +76,7 @@ def measure(config: str, data_root: str, environment: str) -> dict[str, tuple[fl
         cpu_before, start = cpu_of_children(), time.time()
         result = subprocess.run(
             [sys.executable, __file__, '--config', config, '--data-root', data_root,
-             '--run', folder, '--environment', environment],
+             '--run', folder],
             capture_output=True, text=True, cwd=ROOT)
         end, cpu = time.time(), cpu_of_children() - cpu_before
         if result.returncode:
@@ -129,13 +113,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--config', default=CONFIG, help='default: %(default)s')
     parser.add_argument('--data-root', help="the config's data; default: 300 generated scenes")
-    parser.add_argument('--repeats', type=int, default=5, help='runs of each environment')
+    parser.add_argument('--repeats', type=int, default=5, help='runs')
     parser.add_argument('--json', action='store_true', help='print one JSON object')
     parser.add_argument('--run', type=Path, help=argparse.SUPPRESS)
-    parser.add_argument('--environment', choices=ENVIRONMENTS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.run:
-        train(args.config, args.data_root, args.run, args.environment)
+        train(args.config, args.data_root, args.run)
         return
     report(args)
 
@@ -146,7 +129,6 @@ def report(args: argparse.Namespace) -> None:
 
     if args.repeats < 1:
         raise InputError('--repeats must be at least 1')
-    runs = {environment: [] for environment in ENVIRONMENTS}
     with tempfile.TemporaryDirectory() as folder:
         if args.data_root is None:
             sys.path.append(str(ROOT / 'tools/dataset_converters'))  # for the scenes
@@ -154,19 +136,13 @@ def report(args: argparse.Namespace) -> None:
 
             make_scenes(folder, SceneSettings(images=300, size=64))
         data_root = str(Path(args.data_root or f'{folder}/imagenet').resolve())
-        for _ in range(args.repeats):
-            for environment, results in runs.items():
-                results.append(measure(args.config, data_root, environment))
-    table = {environment: medians(results) for environment, results in runs.items()}
+        table = medians([measure(args.config, data_root) for _ in range(args.repeats)])
     if args.json:
         print(json.dumps(table))
         return
     print(f'{args.config}, median of {args.repeats}: seconds by the clock, seconds of CPU')
-    print(f'{"":<38}' + ''.join(f'{environment:>18}' for environment in table))
-    for phase in next(iter(table.values())):
-        print(f'{PHASES.get(phase, phase):<38}' + ''.join(
-            f'{times[phase]["wall"]:>10.2f}{times[phase]["cpu"]:>8.2f}'
-            for times in table.values()))
+    for phase, times in table.items():
+        print(f'{PHASES.get(phase, phase):<38}{times["wall"]:>10.2f}{times["cpu"]:>8.2f}')
 
 
 if __name__ == '__main__':

@@ -59,10 +59,6 @@ def decode_with_libjpeg_turbo(paths: list[str], size: int) -> Sample:
     return sample
 
 
-def decode_with_pillow(paths: list[str], size: int) -> Sample:
-    return lambda index: np.asarray(Image.open(paths[index]).convert('RGB'))
-
-
 def conmim(paths: list[str], size: int) -> Sample:
     return seeded(paths, conmim_pipeline(size))
 
@@ -117,22 +113,14 @@ def beit(paths: list[str], size: int) -> Sample:
     return listed(paths, pipeline).__getitem__
 
 
-def mae(paths: list[str], size: int) -> Sample:
-    pipeline = Config.fromfile(MMPRETRAIN / 'imagenet_bs512_mae.py').train_pipeline
-    pipeline[1]['scale'] = size
-    return listed(paths, pipeline).__getitem__
-
-
 VARIANTS: dict[str, Callable[[list[str], int], Sample]] = {
     'decoding alone, libjpeg-turbo': decode_with_libjpeg_turbo,
-    'decoding alone, Pillow': decode_with_pillow,
     'ConMIM, default': conmim,
     'ConMIM, perturbed on the device': conmim_with_device_perturbation,
     'ConMIM, without simplejpeg': conmim_without_simplejpeg,
     'ConMIM, LoadRGBImage and ConMIMTwoViews': conmim_of_whole_images,
     'the same steps in Pillow and torchvision': torchvision,
     "mmpretrain's BEiT": beit,
-    "mmpretrain's MAE (one view)": mae,
 }
 
 

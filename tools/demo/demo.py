@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 sys.path.append(str(Path(__file__).parents[1] / 'dataset_converters'))  # for the scenes
 
-from learning_curve import draw_learning_curve, read_scalars
+from learning_curve import draw_learning_curve
 from output_folder import prepare_output, save_results
 from scenes import SceneSettings, make_scenes
 
@@ -37,6 +37,7 @@ from conmim_mm.datasets.labelled_folder import (
 from conmim_mm.engine.hooks.live_view.live_view_hook import terminal
 from conmim_mm.errors import InputError
 from conmim_mm.evaluation import Accuracy, evaluate_features, extract_features
+from conmim_mm.report.run_log import read_run_log
 from conmim_mm.utils.cli import add_trust_argument, run_tool
 
 CONFIG = Path(__file__).parents[2] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
@@ -150,7 +151,7 @@ def run_demo(args: argparse.Namespace) -> dict:
         before = evaluate(build_random_model(cfg), split)
     model = pretrain(cfg)
 
-    scalars = read_scalars(Path(cfg.work_dir))
+    scalars = read_run_log(Path(cfg.work_dir)).training
     num_patches = math.prod(model.backbone.grid)
     last = scalars[-AVERAGED_ENTRIES:]
     results = dict(

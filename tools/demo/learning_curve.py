@@ -1,4 +1,4 @@
-"""What a run logged, and its loss and hit rate as a picture."""
+"""The loss and hit rate of a run as a picture."""
 
 import math
 from pathlib import Path
@@ -6,29 +6,12 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from conmim_mm.utils.work_dir import LOG_FILES, log_entries
-
-
-def read_scalars(work_dir: Path) -> list[dict]:
-    """What a run logged, one dict per logged step, in order.
-
-    Args:
-        work_dir: The run's folder. After a resume the newest log wins for steps logged twice.
-
-    Raises:
-        FileNotFoundError: Nothing was logged there.
-    """
-    if not any(Path(work_dir).glob(LOG_FILES)):
-        raise FileNotFoundError(f'no log ({LOG_FILES}) in {work_dir}')
-    steps = {entry['step']: entry for entry in log_entries(work_dir) if 'loss' in entry}
-    return [steps[step] for step in sorted(steps)]
-
 
 def draw_learning_curve(scalars: list[dict], num_patches: int, target: Path, title: str) -> None:
     """Draws loss and hit rate over the steps, each beside chance.
 
     Args:
-        scalars: As :func:`read_scalars` gives them, with ``step``, ``loss`` and ``hit_rate``.
+        scalars: What was logged of each step: ``step``, ``loss`` and ``hit_rate``.
         num_patches: Patches L of an image: chance is a loss of ln L and a hit rate of 1 / L.
         target: Picture to write.
         title: Heading.

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from learning_curve import read_scalars
 from mmengine.config import Config
 
-from conmim_mm.utils.work_dir import log_entries
+from conmim_mm.report.run_log import read_run_log
 
 ROOT = Path(__file__).parents[2]
 # What a training starts from, and what the tables call it.
@@ -100,11 +99,7 @@ class Training:
     @property
     def step(self) -> int:
         """The last step in the log."""
-        try:
-            steps = read_scalars(self.work_dir)
-        except FileNotFoundError:  # still starting
-            return 0
-        return steps[-1]['step'] if steps else 0
+        return max((entry['step'] for entry in read_run_log(self.work_dir).training), default=0)
 
     @property
     def is_finished(self) -> bool:
@@ -120,7 +115,7 @@ class Training:
 
         A metric that it lacks is 0: COCO's evaluation says nothing where nothing was detected.
         """
-        evaluations = [entry for entry in log_entries(self.work_dir) if 'loss' not in entry]
+        evaluations = read_run_log(self.work_dir).evaluations
         scale = 1 if self.task.percent else 100
         return {name: evaluations[-1].get(key, 0.) * scale
                 for key, name in self.task.metrics.items()} if evaluations else {}

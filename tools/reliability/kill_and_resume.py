@@ -36,7 +36,6 @@ from conmim_mm.utils.files import write_text
 CONFIG = Path(__file__).parents[2] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
 IMAGES, SIDE, BATCH = 32, 72, 4
 PROGRESS = 'progress.json'
-SETTLED = 100  # steps
 
 
 class Progress(Hook):
@@ -106,13 +105,13 @@ def read_progress(work_dir: Path, pid: int) -> dict | None:
     return progress if progress.get('pid') == pid else None
 
 
-def has_ended(pid: int) -> bool:
+def has_ended(pid: int, options: int = os.WNOHANG) -> bool:
     """Whether a process has ended by itself.
 
     Raises:
         InputError: It has failed.
     """
-    ended, status = os.waitpid(pid, os.WNOHANG)
+    ended, status = os.waitpid(pid, options)
     if ended and status:
         raise InputError(f'a training ended with {os.waitstatus_to_exitcode(status)}, without '
                          'having been killed')
@@ -153,18 +152,6 @@ def train_disturbed(images: Path, work_dir: Path, args: argparse.Namespace) -> l
     return seen
 
 
-def train_undisturbed(images: Path, work_dir: Path, args: argparse.Namespace) -> list[dict]:
-    """Trains to the end; gives the process' progress as it went on."""
-    pid = start(images, work_dir, args)
-    seen = []
-    while not has_ended(pid):
-        progress = read_progress(work_dir, pid)
-        if progress and (not seen or progress['step'] > seen[-1]['step']):
-            seen.append(progress)
-        time.sleep(0.01)
-    return [*seen, read_progress(work_dir, pid)]
-
-
 def write_images(folder: Path) -> None:
     rng = np.random.default_rng(0)
     folder.mkdir()
@@ -173,16 +160,8 @@ def write_images(folder: Path) -> None:
         Image.fromarray(pixels).save(folder / f'{i}.png')
 
 
-def megabytes(progress: dict) -> float:
-    return round(progress['bytes'] / 2**20, 1)
-
-
-def summarise(args: argparse.Namespace, seen: list[dict], alone: list[dict],
-              found: list[str]) -> dict:
+def summarise(args: argparse.Namespace, seen: list[dict], found: list[str]) -> dict:
     """The numbers of a test."""
-    # from when everything is there, and at the quarters
-    looks = sorted({min(SETTLED, args.steps), *(args.steps * i // 4 for i in range(1, 5))})
-    points = [next(progress for progress in alone if progress['step'] >= step) for step in looks]
     ends = [process for process in seen if process['first'] is not None]
     return dict(
         steps=args.steps, kills=args.kills, saved_every=args.interval, workers=args.workers,
@@ -191,17 +170,13 @@ def summarise(args: argparse.Namespace, seen: list[dict], alone: list[dict],
         steps_taken_twice=sum(before['step'] - after['first'] + 1
                               for before, after in zip(ends, ends[1:], strict=False)
                               if after['first'] <= before['step']),
-        megabytes=[megabytes(process) for process in ends],
+        megabytes=[round(process['bytes'] / 2**20, 1) for process in ends],
         open_files=[process['files'] for process in ends],
-        undisturbed=[dict(step=progress['step'], megabytes=megabytes(progress),
-                          open_files=progress['files']) for progress in points],
         equal=not found, differences=found[:10])
 
 
 def describe(results: dict) -> str:
     memory, files = results['megabytes'], results['open_files']
-    undisturbed = '; '.join('{megabytes} MB, {open_files} files at step {step}'.format(**point)
-                            for point in results['undisturbed'])
     return '\n'.join([
         f'{results["kills"]} kills in {results["steps"]} steps, saved every '
         f'{results["saved_every"]}, {results["workers"]} workers; every resume worked',
@@ -211,7 +186,6 @@ def describe(results: dict) -> str:
         f'memory at the end of each process: {min(memory)} to {max(memory)} MB, median '
         f'{statistics.median(memory)}, last {memory[-1]}',
         f'open files: {min(files)} to {max(files)}, last {files[-1]}',
-        f'the undisturbed process: {undisturbed}',
         'weights, optimizer, schedules, random states and log equal those of the undisturbed run'
         if results['equal'] else f'DIFFERENT from the undisturbed run: {results["differences"]}'])
 
@@ -242,8 +216,8 @@ def main() -> None:
     write_images(images)
 
     seen = train_disturbed(images, disturbed, args)
-    alone = train_undisturbed(images, undisturbed, args)
-    results = summarise(args, seen, alone, run_differences(disturbed, undisturbed))
+    has_ended(start(images, undisturbed, args), options=0)  # waits for it
+    results = summarise(args, seen, run_differences(disturbed, undisturbed))
     print(json.dumps(results) if args.json else describe(results))
     if not results['equal']:
         raise SystemExit(1)

@@ -57,6 +57,11 @@ class SceneSettings:
             return images
         return max(4 if split == 'train' else 2, images // 4)
 
+    @property
+    def num_pictures(self) -> int:
+        """Of all kinds and splits."""
+        return sum(self.count(kind, split) for kind in KINDS for split in SPLITS)
+
     def meta(self) -> dict:
         """The settings and what follows from them, as kept in ``meta.json``."""
         return {

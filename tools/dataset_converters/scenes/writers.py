@@ -16,7 +16,6 @@ import numpy as np
 from PIL import Image
 
 from conmim_mm.errors import InputError
-from conmim_mm.utils.files import write_text
 
 from . import coco, layout
 from .compose import SPLITS, classification_image, scene_image
@@ -37,35 +36,30 @@ def _jpeg(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _write_scene(out: Path, settings: SceneSettings, split: str, index: int):
+def _write_scene(out: Path, settings: SceneSettings, split: str, index: int) -> list[dict]:
     scene = scene_image(settings.seed, split, index, settings.size)
     data = _jpeg(scene.image)
     layout.ade_image(out, split, index).write_bytes(data)
     layout.coco_image(out, split, index).write_bytes(data)
     # Value 1 is the background, k + 2 the class number k.
     values = np.array([1, *(label + 2 for label in scene.labels)], np.uint8)
-    label_map = values[scene.instances]
-    Image.fromarray(label_map).save(layout.ade_map(out, split, index))
-    pixels = np.bincount(label_map.ravel(), minlength=len(layout.ADE_CLASS_NAMES) + 1)[1:]
-    return coco.annotations(layout.scene_id(index), scene), pixels
+    Image.fromarray(values[scene.instances]).save(layout.ade_map(out, split, index))
+    return coco.annotations(layout.scene_id(index), scene)
 
 
-def _run_job(job: _Job) -> tuple[list[dict], np.ndarray]:
-    """Write one chunk of pictures; give back its annotations and pixels per label."""
+def _run_job(job: _Job) -> list[dict]:
+    """Write one chunk of pictures; give back its annotations."""
     out, settings, kind, split, first, end = job
     # The pool already uses every core; nested threads would only fight.
     cv2.setNumThreads(0)
     entries: list[dict] = []
-    pixels = np.zeros(len(layout.ADE_CLASS_NAMES), np.int64)
     for index in range(first, end):
         if kind == 'classification':
             image = classification_image(settings.seed, split, index, settings.size)
             layout.class_image(out, split, index).write_bytes(_jpeg(image))
         else:
-            found, counted = _write_scene(out, settings, split, index)
-            entries += found
-            pixels += counted
-    return entries, pixels
+            entries += _write_scene(out, settings, split, index)
+    return entries
 
 
 def _jobs(out: Path, settings: SceneSettings) -> list[_Job]:
@@ -80,7 +74,7 @@ def _jobs(out: Path, settings: SceneSettings) -> list[_Job]:
     return jobs
 
 
-def _results(jobs: list[_Job], workers: int) -> Iterator[tuple[list[dict], np.ndarray]]:
+def _results(jobs: list[_Job], workers: int) -> Iterator[list[dict]]:
     if workers <= 1:
         yield from map(_run_job, jobs)
         return
@@ -120,7 +114,7 @@ def make_scenes(
     out: str | os.PathLike,
     settings: SceneSettings,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    done: Callable[[int], object] = int,
 ) -> bool:
     """Write the generated data set into a folder.
 
@@ -132,7 +126,7 @@ def make_scenes(
         out: the folder; made if it is not there.
         settings: what to write.
         workers: processes to use; 1 is this process alone.
-        progress: called with (pictures done, pictures in all) now and then.
+        done: called with the pictures of each part that was written.
 
     Returns:
         True if the data set was written, False if it was there already.
@@ -145,7 +139,6 @@ def make_scenes(
         raise InputError(f'workers must be at least 1, got {workers}')
     if _is_complete(out, settings):
         return False
-    meta = settings.meta()
     try:
         for folder in sorted({path.parent for path in layout.all_files(out, settings)}):
             folder.mkdir(parents=True, exist_ok=True)
@@ -153,19 +146,13 @@ def make_scenes(
         raise InputError(f'cannot make {error.filename}: {error.strerror}') from None
     (out / 'meta.json').unlink(missing_ok=True)
     unfinished = out / _UNFINISHED
-    unfinished.write_text(json.dumps(meta, indent=2) + '\n')
+    unfinished.write_text(json.dumps(settings.meta(), indent=2) + '\n')
 
     jobs = _jobs(out, settings)
-    total, done = sum(end - first for *_, first, end in jobs), 0
     entries: dict[str, list[dict]] = {split: [] for split in SPLITS}
-    pixels = {split: np.zeros(len(layout.ADE_CLASS_NAMES), np.int64) for split in SPLITS}
-    for job, (found, counted) in zip(jobs, _results(jobs, workers), strict=True):
-        *_, split, first, end = job
+    for (*_, split, first, end), found in zip(jobs, _results(jobs, workers), strict=True):
         entries[split] += found
-        pixels[split] += counted
-        done += end - first
-        if progress is not None:
-            progress(done, total)
+        done(end - first)
 
     for split in SPLITS:
         images = [
@@ -176,14 +163,5 @@ def make_scenes(
         ]
         document = coco.document(images, entries[split], layout.GENERATOR_VERSION)
         layout.coco_annotations(out, split).write_text(json.dumps(document))
-    meta['label_shares'] = {split: _shares(pixels[split]) for split in SPLITS}
-    write_text(out / 'meta.json', json.dumps(meta, indent=2) + '\n')
-    unfinished.unlink()
+    unfinished.rename(out / 'meta.json')
     return True
-
-
-def _shares(pixels: np.ndarray) -> dict[str, float]:
-    """Share of the scenes' pixels that each segmentation class has."""
-    total = int(pixels.sum())
-    names = layout.ADE_CLASS_NAMES
-    return {name: round(int(n) / total, 5) for name, n in zip(names, pixels, strict=True)}
