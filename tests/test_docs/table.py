@@ -70,8 +70,6 @@ RUN_BY_TESTS = {
         f'{TOOLS}test_demo_transfer.py::test_three_tasks_twice_then_repeated',
     'tools/visualization/attention.py': SCRIPTS,
     'tools/visualization/browse_dataset.py': SCRIPTS,
+    'tools/visualization/explain.py': SCRIPTS,
     'tools/visualization/feature_map.py': SCRIPTS,
-    'tools/visualization/filled_holes.py': SCRIPTS,
-    'tools/visualization/patch_similarity.py': SCRIPTS,
-    'tools/visualization/token_pca.py': SCRIPTS,
 }

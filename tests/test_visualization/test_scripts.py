@@ -20,12 +20,12 @@ def call(monkeypatch, tmp_path):
     """Calls a script in this process; gives back the picture."""
 
     def call_script(name: str, *args: object, out: Path = tmp_path / 'new' / 'picture.png'
-                    ) -> Image.Image:
+                    ) -> Image.Image | None:
         tool = load_tool(f'visualization/{name}.py')
         monkeypatch.setattr(
             sys, 'argv', [f'{name}.py', *map(str, args), '--out', str(out)])
         tool.run_tool(tool.main)
-        return Image.open(out)
+        return None if out.is_dir() else Image.open(out)
 
     return call_script
 
@@ -53,20 +53,17 @@ def test_attention(call, checkpoint, images, capsys) -> None:
     assert 'the image is 32 pixels wide and 32 high' in capsys.readouterr().out
 
 
-def test_look_up(call, checkpoint, images, capsys) -> None:
+def test_explain(call, checkpoint, images, capsys, tmp_path) -> None:
     paths = [images / 'cat' / f'{number}.png' for number in range(2)]
-    few = call('patch_similarity', checkpoint, *paths, '--holes', 1)
-    line = capsys.readouterr().out
-    assert call('patch_similarity', checkpoint, *paths, '--holes', 3).width > few.width
-    call('filled_holes', checkpoint, *paths)
-    assert 'of 16 holes' in line and line.split('. ')[1] in capsys.readouterr().out
-    first = np.asarray(call('filled_holes', checkpoint, *paths, '--seed', 1))
-    assert (first != np.asarray(call('filled_holes', checkpoint, *paths, '--seed', 2))).any()
-
-
-def test_token_pca(call, checkpoint, images) -> None:
-    one = call('token_pca', checkpoint, images / 'dog' / '1.png')
-    assert call('token_pca', checkpoint, *sorted((images / 'dog').iterdir())[:3]).width > one.width
+    out, other = tmp_path / 'out', tmp_path / 'other'
+    call('explain', checkpoint, *paths, out=out)
+    assert sorted(path.name for path in out.iterdir()) == [
+        'attention.png', 'filled_holes.png', 'patch_similarity.png', 'token_pca.png']
+    assert capsys.readouterr().out.count('of 16 holes') == 2
+    call('explain', checkpoint, *paths, '--seed', 2, out=other)
+    first, second = (np.asarray(Image.open(folder / 'filled_holes.png'))
+                     for folder in (out, other))
+    assert first.shape == second.shape and (first != second).any()
 
 
 def test_feature_map(call, checkpoint, images, capsys, tmp_path) -> None:
@@ -92,16 +89,15 @@ def test_wrong_arguments_get_one_line(refused, checkpoint, images, tmp_path) -> 
     scenes = CONFIGS / 'classification' / 'vit-tiny_1xb32_scenes-64px.py'
     for words, args in (
             ('no such checkpoint', ('attention', tmp_path / 'none.pth', image)),
-            ('is no checkpoint', ('token_pca', image, image)),
-            ('no pre-training checkpoint', ('patch_similarity', classifier, image)),
-            ('none.png', ('filled_holes', checkpoint, tmp_path / 'none.png')),
-            ('text.png', ('filled_holes', checkpoint, tmp_path / 'text.png')),
-            ('no such config', ('token_pca', checkpoint, image, '--config', tmp_path / 'c.py')),
-            ('no config of a ConMIM model', ('token_pca', checkpoint, image, '--config', scenes)),
+            ('is no checkpoint', ('explain', image, image)),
+            ('no pre-training checkpoint', ('explain', classifier, image)),
+            ('none.png', ('explain', checkpoint, tmp_path / 'none.png')),
+            ('text.png', ('explain', checkpoint, tmp_path / 'text.png')),
+            ('no such config', ('explain', checkpoint, image, '--config', tmp_path / 'c.py')),
+            ('no config of a ConMIM model', ('explain', checkpoint, image, '--config', scenes)),
             ('x=32 y=0 lies outside', ('attention', checkpoint, image, '--patch', 32, 0)),
             ('block has 2', ('attention', checkpoint, image, '--block', 2)),
             ('no head 7', ('attention', checkpoint, image, '--head', 7)),
-            ('--holes must lie between', ('patch_similarity', checkpoint, image, '--holes', 0)),
             ('holds no features', ('feature_map', tmp_path / 'none.npz')),
             ('holds no features', ('feature_map', image)),
             ('--images must be at least 5', ('feature_map', 'f.npz', '--images', 2)),
@@ -109,18 +105,18 @@ def test_wrong_arguments_get_one_line(refused, checkpoint, images, tmp_path) -> 
             ('--images must be at least 1', ('browse_dataset', scenes, '--images', 0)),
             ('no such folder', ('browse_dataset', CONFIGS / 'conmim' / 'vit-b_8xb256.py'))):
         assert words in refused(*args)
-    assert 'is a folder' in refused('token_pca', checkpoint, image, out=tmp_path)
+    assert 'is a folder' in refused('attention', checkpoint, image, out=tmp_path)
 
 
 @pytest.mark.parametrize('name', ['x.xyz', 'x', 'read.psd', 'two.xbm', 'stub.h5'])
 def test_what_no_picture_can_be_written_as_is_refused_first(refused, tmp_path, name) -> None:
-    assert 'ends with .png' in refused('token_pca', 'none.pth', 'none.png', out=tmp_path / name)
+    assert 'ends with .png' in refused('attention', 'none.pth', 'none.png', out=tmp_path / name)
 
 
-@pytest.mark.parametrize('tool', ['token_pca', 'feature_map', 'browse_dataset'])
+@pytest.mark.parametrize('tool', ['attention', 'feature_map', 'browse_dataset'])
 def test_where_no_file_can_be_is_refused_first(refused, tmp_path, tool) -> None:
     (tmp_path / 'file').touch()
-    args = ['none.pth', 'none'] if tool == 'token_pca' else ['none']
+    args = ['none.pth', 'none'] if tool == 'attention' else ['none']
     for out, reason in ((tmp_path / 'file' / 'o.png', 'Not a directory'),
                         (tmp_path / 'file' / 'a' / 'o.png', 'Not a directory'),
                         (Path('/proc/o.png'), 'No such file or directory')):

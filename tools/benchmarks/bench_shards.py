@@ -3,9 +3,9 @@
     python tools/dataset_converters/make_shards.py PHOTOS SHARDS --images-per-shard 100
     python tools/benchmarks/bench_shards.py PHOTOS SHARDS --workers 2
 
-Whole epochs of each data set and sampler take turns, round by round; medians by the clock. Once the
-files are read and nothing more, once with the pipeline of a config. With --cold the kernel is asked
-to forget all files before each epoch, which a disk behind a network or a virtual one may not heed.
+Whole epochs of each data set and sampler take turns, round by round; medians by the clock. Files
+are read and nothing more: bench_data.py measures what follows. With --cold the kernel is asked to
+forget all files before each epoch, which a disk behind a network or a virtual one may not heed.
 """
 
 import argparse
@@ -16,7 +16,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
-import cv2
 import torch
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -25,9 +24,6 @@ from torch.utils.data import DataLoader, Dataset
 import conmim_mm.registration  # noqa: F401
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
-from conmim_mm.utils.run_config import read_config
-
-CONFIG = Path(__file__).parents[2] / 'configs/conmim/vit-b_8xb256.py'
 
 
 class ReadFile:
@@ -38,8 +34,9 @@ class ReadFile:
         return len(Path(results['img_path']).read_bytes() if content is None else content)
 
 
-def build_loaders(args: argparse.Namespace, pipeline: list) -> dict[str, DataLoader]:
+def build_loaders(args: argparse.Namespace) -> dict[str, DataLoader]:
     """The loaders to compare, by name."""
+    pipeline = [ReadFile()]
     folder = dict(type='ImageFiles', data_root=args.folder, pipeline=pipeline)
     shards = dict(type='TarShards', data_root=args.shards, shards='*.tar', pipeline=pipeline)
     anywhere = dict(type='EpochSeededSampler')
@@ -80,9 +77,9 @@ def files_read_by(dataset: Dataset) -> set[str]:
     return {info.get('shard_path', info['img_path']) for info in infos}
 
 
-def measure(args: argparse.Namespace, pipeline: list) -> dict[str, float]:
+def measure(args: argparse.Namespace) -> dict[str, float]:
     """The median rate of each loader."""
-    loaders = build_loaders(args, pipeline)
+    loaders = build_loaders(args)
     files = {name: files_read_by(loader.dataset) for name, loader in loaders.items()}
     rates = {name: [] for name in loaders}
     for epoch in range(args.rounds + 1):
@@ -99,7 +96,6 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', metavar='PHOTOS', help='folder of images')
     parser.add_argument('shards', metavar='SHARDS', help='folder of *.tar made of them')
-    parser.add_argument('--config', default=str(CONFIG), help='whose pipeline to measure')
     parser.add_argument('--workers', type=int, default=0, help='data workers (default: 0)')
     parser.add_argument('--batch', type=int, default=64, help='images in a batch (default: 64)')
     parser.add_argument('--window', type=int, default=4, help="the sampler's (default: 4)")
@@ -110,18 +106,15 @@ def main() -> None:
     if min(args.batch, args.rounds) < 1 or args.workers < 0:
         raise InputError('--batch and --rounds must be at least 1, --workers at least 0')
     torch.set_num_threads(1)
-    cv2.setNumThreads(0)
     init_default_scope('mmpretrain')
-    whole = read_config(args.config).train_dataloader.dataset.pipeline
-    rates = {'reading alone': measure(args, [ReadFile()]), 'whole pipeline': measure(args, whole)}
+    rates = measure(args)
     if args.json:
         print(json.dumps(dict(workers=args.workers, batch=args.batch, cold=args.cold,
                               images_per_second=rates)))
         return
     print(f'images/s, {args.workers} workers, files {"not " if args.cold else ""}in memory')
-    print(f'{"":<28}' + ''.join(f'{kind:>18}' for kind in rates))
-    for name in rates['whole pipeline']:
-        print(f'{name:<28}' + ''.join(f'{of[name]:>18.0f}' for of in rates.values()))
+    for name, rate in rates.items():
+        print(f'{name:<28}{rate:>8.0f}')
 
 
 if __name__ == '__main__':

@@ -1,8 +1,8 @@
 """Trains three tasks from ConMIM weights and from random weights, and compares them.
 
 Classification, UperNet and Mask R-CNN on the demo's scenes, every pair with the same budget and
-seed. Ends with one table and a picture of predictions per task. Repeated, it shows what is there;
-interrupted, it goes on with the training that was not finished.
+seed. Ends with one table. Repeated, it shows what is there; interrupted, it goes on with the
+training that was not finished.
 """
 
 import argparse
@@ -14,11 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from tqdm import tqdm
-
-sys.path.append(str(Path(__file__).parents[1] / 'dataset_converters'))  # for the scenes
-
 from output_folder import prepare_output, save_results
+from tqdm import tqdm
 from transfer_tasks import INITS, TASKS, Task, Training, format_table
 
 from conmim_mm.errors import InputError
@@ -115,7 +112,7 @@ def main() -> None:
     checkpoint, scenes = find_checkpoint(args.demo), find_scenes(args.demo)
     tasks = [TASKS[name] for name in args.tasks]
     settings = settings_of(checkpoint, scenes, args.seed, tasks)
-    results = prepare_output(args.out, settings, [*TASKS, *(f'{name}.png' for name in TASKS)])
+    results = prepare_output(args.out, settings, list(TASKS))
     if results is None:
         started = time.time()
         results = dict(metrics={})
@@ -124,15 +121,15 @@ def main() -> None:
             train_pair(trainings, args.seed, task.name)
             results['metrics'][task.name] = {
                 training.init: training.read_metrics() for training in trainings}
-            # Not before it is needed: it imports all three toolboxes.
-            from predictions import draw_predictions
-            draw_predictions(trainings, args.out / f'{task.name}.png')
         results['seconds'] = round(time.time() - started)
         save_results(args.out, results)
     else:
         print(f'this comparison has run already; delete {args.out} to run it anew')
-    print(f'\n{format_table(results["metrics"])}\n\npredictions: {args.out}/*.png\n'
-          f'numbers: {args.out}/results.json\ntrainings: {args.out}/TASK/INIT')
+    shown = Training(tasks[-1], 'conmim', checkpoint, scenes, args.out)
+    print(f'\n{format_table(results["metrics"])}\n\nnumbers: {args.out}/results.json\n'
+          f'trainings: {args.out}/TASK/INIT\npredictions beside the truth, as pictures in DIR:\n'
+          f'  python tools/test.py {shown.task.config} '
+          f'{last_checkpoint(shown.work_dir)} --data-root {shown.data_root} --show-dir DIR')
 
 
 if __name__ == '__main__':

@@ -83,6 +83,11 @@ class Training:
         """The config file."""
         return ROOT / self.task.config
 
+    @property
+    def data_root(self) -> Path:
+        """Folder of the images."""
+        return self.scenes / self.task.layout
+
     @cached_property
     def num_steps(self) -> int:
         """Steps of the training."""
@@ -93,7 +98,7 @@ class Training:
         weights = 'init_cfg=None' if self.init == 'random' else (
             f'init_cfg.checkpoint={self.checkpoint}')
         return [str(self.config), '--work-dir', str(self.work_dir),
-                '--data-root', str(self.scenes / self.task.layout),
+                '--data-root', str(self.data_root),
                 '--cfg-options', f'model.backbone.{weights}', f'randomness.seed={seed}']
 
     @property

@@ -46,7 +46,7 @@ def convert(source: Path, target: Path, teacher: Path | None = None) -> None:
         InputError: A file cannot be read, or the weights are not ConMIM's.
     """
     weights = load_original(source)
-    if is_classifier(weights):
+    if f'{_HEAD}weight' in weights:
         if teacher is not None:
             raise InputError(f'{source} is a classifier, which has no teacher; drop --teacher')
         state_dict = classifier_from_original(weights)
@@ -72,17 +72,9 @@ def pretraining_from_original(student: dict[str, torch.Tensor],
     Raises:
         InputError: The weights have no projector: not a ConMIM pre-training checkpoint.
     """
-    weights = _student_from_original(student)
-    if teacher is not None:
-        weights |= {
-            f'teacher.{key}': value for key, value in _student_from_original(teacher).items()
-        }
-    return weights
-
-
-def is_classifier(weights: dict[str, torch.Tensor]) -> bool:
-    """Whether original weights are a fine-tuned classifier's rather than pre-training's."""
-    return f'{_HEAD}weight' in weights
+    parts = {'': student} | ({} if teacher is None else {'teacher.': teacher})
+    return {prefix + key: value for prefix, part in parts.items()
+            for key, value in _rename(part, _PROJECTOR, 'neck.layers.').items()}
 
 
 def classifier_from_original(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -94,29 +86,20 @@ def classifier_from_original(weights: dict[str, torch.Tensor]) -> dict[str, torc
     return _rename(weights, _HEAD, 'head.fc.')
 
 
-def _student_from_original(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    if not any(key.startswith(_PROJECTOR) for key in weights):
-        raise InputError('the checkpoint has no projectors.*: not a ConMIM pre-training checkpoint')
-    return _rename(weights, _PROJECTOR, 'neck.layers.')
-
-
 def _rename(weights: dict[str, torch.Tensor], top: str, own_top: str) -> dict[str, torch.Tensor]:
     """Keys that start with ``top`` get ``own_top`` instead; the others are the backbone's."""
+    if not any(key.startswith(top) for key in weights):
+        raise InputError(f'the checkpoint has no {top}*: not a ConMIM pre-training checkpoint')
     converted = {}
     for key, value in weights.items():
-        if _UNUSED.match(key):
-            continue
         if key.startswith(top):
             converted[own_top + key.removeprefix(top)] = value
-        else:
-            converted[f'backbone.{_backbone_key(key)}'] = value
+        elif not _UNUSED.match(key):
+            # The original keeps a block's own table in its attention, without a module around it.
+            own = key.replace('.attn.relative_position_bias_table',
+                              '.attn.rel_pos_bias.relative_position_bias_table')
+            converted[f'backbone.{own}'] = value
     return converted
-
-
-def _backbone_key(key: str) -> str:
-    # The original keeps a block's own table in its attention, without a module around it.
-    return key.replace('.attn.relative_position_bias_table',
-                       '.attn.rel_pos_bias.relative_position_bias_table')
 
 
 def main() -> None:

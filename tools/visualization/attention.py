@@ -9,14 +9,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from common import (
-    add_picture_arguments,
-    add_weights_argument,
-    backbone_of,
+    add_model_arguments,
+    add_out_argument,
+    check_picture_file,
     load_with_views,
 )
 from matplotlib.backend_bases import MouseEvent
 from matplotlib.figure import Figure
 
+from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.visualization.attention import CLASS_TOKEN, attention_maps, attention_weights
@@ -145,8 +146,10 @@ def open_window(image: np.ndarray, weights: torch.Tensor, grid: tuple[int, int],
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    add_picture_arguments(parser, images=1)
-    add_weights_argument(parser)
+    add_model_arguments(parser, images=1)
+    add_out_argument(parser)
+    parser.add_argument('--weights', choices=WHOSE_WEIGHTS, default='teacher',
+                        help='whose (default: teacher)')
     parser.add_argument('--patch', nargs=2, type=int, action='append', default=[],
                         metavar=('X', 'Y'), help='a pixel of the image as the model sees it, whose '
                         'patch asks as well; may be given several times')
@@ -158,8 +161,10 @@ def main() -> None:
                         'clicked patches ask')
     args = parser.parse_args()
 
+    check_picture_file(args.out)
     model, views = load_with_views(args)
-    backbone, images = backbone_of(model, args.weights), views['student_view']
+    backbone = model.teacher.backbone if args.weights == 'teacher' else model.backbone
+    images = views['student_view']
     grid, size = backbone.grid_of(images), tuple(images.shape[-2:])
     patches = [patch_at(x, y, size, backbone.patch_size) for x, y in args.patch]
     queries = [CLASS_TOKEN, *(1 + row * grid[1] + column for row, column in patches)]

@@ -13,11 +13,9 @@ from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 from torch.utils.data import default_collate
 
-from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
 from conmim_mm.datasets.sample_rng import SampleIndex
 from conmim_mm.datasets.transforms.two_views import ConMIMTwoViews
 from conmim_mm.errors import InputError
-from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 from conmim_mm.models.selfsup.conmim import ConMIM
 from conmim_mm.utils.cli import add_trust_argument
 from conmim_mm.utils.files import check_place
@@ -71,8 +69,8 @@ def centre_crop_pipeline(cfg: Config) -> list[dict]:
     return fixed
 
 
-def add_picture_arguments(parser: argparse.ArgumentParser, images: int | str = '+') -> None:
-    """Adds the checkpoint, the images and the options that all of these scripts have.
+def add_model_arguments(parser: argparse.ArgumentParser, images: int | str = '+') -> None:
+    """Adds the checkpoint, where its config comes from, and the images.
 
     Args:
         parser: Of the script.
@@ -82,16 +80,9 @@ def add_picture_arguments(parser: argparse.ArgumentParser, images: int | str = '
     parser.add_argument('images', nargs=images, metavar='IMAGE', help='image file, of any format '
                         'and size; the largest central part of the proportions that the model was '
                         'trained on is taken')
-    add_out_argument(parser)
     parser.add_argument('--config', help='pre-training config, which is run; default: the copy in '
                         'the checkpoint, which is only read')
     add_trust_argument(parser)
-
-
-def add_seed_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds the seed of what is drawn for the look-up."""
-    parser.add_argument('--seed', type=int, default=0,
-                        help='of mask and perturbation, which are drawn (default: 0)')
 
 
 def add_out_argument(parser: argparse.ArgumentParser) -> None:
@@ -100,34 +91,22 @@ def add_out_argument(parser: argparse.ArgumentParser) -> None:
                         help='picture to write')
 
 
-def add_weights_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds the choice between student and teacher."""
-    parser.add_argument('--weights', choices=WHOSE_WEIGHTS, default='teacher',
-                        help='whose (default: teacher)')
-
-
 def load_with_views(args: argparse.Namespace,
                     seed: int = 0) -> tuple[ConMIM, dict[str, torch.Tensor]]:
     """The model, and the views of all images, on this machine's device.
 
     Args:
-        args: With the options of :func:`add_picture_arguments`.
+        args: With those of :func:`add_model_arguments`.
         seed: Of mask and perturbation.
 
     Raises:
         InputError: The checkpoint, its config or an image cannot be used.
     """
-    check_picture_file(args.out)
     model, cfg = load_pretraining(args.checkpoint, args.config)
     model = model.to(get_device())
     views = [views_of_image(model, cfg, path, seed, index)
              for index, path in enumerate(args.images)]
     return model, {key: torch.cat([view[key] for view in views]) for key in views[0]}
-
-
-def backbone_of(model: ConMIM, weights: str) -> ConMIMViT:
-    """The student's or the teacher's backbone."""
-    return model.teacher.backbone if weights == 'teacher' else model.backbone
 
 
 def check_picture_file(path: Path) -> None:

@@ -4,8 +4,6 @@ Masks are uncompressed run-length codes: exact to the pixel (a polygon cannot de
 a key), and pycocotools and mmdet read them without an encoder being needed here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ Every picture has a generator of its own, seeded by (seed, kind, split, index): 
 on how many pictures there are or on who draws them.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Coordinates are x to the right and y downwards, in units of the object, not in pixels.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

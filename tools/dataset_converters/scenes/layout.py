@@ -1,7 +1,5 @@
 """Where every file of the data set lies, and what it was made from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ accent) and averaged down; colour, relief and texture are added at the final res
 used on 8-bit pixels only, where its results are exact.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Every function draws one random member of its class as a list of parts: proporti
 number of parts vary, the plan does not.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

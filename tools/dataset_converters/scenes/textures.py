@@ -4,8 +4,6 @@ Only ``+ - * /`` and ``floor`` touch the pixels (no ``sin``, no ``pow``): these 
 arithmetic, so that a picture is the same on every machine.
 """
 
-from __future__ import annotations
-
 import colorsys
 import math
 from collections.abc import Callable

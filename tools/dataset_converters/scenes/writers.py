@@ -1,7 +1,5 @@
 """Writes the generated data set in the ImageNet, ADE20K and COCO layouts."""
 
-from __future__ import annotations
-
 import io
 import json
 import multiprocessing
