@@ -49,17 +49,5 @@ def effective_rank(tokens: torch.Tensor, max_tokens: int = 4096) -> float:
     if not tokens.isfinite().all():
         return float('nan')
     singular = torch.linalg.eigvalsh(tokens.T @ tokens).clamp(min=0).sqrt()
-    return effective_count(singular).item()
-
-
-def effective_count(weights: torch.Tensor) -> torch.Tensor:
-    """How many weights there are in effect: exp of the entropy of their shares of the sum.
-
-    Args:
-        weights: ``(N,)``, none below 0.
-
-    Returns:
-        A scalar from 1, for a single weight, to N, for equal ones.
-    """
-    shares = weights / weights.sum()
-    return (-torch.xlogy(shares, shares).sum()).exp()
+    shares = singular / singular.sum()
+    return (-torch.xlogy(shares, shares).sum()).exp().item()

@@ -97,7 +97,7 @@ def test_what_is_no_shell_for_documents(text: str) -> None:
     ('pip install -e .[none]', None, 'no extra none'),
     ('python -m pytest tests/test_none.py', None, 'there is no tests/test_none.py'),
     ('python tools/none.py', None, 'there is no tools/none.py'),
-    ('python tools/benchmarks/bench_startup.py', None, 'no test runs it'),
+    ('python tools/benchmarks/bench_startup.py photos', None, 'no test runs it'),
     ('python tools/model_converters/publish_model.py nothing.pth out', None,
      'no such checkpoint'),
 ])

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 def kill_and_resume(*arguments: object) -> dict:
     result = subprocess.run(
-        [sys.executable, TOOLS / 'reliability/kill_and_resume.py', '--json', *map(str, arguments)],
+        [sys.executable, TOOLS / 'reliability/kill_and_resume.py', *map(str, arguments)],
         stdout=subprocess.PIPE, text=True, check=True, timeout=300,
         env=os.environ | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'))
     return json.loads(result.stdout.splitlines()[-1])

@@ -9,12 +9,12 @@ import argparse
 import json
 import math
 import multiprocessing
-import socket
 from statistics import median
 
 import torch
 from step_variants import CONMIM, RECIPES, VARIANTS, Settings, recipe, step_flops
 from step_worker import WARM_UP_STEPS, seconds_per_step, serve
+from torch.distributed.elastic.utils.distributed import get_free_port
 
 from conmim_mm.engine.optimizers.amp_optim_wrapper import has_cpu_bfloat16
 from conmim_mm.errors import InputError
@@ -44,7 +44,7 @@ class Worker:
         self.seconds: list[float] = []
         self.peak_mib = self.failure = None
         self._pipes, self._processes = [], []
-        threads, port = max(1, torch.get_num_threads() // processes), free_port()
+        threads, port = max(1, torch.get_num_threads() // processes), get_free_port()
         for rank in range(processes):
             ranks = dict(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(processes),
                          MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
@@ -81,12 +81,6 @@ class Worker:
             answers = ['ended without a word']
         self.failure = next((answer for answer in answers if isinstance(answer, str)), None)
         return None if self.failure else max(answers)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
 
 
 def matmul_rate(settings: Settings) -> float:
@@ -162,23 +156,13 @@ def choose_dtype(wanted: str, device: str) -> str:
     return wanted
 
 
-def choose_device(wanted: str) -> str:
-    """The device to compute on.
-
-    Raises:
-        InputError: A GPU that is not there.
-    """
-    if wanted == 'cuda' and not torch.cuda.is_available():
-        raise InputError('there is no GPU that PyTorch can use; choose --device cpu')
-    return ('cuda' if torch.cuda.is_available() else 'cpu') if wanted == 'auto' else wanted
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--arch', choices=RECIPES, default='s', help='size of the ViT')
     parser.add_argument('--batch', type=int, default=16, help='images per process')
-    parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
+    parser.add_argument('--device', choices=['cpu', 'cuda'],
+                        default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--dtype', choices=['auto', 'float32', 'bfloat16', 'float16'],
                         default='auto', help='auto: bfloat16 where the device computes in it')
     parser.add_argument('--img-size', type=int, default=224, help='side of the images, in pixels')
@@ -192,6 +176,8 @@ def parse() -> argparse.Namespace:
     for name in ('batch', 'img_size', 'rounds', 'processes'):
         if getattr(args, name) < 1:
             raise InputError(f'--{name.replace("_", "-")} must be at least 1')
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        raise InputError('there is no GPU that PyTorch can use; choose --device cpu')
     return args
 
 
@@ -212,7 +198,7 @@ def table(result: dict) -> str:
 
 def main() -> None:
     args = parse()
-    device = choose_device(args.device)
+    device = args.device
     patch = recipe(Settings(args.arch, 0, '', '')).model.backbone.patch_size
     if args.img_size % (2 * patch):
         raise InputError(f'--img-size must be divisible by {2 * patch}, but is {args.img_size}')

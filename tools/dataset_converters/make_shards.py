@@ -8,16 +8,14 @@ numbers in a list file, become .cls files beside the images.
 
 import argparse
 import io
-import multiprocessing
 import os
-import sys
 import tarfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scenes.processes import map_jobs
 from tqdm import tqdm
 
 from conmim_mm.datasets.image_files import ImageFiles, is_image
@@ -123,27 +121,11 @@ def write_shards(images: Sequence[ShardImage], out: Path, images_per_shard: int,
         aside.mkdir()
         jobs = [(aside / f'images-{number:06d}.tar', [images[index] for index in part])
                 for number, part in enumerate(parts)]
-        _run(jobs, workers, done)
+        for count in map_jobs(_write_shard, jobs, workers):
+            done(count)
         if classes:
             (aside / CLASSES_FILE).write_text('\n'.join(classes) + '\n', encoding='utf-8')
     return [out / path.name for path, _ in jobs]
-
-
-def _run(jobs: Sequence[tuple[Path, list[ShardImage]]], workers: int,
-         done: Callable[[int], object]) -> None:
-    if workers == 1:
-        for job in jobs:
-            done(_write_shard(job))
-        return
-    # Forked workers need not import the package (and with it PyTorch) again.
-    context = multiprocessing.get_context('fork' if sys.platform == 'linux' else None)
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        try:
-            for count in pool.map(_write_shard, jobs):
-                done(count)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _write_shard(job: tuple[Path, list[ShardImage]]) -> int:

@@ -6,7 +6,6 @@ training that was not finished.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
@@ -16,10 +15,11 @@ from pathlib import Path
 
 from output_folder import prepare_output, save_results
 from tqdm import tqdm
-from transfer_tasks import INITS, TASKS, Task, Training, format_table
+from transfer_tasks import INITS, TASKS, Training, format_table
 
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import add_trust_argument, run_tool
+from conmim_mm.utils.files import sha256_of
 from conmim_mm.utils.work_dir import last_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def train_pair(trainings: list[Training], seed: int, label: str) -> None:
     Raises:
         InputError: One of them failed; the message names its log.
     """
-    waiting = [training for training in trainings if not training.is_finished]
+    waiting = [training for training in trainings if not training.finished.is_file()]
     if not waiting:
         return
     threads = max((os.cpu_count() or 1) // len(waiting), 1)
@@ -84,16 +84,7 @@ def train_pair(trainings: list[Training], seed: int, label: str) -> None:
         if running[training.init].returncode != 0 or not training.read_metrics():
             lines = training.log.read_text(errors='replace').strip().splitlines() or ['(empty)']
             raise InputError(f'{training.name} failed: {lines[-1][:200]} (see {training.log})')
-        training.mark_finished()
-
-
-def settings_of(checkpoint: Path, scenes: Path, seed: int, tasks: list[Task]) -> dict:
-    """What determines the results."""
-    return dict(
-        checkpoint=hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-        scenes=json.loads((scenes / 'meta.json').read_text()),
-        seed=seed,
-        configs={task.name: (ROOT / task.config).read_text() for task in tasks})
+        training.finished.touch()
 
 
 def main() -> None:
@@ -111,7 +102,9 @@ def main() -> None:
 
     checkpoint, scenes = find_checkpoint(args.demo), find_scenes(args.demo)
     tasks = [TASKS[name] for name in args.tasks]
-    settings = settings_of(checkpoint, scenes, args.seed, tasks)
+    settings = dict(
+        checkpoint=sha256_of(checkpoint), scenes=json.loads((scenes / 'meta.json').read_text()),
+        seed=args.seed, configs={task.name: (ROOT / task.config).read_text() for task in tasks})
     results = prepare_output(args.out, settings, list(TASKS))
     if results is None:
         started = time.time()

@@ -107,13 +107,9 @@ class Training:
         return max((entry['step'] for entry in read_run_log(self.work_dir).training), default=0)
 
     @property
-    def is_finished(self) -> bool:
-        """Whether it ran to its end."""
-        return (self.work_dir / 'finished').is_file()
-
-    def mark_finished(self) -> None:
-        """Notes that it ran to its end."""
-        (self.work_dir / 'finished').touch()
+    def finished(self) -> Path:
+        """A file that is there once it ran to its end."""
+        return self.work_dir / 'finished'
 
     def read_metrics(self) -> dict[str, float]:
         """The last evaluation in per cent, by metric; empty before it.

@@ -57,7 +57,8 @@ def publish(source: Path, out_dir: Path, weights: str | None = None, name: str |
     if not re.fullmatch(r'\d{8}', date):
         raise InputError(f'{date!r} is no date; give --date YYYYMMDD' if date else
                          f'{source} does not tell when it was written; give --date YYYYMMDD')
-    published = publishable_checkpoint(checkpoint, weights or default_weights(checkpoint))
+    default = WHOSE_WEIGHTS[0] if is_pretraining_checkpoint(checkpoint) else ALL_WEIGHTS
+    published = publishable_checkpoint(checkpoint, weights or default)
     if out_dir.exists() and not out_dir.is_dir():
         raise InputError(f'{out_dir} is a file; give a folder')
     content = io.BytesIO()
@@ -71,11 +72,6 @@ def publish(source: Path, out_dir: Path, weights: str | None = None, name: str |
         template = shipped_file('docs/model_card_template.md').read_text(encoding='utf-8')
         write_text(card, model_card(published, target, sha256_of(source), template))
     return target
-
-
-def default_weights(checkpoint: dict[str, Any]) -> str:
-    """The teacher's of a pre-training, as published; all of any other model."""
-    return WHOSE_WEIGHTS[0] if is_pretraining_checkpoint(checkpoint) else ALL_WEIGHTS
 
 
 def model_card(published: dict[str, Any], path: Path, source_sha256: str, template: str) -> str:

@@ -3,7 +3,7 @@
 Each kill is a SIGKILL at a random moment, every second one while a file is being written, or after
 a number of steps. Every resume has to work, and the final weights, optimizer state, schedules and
 logged losses have to equal those of the run that was left alone. Memory and open files of each
-process are noted when it ends.
+process are noted when it ends. Prints one JSON object.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import os
 import random
 import shutil
 import signal
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -175,21 +174,6 @@ def summarise(args: argparse.Namespace, seen: list[dict], found: list[str]) -> d
         equal=not found, differences=found[:10])
 
 
-def describe(results: dict) -> str:
-    memory, files = results['megabytes'], results['open_files']
-    return '\n'.join([
-        f'{results["kills"]} kills in {results["steps"]} steps, saved every '
-        f'{results["saved_every"]}, {results["workers"]} workers; every resume worked',
-        f'killed before the first step: {results["killed_before_a_step"]}, while a file was being '
-        f'written: {results["killed_while_saving"]}',
-        f'steps taken twice: {results["steps_taken_twice"]}',
-        f'memory at the end of each process: {min(memory)} to {max(memory)} MB, median '
-        f'{statistics.median(memory)}, last {memory[-1]}',
-        f'open files: {min(files)} to {max(files)}, last {files[-1]}',
-        'weights, optimizer, schedules, random states and log equal those of the undisturbed run'
-        if results['equal'] else f'DIFFERENT from the undisturbed run: {results["differences"]}'])
-
-
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/kill_and_resume'),
@@ -203,7 +187,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--interval', type=int, default=1, help='save every so many steps')
     parser.add_argument('--workers', type=int, default=0, help='data workers')
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
-    parser.add_argument('--json', action='store_true', help='print one JSON object')
     return parser.parse_args()
 
 
@@ -218,7 +201,7 @@ def main() -> None:
     seen = train_disturbed(images, disturbed, args)
     has_ended(start(images, undisturbed, args), options=0)  # waits for it
     results = summarise(args, seen, run_differences(disturbed, undisturbed))
-    print(json.dumps(results) if args.json else describe(results))
+    print(json.dumps(results))
     if not results['equal']:
         raise SystemExit(1)
 

@@ -8,6 +8,7 @@ from common import add_out_argument, check_picture_file
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
+from PIL import ImageOps
 
 from conmim_mm.datasets.transforms.loading import read_rgb
 from conmim_mm.errors import InputError
@@ -53,22 +54,13 @@ def draw_samples(cfg: Config, count: int, seed: int = 0) -> tuple[np.ndarray, li
     for row, path in enumerate(paths):
         if os.path.isfile(path):
             name = os.path.basename(path)
-            sheet.panel(row, 0, padded(np.asarray(read_rgb(path)), height / width),
+            whole = ImageOps.pad(read_rgb(path), (4 * width, 4 * height), color='white')
+            sheet.panel(row, 0, np.asarray(whole),
                         name if len(name) <= LONGEST_NAME else f'{name[:LONGEST_NAME - 3]}...')
         sheet.panel(row, 1, students[row], 'student view')
         sheet.panel(row, 2, teachers[row], 'teacher view')
         sheet.panel(row, 3, cut_holes(students[row], masks[row], grid), 'student sees')
     return sheet.pixels(), paths
-
-
-def padded(image: np.ndarray, aspect: float) -> np.ndarray:
-    """An image on a white ground of the given height over width."""
-    height, width = image.shape[:2]
-    ground = np.full((max(height, round(width * aspect)), max(width, round(height / aspect)), 3),
-                     255, dtype=np.uint8)
-    top, left = (ground.shape[0] - height) // 2, (ground.shape[1] - width) // 2
-    ground[top:top + height, left:left + width] = image
-    return ground
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from common import add_out_argument, check_picture_file
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from PIL import Image
+from PIL import ImageOps
 
 from conmim_mm.datasets import read_rgb
 from conmim_mm.errors import InputError
@@ -30,6 +30,7 @@ MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 MAX_LEGEND = 30
 MIN_IMAGES = 5
 USUAL_PERPLEXITY = 30.
+THUMBNAIL = (56, 56)
 
 
 class Style(NamedTuple):
@@ -123,13 +124,6 @@ def draw_feature_map(points: np.ndarray, title: str, labels: Sequence[int] = (),
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
-def small(image: Image.Image, side: int = 56) -> np.ndarray:
-    """The central square of an image, ``(side, side, 3)`` uint8."""
-    edge = min(image.size)
-    left, top = (image.width - edge) // 2, (image.height - edge) // 2
-    return np.asarray(image.resize((side, side), box=(left, top, left + edge, top + edge)))
-
-
 def read_features(path: str) -> dict[str, np.ndarray]:
     """What ``conmim embed`` wrote.
 
@@ -171,7 +165,8 @@ def main() -> None:
     distance = (points.max() - points.min()) / 12
     title = f"{len(points)} images as the {found['weights']}'s features lie"
     save_picture(draw_feature_map(points, title, labels[chosen], [*classes], {
-        index: small(read_rgb(Path(str(found['data']), found['paths'][chosen[index]])))
+        index: np.asarray(ImageOps.fit(
+            read_rgb(Path(str(found['data']), found['paths'][chosen[index]])), THUMBNAIL))
         for index in spread_points(points, args.thumbnails, distance)}), args.out)
     words = f'{len(classes)} classes' if len(classes) else 'no class folders, so one colour'
     if len(classes) > MAX_LEGEND:

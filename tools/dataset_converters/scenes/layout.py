@@ -9,7 +9,7 @@ from conmim_mm.errors import InputError
 from .compose import SPLITS
 from .shapes import CLASS_NAMES
 
-# Raise it with every change that alters a byte of the output.
+# Raise it with every change that alters a byte of a picture, a map or an annotation.
 GENERATOR_VERSION = '1'
 KINDS = ('classification', 'scene')
 ADE_CLASS_NAMES = ('background', *CLASS_NAMES)  # map values 1 to 11; 0 does not occur

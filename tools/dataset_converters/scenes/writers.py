@@ -2,11 +2,8 @@
 
 import io
 import json
-import multiprocessing
 import os
-import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -18,6 +15,7 @@ from conmim_mm.errors import InputError
 from . import coco, layout
 from .compose import SPLITS, classification_image, scene_image
 from .layout import SceneSettings
+from .processes import map_jobs
 
 _CHUNK = 32
 _QUALITY = 92
@@ -70,17 +68,6 @@ def _jobs(out: Path, settings: SceneSettings) -> list[_Job]:
                 for first in range(0, count, _CHUNK)
             ]
     return jobs
-
-
-def _results(jobs: list[_Job], workers: int) -> Iterator[list[dict]]:
-    if workers <= 1:
-        yield from map(_run_job, jobs)
-        return
-    # Forked workers need not import the package (and with it PyTorch) again.
-    method = 'fork' if sys.platform == 'linux' else None
-    context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        yield from pool.map(_run_job, jobs)
 
 
 def _is_complete(out: Path, settings: SceneSettings) -> bool:
@@ -148,7 +135,7 @@ def make_scenes(
 
     jobs = _jobs(out, settings)
     entries: dict[str, list[dict]] = {split: [] for split in SPLITS}
-    for (*_, split, first, end), found in zip(jobs, _results(jobs, workers), strict=True):
+    for (*_, split, first, end), found in zip(jobs, map_jobs(_run_job, jobs, workers), strict=True):
         entries[split] += found
         done(end - first)
 
