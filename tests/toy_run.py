@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from scenes import SceneSettings, make_scenes
 
 from conmim_mm.commands import main
 
-from .toy import write_noise_images
+from .toy import write_config, write_noise_images
 
 EPOCHS, IMAGES, BATCH = 2, 9, 4
 
@@ -18,8 +19,6 @@ EPOCHS, IMAGES, BATCH = 2, 9, 4
 @pytest.fixture(scope='session')
 def toy(tmp_path_factory) -> SimpleNamespace:
     """Folder of images, toy config, and the run; not to be changed."""
-    from .test_tools.test_train import write_config  # late, so that pytest rewrites it
-
     folder = tmp_path_factory.mktemp('commands')
     images = folder / 'photos' / 'sub'
     images.mkdir(parents=True)
@@ -48,6 +47,17 @@ def labelled(tmp_path_factory) -> Path:
         for i in range(10):
             pixels = rng.integers(low, low + 60, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / name / f'{i}.png')
+    return folder
+
+
+@pytest.fixture(scope='session')
+def scenes(tmp_path_factory) -> Path:
+    """Generated scenes, ten to train on and two held out, in the layout of each toolbox.
+
+    Of pictures of one object there are four and one of each class.
+    """
+    folder = tmp_path_factory.mktemp('scenes') / 'made'
+    make_scenes(folder, SceneSettings(images=40, size=64, val=10))
     return folder
 
 

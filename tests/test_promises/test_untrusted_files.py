@@ -17,7 +17,6 @@ from mmengine.runner import FlexibleRunner, Runner, load_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain import get_model
 from mmpretrain.registry import MODELS
-from scenes import SceneSettings, make_scenes
 
 from conmim_mm.checkpoint.reading import TRUST_VARIABLE
 from conmim_mm.commands import main
@@ -230,9 +229,8 @@ def test_train_refuses_what_lies_in_its_work_dir(run, images, tmp_path) -> None:
     assert not was_executed(crafted)
 
 
-def test_test_refuses(run, crafted, tmp_path) -> None:
-    make_scenes(tmp_path / 'scenes', SceneSettings(images=20, size=64, val=10))
-    error = run('test.py', CLASSIFIER, crafted, '--data-root', tmp_path / 'scenes' / 'imagenet',
+def test_test_refuses(run, crafted, scenes) -> None:
+    error = run('test.py', CLASSIFIER, crafted, '--data-root', scenes / 'imagenet',
                 '--cfg-options', 'test_dataloader.num_workers=0', 'model.backbone.init_cfg=None')
     assert 'as plain weights: it asks for posix.system' in error
     assert not was_executed(crafted)

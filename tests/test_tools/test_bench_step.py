@@ -1,41 +1,22 @@
 """tools/benchmarks/bench_step.py, its variants and its worker."""
 
-import io
 import json
-import sys
 
+import bench_step as bench
 import pytest
+import step_cost
+import step_variants as variants
+import step_worker
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..conftest import TOOLS, load_tool
-
-
-@pytest.fixture(autouse=True)
-def _siblings(monkeypatch) -> None:
-    monkeypatch.syspath_prepend(TOOLS / 'benchmarks')
+SETTINGS = variants.Settings('tiny', 64, 'float32', 'cpu')
 
 
-@pytest.fixture
-def bench():
-    return load_tool('benchmarks/bench_step.py')
-
-
-@pytest.fixture
-def variants():
-    import step_variants
-    return step_variants
-
-
-def settings(variants):
-    return variants.Settings('tiny', 64, 'float32', 'cpu')
-
-
-def test_plain_step_is_the_same_mathematics(variants) -> None:
+def test_plain_step_is_the_same_mathematics() -> None:
     logs = []
     for build in (variants.ours, variants.plain):
         torch.manual_seed(0)
-        variant = build(settings(variants))
+        variant = build(SETTINGS)
         steps = [variant.step(variant.batch(4)) for _ in range(4)]
         logs.append([(step['loss'].item(), step['hit_rate'].item()) for step in steps])
     ours, plain = logs
@@ -46,74 +27,25 @@ def test_plain_step_is_the_same_mathematics(variants) -> None:
     assert ours[0][0] == pytest.approx(plain[0][0], rel=1e-6)
 
 
-class Names(TorchDispatchMode):
-    """The operators that run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.names.add(func.name().removeprefix('aten::').partition('.')[0])
-        return func(*args, **(kwargs or {}))
-
-
-def test_plain_step_is_plain_and_ours_is_not(variants) -> None:
-    """No fused attention in the teacher, loops over parameters, booleans for indices."""
-    names = []
-    for build in (variants.plain, variants.ours):
-        variant = build(settings(variants))
-        data = variant.batch(2)
-        with Names() as seen:
-            variant.step(data)
-        names.append(seen.names)
-    plain, ours = names
-    fused = {'_scaled_dot_product_flash_attention_for_cpu', '_fused_adamw_', '_foreach_lerp_'}
-    assert fused <= ours and not fused & plain
-    loops = {'addcdiv_', 'index', '_log_softmax'}
-    assert loops <= plain and '_foreach_addcdiv_' not in plain
-
-
 @pytest.mark.parametrize('name', ['mmpretrain BEiT', 'mmpretrain MAE'])
-def test_mmpretrains_steps_train_at_any_size(variants, name: str) -> None:
+def test_mmpretrains_steps_train_at_any_size(name: str) -> None:
     torch.manual_seed(0)
-    variant = variants.VARIANTS[name](settings(variants)._replace(img_size=96))
+    variant = variants.VARIANTS[name](SETTINGS._replace(img_size=96))
     data = variant.batch(2)
     losses = [variant.step(data)['loss'] for _ in range(3)]
     assert torch.stack(losses).isfinite().all() and len(set(losses)) == 3
 
 
-def test_worker_answers_every_line(monkeypatch, capsys) -> None:
-    import step_worker
-
-    monkeypatch.setattr(step_worker, 'MATMUL_SIDE', dict(cpu=64))
-    task = dict(variant='matmul', batch=1, arch='s', img_size=224, dtype='float32', device='cpu',
-                distributed=False)
-    monkeypatch.setattr(sys, 'argv', ['step_worker.py', json.dumps(task)])
-    monkeypatch.setattr(sys, 'stdin', io.StringIO('3\n1\n'))
-    step_worker.main()
-    first, *rounds, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert first['flops'] == 2 * 64**3 and first['seconds'] > 0
-    assert [set(answer) for answer in rounds] == [{'seconds'}] * 2
-    assert last['peak_mib'] >= 0
-
-
 def test_worker_counts_as_many_steps_as_asked(monkeypatch) -> None:
-    import step_worker
-
     steps, clock = [], iter([10., 16.])
     monkeypatch.setattr(step_worker.time, 'perf_counter', lambda: next(clock))
     assert step_worker.seconds_per_step(lambda: steps.append(1), 3) == 2.
     assert len(steps) == 3
 
 
-def test_counts_operations_of_other_models_per_image(variants) -> None:
-    import step_cost
-    import step_worker
-
-    given = settings(variants)
-    sizes = step_cost.sizes_of(variants.recipe(given), 1)
-    assert step_worker.counted_flops(variants.ours(given)) == sum(
+def test_counts_operations_of_other_models_per_image() -> None:
+    sizes = step_cost.sizes_of(variants.recipe(SETTINGS), 1)
+    assert step_worker.counted_flops(variants.ours(SETTINGS)) == sum(
         step_cost.step_flops(sizes).values())
 
 
@@ -135,21 +67,17 @@ class FakeWorker:
 
 
 @pytest.fixture
-def call(bench, monkeypatch, capsys):
+def call(run_script, monkeypatch, capsys):
     monkeypatch.setattr(bench, 'Worker', FakeWorker)
 
     def call(*args: object) -> str:
-        monkeypatch.setattr(sys, 'argv', ['bench_step.py', *map(str, args)])
-        bench.run_tool(bench.main)
+        run_script(bench, *args)
         return capsys.readouterr().out
 
     return call
 
 
 def test_numbers_by_hand(call) -> None:
-    import step_cost
-    import step_variants
-
     result = json.loads(call('--arch', 'tiny', '--img-size', 64, '--batch', 10, '--rounds', 3,
                              '--dtype', 'float32', '--device', 'cpu', '--processes', 2, '--json'))
     assert result['matmul_tflops'] == pytest.approx(2.)  # 4 TFLOP in 2 seconds
@@ -158,8 +86,7 @@ def test_numbers_by_hand(call) -> None:
     assert rows['mmpretrain MAE'] == pytest.approx(dict(
         images_per_second=10., slowest=5., fastest=10., peak_mib=1234., matmul_tflop=0.8,
         matmul_share=0.4))  # two processes share the cores
-    sizes = step_cost.sizes_of(step_variants.recipe(
-        step_variants.Settings('tiny', 64, 'float32', 'cpu')), 10)
+    sizes = step_cost.sizes_of(variants.recipe(SETTINGS), 10)
     assert rows['ours']['matmul_tflop'] == pytest.approx(
         sum(step_cost.step_flops(sizes).values()) / 1e12)
     assert (result['batch'], result['img_size'], result['processes']) == (10, 64, 2)
@@ -180,14 +107,11 @@ def test_table(call) -> None:
     (('--img-size', 100), '--img-size must be divisible by 32, but is 100'),
     (('--rounds', -1), '--rounds must be at least 1'),
 ])
-def test_bad_arguments_get_one_line(call, capsys, args: tuple, words: str) -> None:
-    with pytest.raises(SystemExit) as stop:
-        call(*args)
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.strip() == f'error: {words}'
+def test_bad_arguments_get_one_line(refused, args: tuple, words: str) -> None:
+    assert refused(bench, *args) == f'error: {words}'
 
 
-def test_machines_without_the_type_or_device(bench, monkeypatch) -> None:
+def test_machines_without_the_type_or_device(monkeypatch) -> None:
     monkeypatch.setattr(bench, 'has_cpu_bfloat16', lambda: False)
     assert bench.choose_dtype('auto', 'cpu') == 'float32'
     with pytest.raises(bench.InputError, match='has no bfloat16'):
@@ -201,9 +125,9 @@ def test_machines_without_the_type_or_device(bench, monkeypatch) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_for_real(bench, variants) -> None:
+def test_two_processes_for_real() -> None:
     result = bench.measure(
-        settings(variants)._replace(distributed=True), batch=2, rounds=1,
+        SETTINGS._replace(distributed=True), batch=2, rounds=1,
         variants=['ours'], processes=2)
     assert result['matmul_tflops'] > 0
     row = result['variants']['ours']
@@ -211,8 +135,8 @@ def test_two_processes_for_real(bench, variants) -> None:
 
 
 @pytest.mark.slow
-def test_failure_is_told_in_its_row(bench, variants) -> None:
-    worker = bench.Worker('ours', settings(variants)._replace(img_size=65), 2, 1)
+def test_failure_is_told_in_its_row() -> None:
+    worker = bench.Worker('ours', SETTINGS._replace(img_size=65), 2, 1)
     worker.round()
     worker.end()
     assert 'img_size' in worker.failure and '\n' not in worker.failure

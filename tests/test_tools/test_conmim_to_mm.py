@@ -115,23 +115,6 @@ def test_refuses_what_it_cannot_convert(tmp_path) -> None:
     assert not (tmp_path / 'mm.pth').exists()
 
 
-class Crafted:
-    """Pickles into a call."""
-
-    def __init__(self, target) -> None:
-        self.target = target
-
-    def __reduce__(self):
-        return open, (str(self.target), 'w')
-
-
-def test_crafted_checkpoint_runs_nothing(tmp_path) -> None:
-    torch.save(dict(model=Crafted(tmp_path / 'executed')), tmp_path / 'crafted.pth')
-    with pytest.raises(InputError, match='as plain weights'):
-        convert(tmp_path / 'crafted.pth', tmp_path / 'mm.pth')
-    assert not (tmp_path / 'executed').exists()
-
-
 def test_teacher_of_a_classifier_is_refused(tmp_path) -> None:
     weights, _ = golden_classifier()
     torch.save(dict(model=weights), tmp_path / 'finetuned.pth')

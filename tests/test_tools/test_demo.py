@@ -1,7 +1,7 @@
 """The demo, shortened to a few steps."""
 
 import json
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ default_hooks = dict(logger=dict(interval=2), checkpoint=dict(interval=3))
 
 
 @pytest.fixture
-def demo(monkeypatch, tmp_path):
+def demo(run_script, monkeypatch, tmp_path):
     """Calls tools/demo/demo.py in this process, on a short recipe and few scenes."""
     tool = load_tool('demo/demo.py')
     config = tmp_path / 'short.py'
@@ -29,12 +29,7 @@ def demo(monkeypatch, tmp_path):
     monkeypatch.setattr(tool, 'CONFIG', config)
     monkeypatch.setattr(tool, 'SCENES', SceneSettings(images=40, size=64, val=20))
 
-    def call(*args: object) -> None:
-        monkeypatch.setattr(sys, 'argv', ['demo.py', '--out', str(tmp_path / 'out'),
-                                          *map(str, args)])
-        tool.run_tool(tool.main)
-
-    return call
+    return partial(run_script, tool, '--out', tmp_path / 'out')
 
 
 @pytest.mark.slow

@@ -20,13 +20,6 @@ def test_a_resumed_log_replaces_the_steps_it_repeats(tmp_path) -> None:
     assert [entry['loss'] for entry in scalars] == [4.] * 3 + [3.] * 5
 
 
-def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path) -> None:
-    write_log(tmp_path, '20260101_000000', range(0, 30, 10), loss=4.)
-    with next(tmp_path.glob('*/vis_data/scalars.json')).open('a') as log:
-        log.write('\n{"step": 40, "lo')
-    assert [entry['step'] for entry in read_scalars(tmp_path)] == [0, 10, 20]
-
-
 def test_nothing_logged(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match='no log'):
         read_scalars(tmp_path)

@@ -1,29 +1,19 @@
 """tools/benchmarks/step_cost.py and cost_model.py: counts and what follows from them."""
 
 import json
-import sys
 
+import cost_model
 import pytest
+import step_cost as cost
+import step_variants
 from mmengine.registry import MODELS, init_default_scope
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..conftest import TOOLS, load_tool
 from ..toy import model_cfg, random_inputs
 
 
-@pytest.fixture(autouse=True)
-def _siblings(monkeypatch) -> None:
-    monkeypatch.syspath_prepend(TOOLS / 'benchmarks')
-
-
-@pytest.fixture
-def cost():
-    import step_cost
-    return step_cost
-
-
-def toy_sizes(cost, batch: int):
+def toy_sizes(batch: int) -> cost.StepSizes:
     """Those of tests/toy.py."""
     return cost.StepSizes(
         embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48, patch_size=8,
@@ -38,10 +28,9 @@ def model():
     return model
 
 
-@pytest.mark.parametrize('batch', [1, 3])
-def test_counts_every_matrix_product(cost, model, batch: int) -> None:
-    inputs = random_inputs(batch)
-    sizes = toy_sizes(cost, batch)
+def test_counts_every_matrix_product(model) -> None:
+    inputs = random_inputs(3)
+    sizes = toy_sizes(3)
     # fused attention on a CPU is not counted by PyTorch
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         loss = model.loss(inputs)['loss']
@@ -52,24 +41,8 @@ def test_counts_every_matrix_product(cost, model, batch: int) -> None:
     assert counter.get_total_flops() == sum(cost.step_flops(sizes).values())
 
 
-def test_parts_by_hand(cost) -> None:
-    parts = cost.forward_flops(toy_sizes(cost, 3))
-    assert parts == dict(
-        patches=2 * 3 * 16 * (3 * 8 * 8) * 24,
-        blocks=2 * 3 * 17 * 2 * (24 * 72 + 24 * 24 + 2 * 24 * 48),
-        attention=2 * (2 * 3 * 2 * 17 * 17 * 12) * 2,
-        projector=2 * 3 * 17 * (24 * 32 + 32 * 32 + 32 * 16),
-        logits=2 * 3 * 16 * 16 * 16)
-
-
-def test_counts_every_parameter(cost, model) -> None:
-    trained = sum(param.numel() for param in model.parameters() if param.requires_grad)
-    assert cost.num_parameters(toy_sizes(cost, 3)) == trained
-    assert cost.state_bytes(toy_sizes(cost, 3)) == 5 * 4 * trained
-
-
-def test_bytes_by_hand(cost) -> None:
-    sizes = toy_sizes(cost, 3)
+def test_bytes_by_hand() -> None:
+    sizes = toy_sizes(3)
     parts = cost.step_bytes(sizes, activation_bytes=2)
     parameters = cost.num_parameters(sizes)
     assert parts['parameters'] == 16 * parameters
@@ -84,48 +57,36 @@ def test_bytes_by_hand(cost) -> None:
     assert twice['parameters'] == parts['parameters'] and twice['images'] == 2 * parts['images']
 
 
-def test_sizes_of_a_recipe_are_its_models(cost) -> None:
-    import step_variants
-
+def test_sizes_of_a_recipe_are_its_models() -> None:
     cfg = step_variants.recipe(step_variants.Settings('tiny', 64, 'float32', 'cpu'))
     init_default_scope('mmpretrain')
     model = MODELS.build(cfg.model)
-    assert cost.num_parameters(cost.sizes_of(cfg, 1)) == sum(
-        param.numel() for param in model.parameters() if param.requires_grad)
+    trained = sum(param.numel() for param in model.parameters() if param.requires_grad)
+    assert cost.num_parameters(cost.sizes_of(cfg, 1)) == trained
+    assert cost.state_bytes(cost.sizes_of(cfg, 1)) == 5 * 4 * trained
     assert cost.sizes_of(cfg, 1).tokens == 1 + model.backbone.grid[0] * model.backbone.grid[1]
 
 
-@pytest.fixture
-def call(monkeypatch, capsys):
-    tool = load_tool('benchmarks/cost_model.py')
-
-    def call(*args: object) -> str:
-        monkeypatch.setattr(sys, 'argv', ['cost_model.py', *map(str, args)])
-        tool.run_tool(tool.main)
-        return capsys.readouterr().out
-
-    return call
-
-
 def test_run_cost_by_hand() -> None:
-    run_cost = load_tool('benchmarks/cost_model.py').run_cost
     # 10^12 operations an image at half of 4 * 10^12 a second: two images a second on each of 3
-    cost = run_cost(1e12, images=3600, epochs=12, gpus=3, tflops=4., utilisation=0.5,
-                    gpu_hour_price=10.)
-    assert cost == pytest.approx(dict(
+    found = cost_model.run_cost(1e12, images=3600, epochs=12, gpus=3, tflops=4., utilisation=0.5,
+                                gpu_hour_price=10.)
+    assert found == pytest.approx(dict(
         images_per_second=6., hours=2., gpu_hours=6., exaflop=0.0432, price=60.))
-    assert 'price' not in run_cost(1e12, 1, 1, 1, 1., 1., None)
+    assert 'price' not in cost_model.run_cost(1e12, 1, 1, 1, 1., 1., None)
 
 
-def test_default_is_the_paper_run(call, cost) -> None:
-    model = json.loads(call('--json'))
+def test_default_is_the_paper_run(run_script, capsys) -> None:
+    run_script(cost_model, '--json')
+    model = json.loads(capsys.readouterr().out)
     run = model['run']
     assert (run['epochs'], run['images'], run['gpus']) == (800, 1_281_167, 8)
     assert (run['tflops'], run['utilisation']) == (989., 0.55)
     per_image = sum(model['tflop'].values()) / 256 * 1e12
     assert run['hours'] == pytest.approx(
         per_image * 800 * 1_281_167 / (8 * 989e12 * 0.55) / 3600)
-    text = call('--gpu-hour-price', 2)
+    run_script(cost_model, '--gpu-hour-price', 2)
+    text = capsys.readouterr().out
     assert text.startswith('A model, not a measurement.\n')
     assert f'{run["hours"]:.1f} hours' in text
     assert text.rstrip().endswith(f'{2 * run["gpu_hours"]:,.0f} in all')
@@ -137,10 +98,5 @@ def test_default_is_the_paper_run(call, cost) -> None:
     (('--img-size', 100), '--img-size must be divisible by 16, but is 100'),
     (('--gpu-hour-price', -1), '--gpu-hour-price must not be negative'),
 ])
-def test_bad_arguments_get_one_line(monkeypatch, capsys, args: tuple, words: str) -> None:
-    tool = load_tool('benchmarks/cost_model.py')
-    monkeypatch.setattr(sys, 'argv', ['cost_model.py', *map(str, args)])
-    with pytest.raises(SystemExit) as stop:
-        tool.run_tool(tool.main)
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.strip() == f'error: {words}'
+def test_bad_arguments_get_one_line(refused, args: tuple, words: str) -> None:
+    assert refused(cost_model, *args) == f'error: {words}'

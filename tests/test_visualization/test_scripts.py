@@ -1,6 +1,5 @@
 """tools/visualization, as typed."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,37 +10,29 @@ from PIL import Image
 
 from conmim_mm.visualization.sheet import save_picture
 
-from ..conftest import CONFIGS, load_tool
+from ..conftest import CONFIGS
 
 
 @pytest.fixture
-def call(monkeypatch, tmp_path):
-    """Calls a script in this process; gives back the picture."""
+def picture(tmp_path) -> Path:
+    return tmp_path / 'new' / 'picture.png'
 
-    def call_script(name: str, *args: object, out: Path = tmp_path / 'new' / 'picture.png'
-                    ) -> Image.Image:
-        tool = load_tool(f'visualization/{name}.py')
-        monkeypatch.setattr(
-            sys, 'argv', [f'{name}.py', *map(str, args), '--out', str(out)])
-        tool.run_tool(tool.main)
-        return Image.open(out)
+
+@pytest.fixture
+def call(run_script, picture):
+    """Calls a script; gives back the picture."""
+
+    def call_script(name: str, *args: object) -> Image.Image:
+        run_script(f'visualization/{name}.py', *args, '--out', picture)
+        return Image.open(picture)
 
     return call_script
 
 
 @pytest.fixture
-def refused(call, capsys):
-    """Calls a script that must end with one line and status 2; gives back the line."""
-
-    def call_refused(*args: object, **kwargs) -> str:
-        with pytest.raises(SystemExit) as stop:
-            call(*args, **kwargs)
-        assert stop.value.code == 2
-        error = capsys.readouterr().err.strip().splitlines()[-1]
-        assert error.startswith('error: ')
-        return error
-
-    return call_refused
+def refused(refused, picture):
+    return lambda name, *args, out=picture: refused(
+        f'visualization/{name}.py', *args, '--out', out)
 
 
 def test_attention(call, checkpoint, images, capsys) -> None:
