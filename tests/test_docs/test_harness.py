@@ -6,7 +6,7 @@ import pytest
 
 from .markdown import Block, blocks_of, documents
 from .shell import Command, commands_of
-from .test_commands import check, with_words_added
+from .test_commands import check
 from .test_python_blocks import check as check_python
 
 DOCUMENT = """
@@ -109,19 +109,6 @@ def test_what_is_wrong_is_said_with_its_place(text: str, needs: str | None, word
         check(command, workspace, monkeypatch)
     if 'no such' not in words:
         assert 'a.md:10' in str(raised.value)
-
-
-def test_settings_that_are_not_in_a_config_but_known(workspace: Path, monkeypatch) -> None:
-    (command, ) = commands('tools/dist_train.sh configs/conmim/vit-b_8xb256.py 8 --data-root /my '
-                           '--cfg-options model.backbone.with_cp=True', '8 GPUs')
-    check(command, workspace, monkeypatch)
-
-
-def test_options_are_added_beside_those_that_are_there() -> None:
-    assert with_words_added(['c.py', '--cfg-options', 'a=1', '--amp'], ['--cfg-options', 'b=2']
-                            ) == ['c.py', '--cfg-options', 'b=2', 'a=1', '--amp']
-    assert with_words_added(['c.py', '/my/photos'], ['--cfg-options', 'b=2']
-                            ) == ['c.py', 'photos', '--cfg-options', 'b=2']
 
 
 @pytest.mark.parametrize('text, needs, words', [
