@@ -7,8 +7,6 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
-from conmim_mm.errors import InputError
-
 from ..shards import shard_tree
 from ..toy import run_cfg
 
@@ -56,11 +54,6 @@ def test_an_unreadable_image_is_not_shown(cfg, images, tmp_path) -> None:
     cfg.train_dataloader.dataset.data_root = str(tmp_path / 'data')
     samples = training_samples(cfg, 9)
     assert [sample.path.endswith('a.png') for sample in samples] == [True, True]
-
-
-def test_only_pre_training_configs() -> None:
-    with pytest.raises(InputError, match='is not a pre-training config'):
-        training_samples(Config(dict(model=dict(type='ImageClassifier'))), 1)
 
 
 def test_no_random_numbers_are_drawn(cfg) -> None:
