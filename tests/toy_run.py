@@ -4,13 +4,12 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from PIL import Image
 from scenes import SceneSettings, make_scenes
 
 from conmim_mm.commands import main
 
+from .labelled import write_labelled_images
 from .toy import write_config, write_noise_images
 
 EPOCHS, IMAGES, BATCH = 2, 9, 4
@@ -39,15 +38,8 @@ def run_copy(toy, tmp_path) -> Path:
 
 @pytest.fixture(scope='session')
 def labelled(tmp_path_factory) -> Path:
-    """Dark and bright images, in folders by class."""
-    folder = tmp_path_factory.mktemp('labelled')
-    rng = np.random.default_rng(0)
-    for name, low in (('bright', 160), ('dark', 0)):
-        (folder / name).mkdir()
-        for i in range(10):
-            pixels = rng.integers(low, low + 60, (32, 32, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / name / f'{i}.png')
-    return folder
+    """Ten images of each of three classes, in folders by class; not to be changed."""
+    return write_labelled_images(tmp_path_factory.mktemp('labelled') / 'val')
 
 
 @pytest.fixture(scope='session')

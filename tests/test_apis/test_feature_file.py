@@ -25,9 +25,9 @@ def test_embed_npz(toy, labelled, tmp_path, capsys) -> None:
     main(options)
     assert 'wrote' in capsys.readouterr().out
     content = np.load(out)
-    assert content['features'].shape == (20, 24) and content['features'].dtype == np.float32
-    assert content['paths'][0] == 'bright/0.png' and len(set(content['paths'])) == 20
-    assert list(content['labels']) == ['bright'] * 10 + ['dark'] * 10
+    assert content['features'].shape == (30, 24) and content['features'].dtype == np.float32
+    assert content['paths'][0] == 'blue/0.png' and len(set(content['paths'])) == 30
+    assert list(content['labels']) == ['blue'] * 10 + ['green'] * 10 + ['red'] * 10
     assert content['weights'] == 'teacher'
     assert list(out.parent.iterdir()) == [out]
 

@@ -56,9 +56,9 @@ def test_accuracy(toy, labelled, tmp_path, capsys, command, options, predict, se
     top1 = expected(predict, features_by_hand(backbone, labelled), **settings)
     result = json.loads((tmp_path / 'new' / 'out.json').read_text())
     assert result['top1'] == pytest.approx(top1)
-    assert result['standard_error'] == pytest.approx((top1 * (1 - top1) / 4)**0.5)
-    # every fifth of ten images in two classes
-    assert (result['num_images'], result['num_reference'], result['num_classes']) == (4, 16, 2)
+    assert result['standard_error'] == pytest.approx((top1 * (1 - top1) / 6)**0.5)
+    # every fifth of ten images in three classes
+    assert (result['num_images'], result['num_reference'], result['num_classes']) == (6, 24, 3)
     assert f'top-1: {top1:.2%}' in capsys.readouterr().out
 
 

@@ -21,7 +21,6 @@ from conmim_mm.datasets.labelled_folder import (
 )
 from conmim_mm.errors import InputError
 
-from ..labelled import write_labelled_images
 from ..toy import write_noise_images
 
 
@@ -175,11 +174,6 @@ def test_the_middle_is_seen_in_the_backbones_size(tmp_path, size, shape) -> None
     assert tuple(inputs.shape) == shape
     middle = shape[2] // 2
     assert (inputs[..., :middle - 2] == 0).all() and (inputs[..., middle + 2:] == 200).all()
-
-
-@pytest.fixture(scope='module')
-def labelled(tmp_path_factory) -> Path:
-    return write_labelled_images(tmp_path_factory.mktemp('labelled') / 'val')
 
 
 def test_labelled_images_are_drawn_alike_from_both_parts(labelled: Path) -> None:

@@ -4,7 +4,6 @@ import http.server
 import json
 import os
 import pickle
-import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -19,10 +18,9 @@ from mmpretrain import get_model
 from mmpretrain.registry import MODELS
 
 from conmim_mm.checkpoint.reading import TRUST_VARIABLE
-from conmim_mm.commands import main
 from conmim_mm.errors import InputError
 
-from ..conftest import CONFIGS, load_tool
+from ..conftest import CONFIGS
 from ..toy import backbone_cfg, build_model, run_cfg, write_noise_images
 
 CLASSIFIER = CONFIGS / 'classification' / 'vit-tiny_1xb32_scenes-64px.py'
@@ -181,25 +179,11 @@ TOY_TRAINING = ['--cfg-options', 'train_dataloader.num_workers=0',
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capfd):
+def run(refused, fails, monkeypatch, tmp_path):
     """Calls a tool, or ``conmim``, in this process; returns its one line of error."""
     monkeypatch.setenv(TRUST_VARIABLE, '0')
     monkeypatch.chdir(tmp_path)
-
-    def call(path: str, *args: object) -> str:
-        monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
-        with pytest.raises(SystemExit) as stop:
-            if path == 'conmim':
-                main()
-            else:
-                tool = load_tool(path)
-                tool.run_tool(tool.main)
-        assert stop.value.code == 2
-        error, = (line for line in capfd.readouterr().err.splitlines()
-                  if line.startswith('error:'))
-        return error
-
-    return call
+    return lambda path, *args: fails(*args) if path == 'conmim' else refused(path, *args)
 
 
 @pytest.mark.parametrize('options', [

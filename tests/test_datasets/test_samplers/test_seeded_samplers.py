@@ -15,6 +15,8 @@ from torch.utils.data import DataLoader
 
 from conmim_mm.datasets import EpochSeededSampler, InfiniteSeededSampler, SampleIndex, sample_rng
 
+from ...toy import run_cfg
+
 NUM_IMAGES = 8
 Drawn = dict[str, tuple[bytes, bytes, bytes]]  # of each image: mask and both views
 
@@ -32,18 +34,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def build_loader(folder: Path, num_workers: int = 0, persistent: bool = False, seed: int = 0,
                  sampler: str = 'EpochSeededSampler', batch_size: int = 2,
                  serialize: bool = False) -> DataLoader:
+    cfg = run_cfg(folder, folder, batch_size=batch_size)['train_dataloader']
+    cfg.update(num_workers=num_workers, persistent_workers=persistent, drop_last=False,
+               sampler=dict(type=sampler, shuffle=True))
     # Serialising is MMEngine's default, but collects garbage each time, which is slow.
-    cfg = dict(
-        batch_size=batch_size,
-        num_workers=num_workers,
-        persistent_workers=persistent,
-        sampler=dict(type=sampler, shuffle=True),
-        collate_fn=dict(type='default_collate'),
-        dataset=dict(type='ImageFiles', data_root=str(folder), serialize_data=serialize, pipeline=[
-            dict(type='LoadRGBImage'),
-            dict(type='ConMIMTwoViews', size=32),
-            dict(type='RandomPatchMask', img_size=32, patch_size=8, block_size=8, mask_ratio=0.5),
-            dict(type='PackConMIMInputs')]))
+    cfg['dataset']['serialize_data'] = serialize
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return Runner.build_dataloader(cfg, seed=seed)
 

@@ -31,11 +31,6 @@ from ...toy import build_model
 LINEAR = 'val/linear_top1'
 
 
-@pytest.fixture(scope='module')
-def labelled(tmp_path_factory) -> Path:
-    return write_labelled_images(tmp_path_factory.mktemp('labelled') / 'val')
-
-
 def build(images: Path, work_dir: Path, labelled: Path | None = None, interval: int = 1,
           by_epoch: bool = True) -> Runner:
     """Keeps one checkpoint, of the last epoch or third iteration."""
