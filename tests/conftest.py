@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from conmim_mm import register_all_modules
 
-pytest_plugins = ['tests.runs', 'tests.toy_run']
+pytest_plugins = ['tests.runs', 'tests.scripts', 'tests.toy_run']
 
 # the cores, shared among pytest-xdist's processes
 THREADS = (os.cpu_count() or 1) // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))
@@ -29,7 +29,8 @@ CONFIGS = ROOT / 'configs'
 TOOLS = ROOT / 'tools'
 # where Python itself looks for what a script imports
 sys.path += [str(TOOLS / part) for part in (
-    '', 'dataset_converters', 'demo', 'model_converters', 'reliability', 'visualization')]
+    '', 'benchmarks', 'dataset_converters', 'demo', 'model_converters', 'reliability',
+    'visualization')]
 RUN_NUMBERS = itertools.count()
 GOLDEN = Path(__file__).parent / 'data' / 'golden'
 # Any folder of further pretrain_*.npz; a relative path counts from the working directory.

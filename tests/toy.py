@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 from PIL import Image
 
@@ -51,6 +52,20 @@ def saved_model(work_dir: Path):
     model = build_model()
     model.load_state_dict(torch.load(last_checkpoint(work_dir), weights_only=False)['state_dict'])
     return model.eval()
+
+
+def save_scenes_model(path: Path) -> dict[str, torch.Tensor]:
+    """A checkpoint of the tiny recipe whose teacher is not its student; gives its weights."""
+    cfg = Config.fromfile(CONFIGS / 'conmim' / 'vit-tiny_1xb32_scenes-64px.py')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(cfg.model)
+    model.init_weights()
+    state = {
+        key: 0.1 * torch.randn_like(value)
+        if key.startswith('teacher.backbone.') or 'bias_table' in key else value
+        for key, value in model.state_dict().items()}
+    torch.save(dict(state_dict=state), path)
+    return state
 
 
 def random_inputs(batch: int = 4, size: tuple[int, int] = (IMG_SIZE, IMG_SIZE),
@@ -113,3 +128,35 @@ def run_cfg(images: Path, work_dir: Path, epochs: int = 2, batch_size: int = 4, 
         randomness=dict(seed=0),
         experiment_name=f'{work_dir.name}_{len(list(work_dir.glob("*")))}',
         log_level='WARNING') | overrides
+
+
+# as it is typed: a config file with the bases of ours
+CONFIG = """
+_base_ = [{bases}]
+pipeline = [
+    dict(type='LoadRGBImage'),
+    dict(type='ConMIMTwoViews', size=32),
+    dict(type='RandomPatchMask', img_size=32, patch_size=8, block_size=8, mask_ratio=0.5),
+    dict(type='PackConMIMInputs'),
+]
+model = dict(
+    backbone=dict(type='ConMIMViT', arch={arch}, img_size=32, patch_size=8),
+    neck=dict(in_channels=24, hid_channels=32, out_channels=16))
+train_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False, pin_memory=False,
+    dataset=dict(data_root={images!r}, data_prefix='', pipeline=pipeline))
+optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3))
+param_scheduler = dict(warmup=0)
+train_cfg = dict(max_epochs=2)
+auto_scale_lr = dict(base_batch_size=4)
+"""
+BASES = ('models/conmim.py', 'datasets/images_conmim_224.py', 'schedules/conmim_adamw.py',
+         'conmim_runtime.py')
+
+
+def write_config(folder: Path, images: Path) -> Path:
+    """``toy.py``, a config for tools/train.py and conmim pretrain."""
+    path = folder / 'toy.py'
+    bases = ', '.join(repr(str(CONFIGS / '_base_' / base)) for base in BASES)
+    path.write_text(CONFIG.format(bases=bases, arch=ARCH, images=str(images)))
+    return path

@@ -4,13 +4,13 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from PIL import Image
+from scenes import SceneSettings, make_scenes
 
 from conmim_mm.commands import main
 
-from .toy import write_noise_images
+from .labelled import write_labelled_images
+from .toy import write_config, write_noise_images
 
 EPOCHS, IMAGES, BATCH = 2, 9, 4
 
@@ -18,8 +18,6 @@ EPOCHS, IMAGES, BATCH = 2, 9, 4
 @pytest.fixture(scope='session')
 def toy(tmp_path_factory) -> SimpleNamespace:
     """Folder of images, toy config, and the run; not to be changed."""
-    from .test_tools.test_train import write_config  # late, so that pytest rewrites it
-
     folder = tmp_path_factory.mktemp('commands')
     images = folder / 'photos' / 'sub'
     images.mkdir(parents=True)
@@ -40,14 +38,18 @@ def run_copy(toy, tmp_path) -> Path:
 
 @pytest.fixture(scope='session')
 def labelled(tmp_path_factory) -> Path:
-    """Dark and bright images, in folders by class."""
-    folder = tmp_path_factory.mktemp('labelled')
-    rng = np.random.default_rng(0)
-    for name, low in (('bright', 160), ('dark', 0)):
-        (folder / name).mkdir()
-        for i in range(10):
-            pixels = rng.integers(low, low + 60, (32, 32, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / name / f'{i}.png')
+    """Ten images of each of three classes, in folders by class; not to be changed."""
+    return write_labelled_images(tmp_path_factory.mktemp('labelled') / 'val')
+
+
+@pytest.fixture(scope='session')
+def scenes(tmp_path_factory) -> Path:
+    """Generated scenes, ten to train on and two held out, in the layout of each toolbox.
+
+    Of pictures of one object there are four and one of each class.
+    """
+    folder = tmp_path_factory.mktemp('scenes') / 'made'
+    make_scenes(folder, SceneSettings(images=40, size=64, val=10))
     return folder
 
 

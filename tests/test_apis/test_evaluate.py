@@ -8,15 +8,16 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 from PIL import Image
-from scenes import SceneSettings, make_scenes
 
 from conmim_mm.apis import knn as knn_accuracy
 from conmim_mm.apis import linear
 from conmim_mm.apis.evaluate import FeatureAccuracy
 from conmim_mm.errors import InputError
-from conmim_mm.models.backbones.conmim_vit import ConMIMViT
+from conmim_mm.evaluation import extract_features, knn_predict
+from conmim_mm.models import ConMIMDataPreprocessor, ConMIMViT
 
 from ..conftest import CONFIGS
+from ..toy import save_scenes_model
 
 CONFIG = CONFIGS / 'classification' / 'vit-tiny_1xb32_scenes-64px.py'
 PRETRAINING = CONFIGS / 'conmim' / 'vit-tiny_1xb32_scenes-64px.py'
@@ -24,19 +25,13 @@ NUM_LABELLED, NUM_TEST = 20, 10
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory, scenes) -> Path:
     """Scenes, a pre-training checkpoint and a classifier's."""
     init_default_scope('mmpretrain')
     folder = tmp_path_factory.mktemp('knn')
-    make_scenes(folder / 'scenes', SceneSettings(images=2 * NUM_LABELLED, size=64, val=NUM_TEST))
+    (folder / 'scenes').symlink_to(scenes)
     torch.manual_seed(0)
-    conmim = MODELS.build(Config.fromfile(PRETRAINING).model)
-    conmim.init_weights()
-    for name, param in conmim.named_parameters():
-        if name.startswith('teacher.backbone.') or 'bias_table' in name:
-            torch.nn.init.normal_(param, std=0.1)
-    torch.save(dict(state_dict=conmim.state_dict()), folder / 'pretrained.pth')
-
+    save_scenes_model(folder / 'pretrained.pth')
     cfg = Config.fromfile(CONFIG)
     cfg.model.backbone.init_cfg.checkpoint = str(folder / 'pretrained.pth')
     classifier = MODELS.build(cfg.model)
@@ -69,24 +64,16 @@ def dataset(root: Path, part: str, **kwargs):
         pipeline=[dict(type='LoadRGBImage'), dict(type='PackInputs')], **kwargs))
 
 
-@torch.no_grad()
 def one_nearest_by_hand(folder: Path, weights: dict, **form) -> float:
     """Share of test images whose most similar labelled image has their class."""
     vit = ConMIMViT(**{key: value for key, value in Config.fromfile(CONFIG).backbone.items()
-                       if key != 'type'}, **form).eval()
+                       if key != 'type'}, **form)
     vit.load_state_dict(weights)
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (
-        (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
-    parts = []
     root = folder / 'scenes' / 'imagenet'
-    for part in (dataset(root, 'train', indices=NUM_LABELLED), dataset(root, 'val')):
-        images = torch.stack([(sample['inputs'] - mean) / std for sample in part])
-        featmap, = vit(images)
-        features = featmap if featmap.ndim == 2 else featmap.flatten(2).mean(dim=2)
-        parts.append((features / features.norm(dim=1, keepdim=True),
-                      torch.cat([sample['data_samples'].gt_label for sample in part])))
-    (reference, known), (queries, truth) = parts
-    return (known[(queries @ reference.T).argmax(dim=1)] == truth).float().mean().item()
+    (reference, known), (queries, truth) = (
+        extract_features(vit, part, ConMIMDataPreprocessor(), num_workers=0)
+        for part in (dataset(root, 'train', indices=NUM_LABELLED), dataset(root, 'val')))
+    return (knn_predict(reference, known, queries, k=1) == truth).float().mean().item()
 
 
 @pytest.mark.parametrize('weights, prefix', [('teacher', 'teacher.backbone.'),
@@ -116,7 +103,6 @@ def test_bad_arguments(knn, folder, tmp_path) -> None:
     good = folder / 'pretrained.pth'
     torch.save(dict(state_dict={'layer1.weight': torch.zeros(2)}), tmp_path / 'resnet.pth')
     for words, checkpoint, settings in (
-            ('no such checkpoint', tmp_path / 'none.pth', {}),
             ('no backbone in the checkpoint', tmp_path / 'resnet.pth', {}),
             ('no such config', good, dict(config=tmp_path / 'none.py')),
             ('is not a classification config', good, dict(config=PRETRAINING)),

@@ -110,31 +110,12 @@ def test_same_tokens(tmp_path, monkeypatch, format_name: str, case: str) -> None
         expected = backbone.forward_tokens(images)
         torch.testing.assert_close(tokens_of(model, images), expected, rtol=1e-4, atol=1e-4)
     assert list(target.parent.iterdir()) == [target]  # nothing half-written is left
-
-
-@pytest.mark.parametrize('case', CASES)
-def test_transformers_misses_nothing(tmp_path, case: str) -> None:
-    backbone = build_backbone(**CASES[case])
-    save_backbone(backbone, tmp_path / 'ckpt.pth')
-    export(tmp_path / 'ckpt.pth', tmp_path / 'out', 'transformers', num_heads=2)
-    model, report = BeitModel.from_pretrained(tmp_path / 'out', output_loading_info=True)
-    assert not any(report.values()), report
-    # Every weight came in: the model has nothing but what the backbone has (no k bias).
-    count = sum(value.numel() for value in backbone.state_dict().values())
-    assert sum(value.numel() for value in model.parameters()) == count
-
-
-def test_pooled_features_agree(tmp_path, monkeypatch) -> None:
-    backbone = build_backbone(**CASES['mean-pooled'])
-    save_backbone(backbone, tmp_path / 'ckpt.pth')
-    images = torch.randn(2, 3, 32, 32)
-    for format_name in FORMATS:
-        out = tmp_path / f'{format_name}.pth'
-        line = export(tmp_path / 'ckpt.pth', out, format_name)
-        with torch.no_grad():
-            result = run_line(line, monkeypatch)(images)
-            pooled = result.pooler_output if format_name == 'transformers' else result
-            torch.testing.assert_close(pooled, backbone(images)[0], rtol=1e-4, atol=1e-4)
+    if format_name == 'transformers':
+        _, report = BeitModel.from_pretrained(target, output_loading_info=True)
+        assert not any(report.values()), report
+        # the model has nothing but what the backbone has (no k bias)
+        count = sum(value.numel() for value in backbone.state_dict().values())
+        assert sum(value.numel() for value in model.parameters()) == count
 
 
 def test_the_references_values(tmp_path, monkeypatch) -> None:
@@ -238,19 +219,6 @@ def shapes(weights: dict) -> dict:
     return {key: value.shape for key, value in weights.items()}
 
 
-def test_original_keys(tmp_path) -> None:
-    backbone = build_backbone()
-    save_backbone(backbone, tmp_path / 'ckpt.pth')
-    export(tmp_path / 'ckpt.pth', tmp_path / 'out.pth', 'official')
-    weights = torch.load(tmp_path / 'out.pth', weights_only=True)['model']
-    assert weights.keys() - backbone.state_dict().keys() == {'rel_pos_bias.relative_position_index'}
-    index = weights['rel_pos_bias.relative_position_index']
-    # A grid of 4 x 4 has 7 x 7 offsets, dy and dx counted from -3. Patch 0 asks patch 1, to its
-    # right (dy = 0, dx = -1), and patch 4, below it (dy = -1, dx = 0).
-    assert index.shape == (17, 17) and index[1, 2] == 3 * 7 + 2 and index[1, 5] == 2 * 7 + 3
-    assert [index[0, 1], index[1, 0], index[0, 0]] == [49, 50, 51]
-
-
 def test_prints_the_line(tmp_path, monkeypatch, capsys) -> None:
     save_backbone(build_backbone(**CASES['shared table']), tmp_path / 'ckpt.pth')
     main(['export', str(tmp_path / 'ckpt.pth'), str(tmp_path / 'out'), '--format', 'transformers'])
@@ -303,9 +271,8 @@ def test_image_size_must_be_known(tmp_path) -> None:
     (('text.pth', 'new.pth', '--format', 'timm'), 'text.pth'),
     (('ckpt.pth', 'text.pth', '--format', 'timm'), 'exists already'),
     (('ckpt.pth', 'text.pth/new.pth', '--format', 'timm'), 'cannot write'),
-    (('ckpt.pth', 'new.safetensors', '--format', 'timm'), 'must end in .pth'),
+    (('ckpt.pth', 'new.safetensors', '--format', 'timm'), 'must end in .pth for --format timm'),
     (('ckpt.pth', 'new.pth', '--format', 'timm', '--num-heads', '3'), 'contradicts'),
-    (('ckpt.pth', 'new.pth', '--format', 'onnx'), 'onnx'),
     (('ckpt.pth', 'new.pth', '--format', 'timm', '--num-heads', 'two'), 'two'),
 ])
 def test_wrong_arguments(tmp_path, monkeypatch, capsys, arguments, reason: str) -> None:

@@ -47,6 +47,7 @@ def test_choices_are_those_of_what_they_choose() -> None:
     ('embed c.pth --data x', 'the following arguments are required: --out'),
     ('export c.pth out.pth --format tim', "unknown --format 'tim'; did you mean timm?"),
     ('report', 'the following arguments are required: WORK_DIR'),
+    ('doctor --data ~no_such_user/x', "no home folder for '~no_such_user/x'"),
 ])
 def test_wrong_arguments_get_one_line(capsys, argv: str, words: str) -> None:
     with pytest.raises(SystemExit) as stop:
@@ -72,9 +73,3 @@ def test_help_comes_without_pytorch() -> None:
     imported = {line.rpartition('|')[2].strip() for line in done.stderr.splitlines()}
     assert 'conmim_mm.commands.arguments' in imported
     assert not {'torch', 'mmengine', 'numpy', 'conmim_mm.models'} & imported
-
-
-def test_a_user_that_does_not_exist(capsys) -> None:
-    with pytest.raises(SystemExit):
-        parse_arguments(['doctor', '--data', '~no_such_user/x'])
-    assert "no home folder for '~no_such_user/x'" in capsys.readouterr().err

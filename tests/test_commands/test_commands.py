@@ -7,35 +7,21 @@ import pytest
 import torch
 
 from conmim_mm.apis import run_report
-from conmim_mm.checkpoint.reading import load_checkpoint_file
 from conmim_mm.commands import main
 from conmim_mm.datasets.labelled_folder import labelled_datasets, labelled_split
 from conmim_mm.evaluation import extract_features, knn_predict, linear_probe_predict
-from conmim_mm.formats.backbone import load_backbone
 from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
 from conmim_mm.utils.work_dir import last_checkpoint
 
 from ..toy import saved_model
 
 
-def test_small_file_for_mmpretrain(toy, tmp_path, capsys, fails) -> None:
-    out = tmp_path / 'backbone.pth'
-    main(['export', str(toy.out), str(out), '--format', 'mmpretrain', '--weights', 'student'])
-    assert f'init_cfg.checkpoint={out}' in capsys.readouterr().out
-    expected = load_backbone(
-        load_checkpoint_file(last_checkpoint(toy.out)), 'student').state_dict()
-    # whose they are stands in the file
-    found = load_backbone(load_checkpoint_file(out)).state_dict()
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[key], expected[key]) for key in found)
-    assert 'exists already' in fails('export', toy.out, out, '--format', 'mmpretrain')
-
-
-def test_other_libraries(toy, tmp_path, capsys, fails) -> None:
+def test_other_libraries(toy, tmp_path, capsys) -> None:
+    main(['export', str(toy.out), str(tmp_path / 'student.pth'), '--format', 'mmpretrain',
+          '--weights', 'student'])
+    assert torch.load(tmp_path / 'student.pth')['meta']['weights'] == 'student'
     main(['export', str(toy.out), str(tmp_path / 'out.pth'), '--format', 'timm'])
     assert capsys.readouterr().out.splitlines()[-1].startswith('import timm; model = timm.create')
-    line = fails('export', toy.out, tmp_path / 'out.bin', '--format', 'official')
-    assert 'must end in .pth for --format official' in line
 
 
 def test_report(toy, tmp_path, capsys, fails, monkeypatch) -> None:
@@ -70,9 +56,9 @@ def test_accuracy(toy, labelled, tmp_path, capsys, command, options, predict, se
     top1 = expected(predict, features_by_hand(backbone, labelled), **settings)
     result = json.loads((tmp_path / 'new' / 'out.json').read_text())
     assert result['top1'] == pytest.approx(top1)
-    assert result['standard_error'] == pytest.approx((top1 * (1 - top1) / 4)**0.5)
-    # every fifth of ten images in two classes
-    assert (result['num_images'], result['num_reference'], result['num_classes']) == (4, 16, 2)
+    assert result['standard_error'] == pytest.approx((top1 * (1 - top1) / 6)**0.5)
+    # every fifth of ten images in three classes
+    assert (result['num_images'], result['num_reference'], result['num_classes']) == (6, 24, 3)
     assert f'top-1: {top1:.2%}' in capsys.readouterr().out
 
 

@@ -68,25 +68,16 @@ def test_order_is_not_the_file_systems(tmp_path: Path, monkeypatch: pytest.Monke
     assert listed(build(tmp_path), tmp_path) == expected
 
 
-def test_all_extensions_in_any_case_and_nothing_else(tmp_path: Path) -> None:
-    images = ['a.jpg', 'b.JPEG', 'c.Png', 'd.webp', 'e.BMP', 'f.tif', 'g.TIFF', 'h.b.jpg']
-    put(tmp_path, *images, 'notes.txt', 'a.jpg.txt', 'jpg', 'i.gif', 'j.npy', 'README')
-    assert listed(build(tmp_path), tmp_path) == sorted(images)
+IMAGES = ['a.jpg', 'b.JPEG', 'c.Png', 'd.webp', 'e.BMP', 'f.tif', 'g.TIFF', 'h.b.jpg']
 
 
-def test_own_extensions(tmp_path: Path) -> None:
-    put(tmp_path, 'a.jpg', 'b.gif', 'c.GIF')
-    assert listed(build(tmp_path, extensions=('.Gif',)), tmp_path) == ['b.gif', 'c.GIF']
-
-
-def test_a_folder_named_like_an_image_is_no_image(tmp_path: Path) -> None:
-    put(tmp_path, 'odd.jpg/a.png')
-    assert listed(build(tmp_path), tmp_path) == ['odd.jpg/a.png']
-
-
-def test_prefix_selects_a_sub_folder(tmp_path: Path) -> None:
-    put(tmp_path, 'train/a.jpg', 'val/b.jpg')
-    assert listed(build(tmp_path, data_prefix='train'), tmp_path) == ['train/a.jpg']
+@pytest.mark.parametrize('names, settings, expected', [
+    ([*IMAGES, 'notes.txt', 'a.jpg.txt', 'jpg', 'i.gif', 'j.npy', 'README'], {}, IMAGES),
+    (['a.jpg', 'b.gif', 'c.GIF'], dict(extensions=('.Gif',)), ['b.gif', 'c.GIF']),
+    (['odd.jpg/a.png'], {}, ['odd.jpg/a.png'])], ids=['ours', 'own', 'a folder'])
+def test_extensions(tmp_path: Path, names: list, settings: dict, expected: list) -> None:
+    put(tmp_path, *names)
+    assert listed(build(tmp_path, **settings), tmp_path) == expected
 
 
 def test_links_to_folders_are_followed(tmp_path: Path) -> None:
@@ -176,21 +167,17 @@ def test_pipeline_reads_the_image_of_the_index(tmp_path: Path) -> None:
         assert sample['sample_idx'] == i
 
 
-def test_no_such_folder(tmp_path: Path) -> None:
-    text = message(tmp_path, data_prefix='train')
-    assert f'no such folder: {tmp_path}/train' in text and 'data_root' in text
-
-
-def test_a_folder_without_images_names_the_extensions(tmp_path: Path) -> None:
-    put(tmp_path, 'notes.txt', 'sub/a.gif')
-    text = message(tmp_path)
-    assert str(tmp_path) in text
-    assert all(extension in text for extension in ('.jpg', '.jpeg', '.png', '.webp', '.bmp',
-                                                   '.tif', '.tiff'))
-
-
-def test_no_such_list(tmp_path: Path) -> None:
-    assert f'no such list file: {tmp_path}/list.txt' in message(tmp_path, ann_file='list.txt')
+@pytest.mark.parametrize('settings, words', [
+    (dict(data_prefix='train'), ['no such folder: {root}/train', 'data_root']),
+    (dict(ann_file='none.txt'), ['no such list file: {root}/none.txt']),
+    (dict(ann_file='empty.txt'), ['the list file is empty: {root}/empty.txt']),
+    (dict(ann_file='blank.txt'), ['the list file is empty: {root}/blank.txt']),
+    ({}, ['{root}', '.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff'])])
+def test_no_images(tmp_path: Path, settings: dict, words: list[str]) -> None:
+    put(tmp_path, 'empty.txt', 'sub/a.gif')
+    (tmp_path / 'blank.txt').write_text('\n \n\t\n')
+    text = message(tmp_path, **settings)
+    assert all(word.format(root=tmp_path) in text for word in words)
 
 
 def test_a_listed_file_that_is_missing_names_the_line(tmp_path: Path) -> None:
@@ -198,13 +185,6 @@ def test_a_listed_file_that_is_missing_names_the_line(tmp_path: Path) -> None:
     (tmp_path / 'list.txt').write_text('a.jpg 0\n\ngone.jpg 1\n', encoding='utf-8')
     text = message(tmp_path, ann_file='list.txt')
     assert f'{tmp_path}/list.txt, line 3' in text and f'{tmp_path}/gone.jpg' in text
-
-
-@pytest.mark.parametrize('content', ['', '\n \n\t\n'])
-def test_an_empty_list(tmp_path: Path, content: str) -> None:
-    (tmp_path / 'list.txt').write_text(content, encoding='utf-8')
-    text = message(tmp_path, ann_file='list.txt')
-    assert f'the list file is empty: {tmp_path}/list.txt' in text
 
 
 def test_a_missing_label_names_the_image(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from mmcv.transforms import BaseTransform, LoadImageFromFile
 
 from conmim_mm.datasets import (
     ConMIMTwoViews,
-    EpochSeededSampler,
     ImageFiles,
     LoadRGBImage,
     PackConMIMInputs,
@@ -120,10 +119,3 @@ class Defect(BaseTransform):
 def test_defects_of_other_transforms_are_not_swallowed(folder: Path, loader) -> None:
     with pytest.raises(OSError, match='a defect behind the loader'):
         build(folder, loader, Defect())[SampleIndex(4)]
-
-
-def test_the_samplers_ask_for_it(folder: Path) -> None:
-    dataset = pretraining(folder)
-    samples = [dataset[index]['data_samples'] for index in EpochSeededSampler(dataset, seed=0)]
-    assert len(samples) == 8
-    assert {path for sample in samples for path, _ in sample.skipped} == {str(folder / BAD)}

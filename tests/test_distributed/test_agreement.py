@@ -1,15 +1,11 @@
 """Processes that were given different things stop at the start, all of them, and say in what."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 from mmengine.config import Config
 
 from conmim_mm.distributed.agreement import _contents, _settings, describe_disagreement
 
-from ..conftest import ROOT, TOOLS
+from ..runs import dist_train
 from ..toy import run_cfg
 
 
@@ -21,10 +17,7 @@ def train(images, tmp_path):
         Config(run_cfg(images, tmp_path / 'run', experiment_name='agree',
                        custom_imports=dict(imports=['conmim_mm.registration']))).dump(config)
         config.write_text(config.read_text() + more)
-        stopped = subprocess.run(
-            [TOOLS / 'dist_train.sh', config, '2'], timeout=120, capture_output=True, text=True,
-            cwd=tmp_path, env=os.environ | dict(
-                PYTHONPATH=f'{tmp_path}:{ROOT}', PYTHON=sys.executable, OMP_NUM_THREADS='1'))
+        stopped = dist_train(config)
         assert stopped.returncode != 0
         assert not list((tmp_path / 'run').glob('*.pth'))
         errors = [line for line in stopped.stderr.splitlines() if 'error: ' in line]

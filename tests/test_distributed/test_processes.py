@@ -1,6 +1,5 @@
 """Two processes, with DDP and with FSDP, do what one does with the batches of both."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +9,8 @@ import torch
 
 from conmim_mm.checkpoint.reading import load_checkpoint_file
 
-from ..conftest import ROOT
 from ..labelled import write_labelled_images
+from ..runs import environment
 from . import distributed_runs
 from .distributed_runs import cfg_of, train
 
@@ -28,7 +27,7 @@ def results(images, tmp_path_factory) -> Path:
     subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2',
          '-m', distributed_runs.__name__, images, labelled, folder], check=True, timeout=300,
-        env=os.environ | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'))
+        env=environment(folder))
     train(cfg_of(images, folder / 'one', 1, labelled), folder / 'one')
     return folder
 

@@ -22,9 +22,3 @@ def test_every_component_is_listed_with_its_file() -> None:
     own = {name: cls.__module__.partition('.')[2].replace('.', '/') + '.py'
            for name, cls in registered_classes().items()}
     assert listed((ROOT / PAGE).read_text()) == own
-
-
-def test_rows_are_read() -> None:
-    assert listed('| `Thing`, `Other` | for `part` | `models/thing.py` |\n| `None` | no file | |\n'
-                  '| `part` | `Third` | `engine/x.py` |\n') == {
-        'Thing': 'models/thing.py', 'Other': 'models/thing.py', 'Third': 'engine/x.py'}

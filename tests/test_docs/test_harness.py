@@ -6,23 +6,8 @@ import pytest
 
 from .markdown import Block, blocks_of, documents
 from .shell import Command, commands_of
-from .test_commands import check, with_words_added
+from .test_commands import check
 from .test_python_blocks import check as check_python
-
-DOCUMENT = """
-Some text.
-
-<!-- needs: 8 GPUs -->
-```bash
-tools/dist_train.sh configs/conmim/vit-b_8xb256.py 8
-```
-
-- in a list:
-
-  ```python
-  a = 1
-  ```
-"""
 
 
 def block(text: str, needs: str | None = None, language: str = 'bash') -> Block:
@@ -37,20 +22,6 @@ def test_no_block_hides_from_these_tests() -> None:
     # commands stand in `bash`; `text` is for what is printed, `bibtex` for citations
     languages = {block.language for path in documents() for block in blocks_of(path)}
     assert languages <= {'bash', 'python', 'text', 'bibtex'}
-
-
-def test_blocks_with_their_marks(tmp_path: Path) -> None:
-    path = tmp_path / 'a.md'
-    path.write_text(DOCUMENT)
-    first, second = blocks_of(path)
-    assert (first.line, first.language, first.needs) == (6, 'bash', '8 GPUs')
-    assert second == Block('a.md', 12, 'python', 'a = 1', None)
-    path.write_text('<!-- needs: 8 GPUs -->\ntext\n```bash\nmake\n```\n')
-    with pytest.raises(ValueError, match='a.md:1: .* directly before a block'):
-        blocks_of(path)
-    path.write_text('```bash\nmake\n')
-    with pytest.raises(ValueError, match='a.md:1: this block is not closed'):
-        blocks_of(path)
 
 
 @pytest.mark.parametrize('text, expected', [
@@ -68,12 +39,6 @@ def test_commands_of_a_block(text: str, expected: list) -> None:
     found = [(int(one.place.partition(':')[2]), one.words, one.environment)
              for one in commands(text)]
     assert found == expected
-
-
-@pytest.mark.parametrize('text', ['python -c "a', 'for n in 1; do run', '(cd x)', 'make \\'])
-def test_what_is_no_shell_for_documents(text: str) -> None:
-    with pytest.raises(ValueError, match='a.md:10'):
-        commands(text)
 
 
 @pytest.mark.parametrize('text, needs, words', [
@@ -109,19 +74,6 @@ def test_what_is_wrong_is_said_with_its_place(text: str, needs: str | None, word
         check(command, workspace, monkeypatch)
     if 'no such' not in words:
         assert 'a.md:10' in str(raised.value)
-
-
-def test_settings_that_are_not_in_a_config_but_known(workspace: Path, monkeypatch) -> None:
-    (command, ) = commands('tools/dist_train.sh configs/conmim/vit-b_8xb256.py 8 --data-root /my '
-                           '--cfg-options model.backbone.with_cp=True', '8 GPUs')
-    check(command, workspace, monkeypatch)
-
-
-def test_options_are_added_beside_those_that_are_there() -> None:
-    assert with_words_added(['c.py', '--cfg-options', 'a=1', '--amp'], ['--cfg-options', 'b=2']
-                            ) == ['c.py', '--cfg-options', 'b=2', 'a=1', '--amp']
-    assert with_words_added(['c.py', '/my/photos'], ['--cfg-options', 'b=2']
-                            ) == ['c.py', 'photos', '--cfg-options', 'b=2']
 
 
 @pytest.mark.parametrize('text, needs, words', [

@@ -47,11 +47,3 @@ def test_the_tree_has_all_folders() -> None:
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / 'conmim_mm').rglob('*')
                if path.is_dir() and not NOT_LISTED & set(path.relative_to(ROOT).parts)}
     assert package - set(listed) == set()
-
-
-def test_names_and_folders_are_read(tmp_path: Path) -> None:
-    path = tmp_path / 'a.py'
-    path.write_text('import x\nA = 1\nclass B:\n    C = 2\ndef d():\n    e = 3\n')
-    assert defined(path) == {'A', 'B', 'd'}
-    assert list(folders('a/  one\n  b/  two\n    c/ three\n  d/ \n')) == [
-        'a', 'a/b', 'a/b/c', 'a/d']

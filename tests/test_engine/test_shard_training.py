@@ -8,12 +8,10 @@ import torch
 from mmengine.runner import Runner
 from run_comparison import entries_by_step, run_differences
 
+from ..runs import STEPS, resumable_cfg, stop_after
 from ..shards import shard_tree
-from ..test_promises.test_exact_resume import stop_after
-from ..toy import model_cfg, run_cfg, write_noise_images
+from ..toy import run_cfg, write_noise_images
 from .test_hooks.test_skipped_images_hook import skipped
-
-STEPS = 12  # four epochs of three batches
 
 
 @pytest.fixture
@@ -45,22 +43,8 @@ def test_shards_train_as_the_folder_does(images, shards, tmp_path, workers: int)
 
 
 def build(shards: Path, work_dir: Path, by_epoch: bool, workers: int) -> Runner:
-    cfg = shards_cfg(
-        shards, work_dir, workers,
-        model=model_cfg(drop_path_rate=0.3),
-        default_hooks=dict(
-            checkpoint=dict(type='AtomicCheckpointHook', interval=-1, by_epoch=by_epoch),
-            logger=dict(type='LoggerHook', interval=1),
-            stop=dict(type='StopOnSignalHook')))
-    interrupted = work_dir / 'interrupted.pth'
-    cfg.update(resume=interrupted.exists(),
-               load_from=str(interrupted) if interrupted.exists() else None)
-    if not by_epoch:
-        cfg['train_cfg'] = dict(type='ResumableIterLoop', max_iters=STEPS)
-        cfg['param_scheduler'] = dict(
-            type='WarmupCosineLR', warmup=3, eta_min=1e-5, by_epoch=False)
-        cfg['log_processor'] = dict(by_epoch=False)
-    return Runner.from_cfg(cfg)
+    loader = shards_cfg(shards, work_dir, workers)['train_dataloader']
+    return Runner.from_cfg(resumable_cfg(shards, work_dir, by_epoch, train_dataloader=loader))
 
 
 @pytest.mark.parametrize('by_epoch', [True, False], ids=['epochs', 'iterations'])

@@ -28,14 +28,18 @@ class Samples(torch.utils.data.Dataset):
                     data_samples=DataSample().set_gt_label(index))
 
 
-def test_mean_of_the_patch_tokens_and_no_trace_of_it() -> None:
+@pytest.mark.parametrize('num_workers', [0, 2])
+def test_mean_of_the_patch_tokens_and_no_trace_of_it(num_workers: int) -> None:
     backbone = build_model(drop_path_rate=0.5).backbone
     samples, preprocessor = Samples(5), ConMIMDataPreprocessor()
     state = torch.get_rng_state()
+    weights = {name: value.clone() for name, value in backbone.state_dict().items()}
     features, labels = extract_features(
-        backbone, samples, preprocessor, batch_size=2, num_workers=0)
+        backbone, samples, preprocessor, batch_size=2, num_workers=num_workers)
     assert torch.equal(torch.get_rng_state(), state)
-    assert labels.tolist() == [0, 1, 2, 3, 4]
+    assert all(torch.equal(value, weights[name]) for name, value in backbone.state_dict().items())
+    assert labels.tolist() == [0, 1, 2, 3, 4] and labels.dtype == torch.int64
+    assert features.dtype == torch.float32 and not features.requires_grad
     with inspection(backbone):
         tokens = backbone.forward_tokens(preprocessor(dict(inputs=samples.images))['inputs'])
         expected = backbone.fc_norm(tokens[:, 1:].mean(dim=1))

@@ -18,12 +18,6 @@ def test_hand_computed_similarity() -> None:
     assert mean_similarity(across[None].bfloat16()) == pytest.approx(0.5)
 
 
-def test_similarity_is_that_of_all_pairs() -> None:
-    tokens = torch.randn(3, 7, 5)
-    pairs = torch.nn.functional.cosine_similarity(tokens[:, None], tokens[:, :, None], dim=-1)
-    assert mean_similarity(tokens) == pytest.approx(pairs.mean().item(), abs=1e-6)
-
-
 def test_what_a_batch_norm_leaves_of_equal_tokens_is_alike() -> None:
     norm = torch.nn.BatchNorm1d(16, affine=False)
     equal = torch.full((64, 16), 0.3) + 1e-8 * torch.randn(64, 16)
@@ -40,13 +34,6 @@ def test_rank_of_known_matrices() -> None:
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert effective_rank(tokens) == pytest.approx(math.exp(entropy))
     assert effective_rank(tokens.view(1, 2, 3).bfloat16()) == pytest.approx(math.exp(entropy))
-
-
-def test_rank_is_that_of_the_singular_values() -> None:
-    tokens = torch.randn(40, 6).double()
-    values = torch.linalg.svdvals(tokens)
-    shares = values / values.sum()
-    assert effective_rank(tokens) == pytest.approx((-(shares * shares.log()).sum()).exp().item())
 
 
 def test_of_many_tokens_some_are_taken_evenly() -> None:

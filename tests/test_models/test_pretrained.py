@@ -137,24 +137,15 @@ def test_checkpoint_without_teacher_says_so(pretrained, tmp_path) -> None:
 
 
 def test_files_that_are_no_backbone(tmp_path) -> None:
-    files = {
-        'text.pth': b'hello', 'empty.pth': b'',
-    }
-    for name, content in files.items():
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match='cannot load .* as plain weights'):
-            task_backbone(tmp_path / name)
+    (tmp_path / 'text.pth').write_bytes(b'hello')
+    with pytest.raises(InputError, match='cannot load .* as plain weights'):
+        task_backbone(tmp_path / 'text.pth')
     torch.save(dict(state_dict={'layers.0.weight': torch.zeros(1)}), tmp_path / 'other.pth')
     with pytest.raises(InputError, match=r"no backbone in the checkpoint.*\['layers'\]"):
         task_backbone(tmp_path / 'other.pth')
     torch.save([1, 2], tmp_path / 'list.pth')
     with pytest.raises(InputError, match='holds a list'):
         task_backbone(tmp_path / 'list.pth')
-
-
-class Malicious:
-    def __reduce__(self):
-        return print, ('this must never be printed',)
 
 
 class Sly:
@@ -165,13 +156,12 @@ class Sly:
         return getattr, (HistoryBuffer, '__init__')
 
 
-@pytest.mark.parametrize('payload', [Malicious, Sly])
-def test_code_in_a_checkpoint_does_not_run(pretrained, tmp_path, capsys, payload) -> None:
+def test_the_one_getattr_reaches_nothing_else(pretrained, tmp_path) -> None:
+    """Plainer attacks are in test_untrusted_files.py."""
     path = tmp_path / 'evil.pth'
-    torch.save(dict(state_dict=pretrained.state_dict(), meta=payload()), path)
+    torch.save(dict(state_dict=pretrained.state_dict(), meta=Sly()), path)
     with pytest.raises(InputError, match='cannot load .* as plain weights'):
         task_backbone(path)
-    assert 'never' not in capsys.readouterr().out
 
 
 def classifier(**backbone) -> ImageClassifier:

@@ -13,54 +13,13 @@ from run_comparison import entries_by_step, run_differences
 from conmim_mm.datasets import ImageFiles
 from conmim_mm.engine.hooks import step_log_hook
 from conmim_mm.errors import StoppedBySignal
-from conmim_mm.utils.work_dir import newest_complete_checkpoint
 
-from ..runs import Rising
-from ..toy import model_cfg, run_cfg
-
-STEPS = 12  # four epochs of three batches
+from ..runs import STEPS, Rising, SignalAt, resumable_cfg, stop_after
+from ..toy import run_cfg
 
 
-class SignalAt(Hook):
-    """Sends this process a signal in the middle of a step."""
-
-    def __init__(self, step: int, number: int = signal.SIGTERM) -> None:
-        self.step, self.number = step, number
-
-    def before_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
-        if runner.iter + 1 == self.step:
-            os.kill(os.getpid(), self.number)
-
-
-def build(images: Path, work_dir: Path, by_epoch: bool = True, workers: int = 0,
-          accumulate: int = 1, **overrides) -> Runner:
-    newest = newest_complete_checkpoint(work_dir)
-    work_dir.mkdir(exist_ok=True)
-    cfg = run_cfg(
-        images, work_dir, epochs=4, accumulate=accumulate,
-        # drop path draws random numbers in every step
-        model=model_cfg(drop_path_rate=0.3),
-        resume=newest is not None, load_from=str(newest) if newest else None,
-        default_hooks=dict(
-            checkpoint=dict(type='AtomicCheckpointHook', interval=-1, by_epoch=by_epoch),
-            logger=dict(type='LoggerHook', interval=1),
-            runtime_info=dict(type='StepLogHook'),
-            stop=dict(type='StopOnSignalHook')))
-    loader = cfg['train_dataloader']
-    loader.update(num_workers=workers, persistent_workers=workers > 0)
-    if not by_epoch:
-        loader['sampler']['type'] = 'InfiniteSeededSampler'
-        cfg['train_cfg'] = dict(type='ResumableIterLoop', max_iters=STEPS)
-        cfg['param_scheduler'] = dict(
-            type='WarmupCosineLR', warmup=3, eta_min=1e-5, by_epoch=False)
-        cfg['log_processor'] = dict(by_epoch=False)
-    return Runner.from_cfg(cfg | overrides)
-
-
-def stop_after(runner: Runner, step: int) -> None:
-    runner.register_hook(SignalAt(step))
-    with pytest.raises(StoppedBySignal):
-        runner.train()
+def build(*args, **kwargs) -> Runner:
+    return Runner.from_cfg(resumable_cfg(*args, **kwargs))
 
 
 # every pair of settings comes up

@@ -1,10 +1,9 @@
 """The components inside somebody else's config, among mmpretrain's and MMEngine's own."""
 
-import numpy as np
 import pytest
 from mmengine.runner import Runner
-from PIL import Image
 
+from ..labelled import write_labelled_images
 from ..toy import model_cfg
 
 
@@ -14,11 +13,7 @@ from ..toy import model_cfg
     dict(type='mmpretrain.BlockPatchMask', img_size=32, patch_size=8),
 ], ids=['random', 'block'])
 def test_trains_among_other_components(tmp_path, mask: dict) -> None:
-    for i in range(8):
-        folder = tmp_path / 'train' / f'class{i % 2}'
-        folder.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(i).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f'{i}.png')
+    write_labelled_images(tmp_path / 'train', count=3)
 
     model = model_cfg(use_abs_pos_emb=True, use_shared_rel_pos_bias=False)
     model['data_preprocessor'] = dict(type='mmpretrain.ConMIMDataPreprocessor')

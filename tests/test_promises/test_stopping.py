@@ -12,7 +12,9 @@ import torch
 from run_comparison import run_differences
 
 from ..conftest import ROOT, TOOLS
-from ..test_tools.test_train import images, write_config  # noqa: F401  (a fixture)
+from ..runs import dist_train, environment
+from ..test_tools.test_train import images  # noqa: F401  (a fixture)
+from ..toy import write_config
 
 pytestmark = pytest.mark.slow
 STEPS = 8  # four epochs of two batches of two images on two processes
@@ -65,27 +67,14 @@ def whole(images, tmp_path_factory) -> Path:  # noqa: F811
     """Work dir of two processes that nothing disturbed."""
     folder = tmp_path_factory.mktemp('whole')
     path = write_stoppable(folder, images, 0, signal.SIGTERM, 'undisturbed')
-    assert launch(folder, path, folder / 'run', *OPTIONS).returncode == 0
+    assert dist_train(path, '--work-dir', folder / 'run', *OPTIONS).returncode == 0
     return folder / 'run'
-
-
-def launch(tmp_path: Path, path: Path, work_dir: Path, *options: object, processes: int = 2,
-           **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [TOOLS / 'dist_train.sh', path, str(processes), '--work-dir', work_dir, *options],
-        timeout=300, cwd=ROOT, text=True, capture_output=True,
-        env=environment_of(tmp_path) | environment)
-
-
-def environment_of(tmp_path: Path) -> dict[str, str]:
-    return os.environ | dict(PYTHONPATH=f'{tmp_path}:{ROOT}', PYTHON=sys.executable,
-                             OMP_NUM_THREADS='1')
 
 
 def test_two_processes_resume_exactly(stoppable, whole, tmp_path) -> None:
     """A signal to one of them ends both after the same step, in an epoch's middle."""
     part = tmp_path / 'part'
-    stopped = launch(tmp_path, stoppable(5, signal.SIGUSR1, 'stopped'), part, *OPTIONS)
+    stopped = dist_train(stoppable(5, signal.SIGUSR1, 'stopped'), '--work-dir', part, *OPTIONS)
     assert stopped.returncode != 0
     # torchrun names the exit status of each process
     assert 'exitcode  : 143' in stopped.stderr
@@ -96,15 +85,15 @@ def test_two_processes_resume_exactly(stoppable, whole, tmp_path) -> None:
     # both have accumulated one batch of two
     assert all(rank['gradients'] for rank in saved['ranks'])
     undisturbed = stoppable(0, signal.SIGTERM, 'undisturbed')
-    assert launch(tmp_path, undisturbed, part, '--resume', *OPTIONS).returncode == 0
+    assert dist_train(undisturbed, '--work-dir', part, '--resume', *OPTIONS).returncode == 0
     assert run_differences(part, whole) == []
 
 
 def test_killed_process_is_restarted(stoppable, whole, tmp_path) -> None:
     """torchrun starts all of them again, and they go on by themselves."""
     part = tmp_path / 'part'
-    killed = launch(tmp_path, stoppable(6, signal.SIGKILL, 'killed'), part, *OPTIONS,
-                    MAX_RESTARTS='1')
+    killed = dist_train(stoppable(6, signal.SIGKILL, 'killed'), '--work-dir', part, *OPTIONS,
+                        MAX_RESTARTS='1')
     assert killed.returncode == 0
     assert (part / 'signalled').exists()
     assert run_differences(part, whole) == []
@@ -113,12 +102,12 @@ def test_killed_process_is_restarted(stoppable, whole, tmp_path) -> None:
 def test_another_number_of_processes(stoppable, tmp_path) -> None:
     """Refused, unless told how: then the images per step and so the schedule stay the same."""
     path = stoppable(5, signal.SIGTERM, 'stopped')
-    assert launch(tmp_path, path, tmp_path / 'run').returncode != 0
-    refused = launch(tmp_path, path, tmp_path / 'run', '--resume', processes=1)
+    run = path, '--work-dir', tmp_path / 'run'
+    assert dist_train(*run).returncode != 0
+    refused = dist_train(*run, '--resume', processes=1)
     assert 'processes: 2 in the checkpoint, 1 here' in refused.stderr
     assert '--elastic' in refused.stderr
-    assert launch(tmp_path, path, tmp_path / 'run', '--resume', '--elastic',
-                  processes=1).returncode == 0
+    assert dist_train(*run, '--resume', '--elastic', processes=1).returncode == 0
     saved = torch.load(tmp_path / 'run' / 'epoch_4.pth', weights_only=False)
     assert saved['meta']['iter'] == STEPS
     assert saved['meta']['run'] | dict(arch=None) == dict(
@@ -140,7 +129,7 @@ def start_endless(tmp_path: Path, path: Path, work_dir: Path, *command: object) 
     process = subprocess.Popen(
         [*command, '--work-dir', work_dir, '--cfg-options', 'train_cfg.max_epochs=100000'],
         cwd=ROOT, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        env=environment_of(tmp_path), start_new_session=True)
+        env=environment(tmp_path), start_new_session=True)
     wait_for('Epoch(train)', work_dir, process)
     return process
 
@@ -217,11 +206,11 @@ def test_slurm_goes_on(tmp_path, job: str, calls: list[str]) -> None:
     for name, text in dict(srun=FAKE_SRUN, scontrol=FAKE_SCONTROL).items():
         (tmp_path / 'bin' / name).write_text(text)
         (tmp_path / 'bin' / name).chmod(0o755)
-    environment = os.environ | dict(
+    variables = os.environ | dict(
         PATH=f'{tmp_path / "bin"}:{os.environ["PATH"]}', PYTHON=sys.executable, REQUEUE='1',
         CALLS=str(tmp_path / 'calls'), SLURM_JOB_ID=job)
     result = subprocess.run([TOOLS / 'slurm_train.sh', 'gpu', 'job', 'config.py', 'out'],
-                            env=environment, timeout=60)
+                            env=variables, timeout=60)
     made = (tmp_path / 'calls').read_text().splitlines()
     assert len(made) == len(calls)
     for line, words in zip(made, calls, strict=True):

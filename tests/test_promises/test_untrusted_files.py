@@ -4,7 +4,6 @@ import http.server
 import json
 import os
 import pickle
-import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -17,13 +16,11 @@ from mmengine.runner import FlexibleRunner, Runner, load_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain import get_model
 from mmpretrain.registry import MODELS
-from scenes import SceneSettings, make_scenes
 
 from conmim_mm.checkpoint.reading import TRUST_VARIABLE
-from conmim_mm.commands import main
 from conmim_mm.errors import InputError
 
-from ..conftest import CONFIGS, load_tool
+from ..conftest import CONFIGS
 from ..toy import backbone_cfg, build_model, run_cfg, write_noise_images
 
 CLASSIFIER = CONFIGS / 'classification' / 'vit-tiny_1xb32_scenes-64px.py'
@@ -182,25 +179,11 @@ TOY_TRAINING = ['--cfg-options', 'train_dataloader.num_workers=0',
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capfd):
+def run(refused, fails, monkeypatch, tmp_path):
     """Calls a tool, or ``conmim``, in this process; returns its one line of error."""
     monkeypatch.setenv(TRUST_VARIABLE, '0')
     monkeypatch.chdir(tmp_path)
-
-    def call(path: str, *args: object) -> str:
-        monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
-        with pytest.raises(SystemExit) as stop:
-            if path == 'conmim':
-                main()
-            else:
-                tool = load_tool(path)
-                tool.run_tool(tool.main)
-        assert stop.value.code == 2
-        error, = (line for line in capfd.readouterr().err.splitlines()
-                  if line.startswith('error:'))
-        return error
-
-    return call
+    return lambda path, *args: fails(*args) if path == 'conmim' else refused(path, *args)
 
 
 @pytest.mark.parametrize('options', [
@@ -230,9 +213,8 @@ def test_train_refuses_what_lies_in_its_work_dir(run, images, tmp_path) -> None:
     assert not was_executed(crafted)
 
 
-def test_test_refuses(run, crafted, tmp_path) -> None:
-    make_scenes(tmp_path / 'scenes', SceneSettings(images=20, size=64, val=10))
-    error = run('test.py', CLASSIFIER, crafted, '--data-root', tmp_path / 'scenes' / 'imagenet',
+def test_test_refuses(run, crafted, scenes) -> None:
+    error = run('test.py', CLASSIFIER, crafted, '--data-root', scenes / 'imagenet',
                 '--cfg-options', 'test_dataloader.num_workers=0', 'model.backbone.init_cfg=None')
     assert 'as plain weights: it asks for posix.system' in error
     assert not was_executed(crafted)

@@ -47,7 +47,10 @@ def test_without_teacher_it_starts_as_the_student(tmp_path) -> None:
     torch.save(dict(model=original_weights(student)), tmp_path / 'student.pth')
     convert(tmp_path / 'student.pth', tmp_path / 'mm.pth')
     model.load_state_dict(torch.load(tmp_path / 'mm.pth', weights_only=True)['state_dict'])
-    assert torch.equal(model.teacher.neck.layers[0].weight, student.neck.layers[0].weight)
+    for part in ('backbone', 'neck'):
+        given = getattr(student, part).state_dict()
+        for key, value in getattr(model.teacher, part).state_dict().items():
+            assert torch.equal(value, given[key]), key
 
 
 def golden_classifier() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -113,23 +116,6 @@ def test_refuses_what_it_cannot_convert(tmp_path) -> None:
     with pytest.raises(InputError, match='as plain weights'):
         convert(tmp_path / 'text.pth', tmp_path / 'mm.pth')
     assert not (tmp_path / 'mm.pth').exists()
-
-
-class Crafted:
-    """Pickles into a call."""
-
-    def __init__(self, target) -> None:
-        self.target = target
-
-    def __reduce__(self):
-        return open, (str(self.target), 'w')
-
-
-def test_crafted_checkpoint_runs_nothing(tmp_path) -> None:
-    torch.save(dict(model=Crafted(tmp_path / 'executed')), tmp_path / 'crafted.pth')
-    with pytest.raises(InputError, match='as plain weights'):
-        convert(tmp_path / 'crafted.pth', tmp_path / 'mm.pth')
-    assert not (tmp_path / 'executed').exists()
 
 
 def test_teacher_of_a_classifier_is_refused(tmp_path) -> None:

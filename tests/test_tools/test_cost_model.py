@@ -1,21 +1,13 @@
 """tools/benchmarks/cost_model.py: counts and what follows from them."""
 
 import json
-import sys
 
+import cost_model
 import pytest
-
-from ..conftest import TOOLS, load_tool
-
-
-@pytest.fixture(autouse=True)
-def _siblings(monkeypatch) -> None:
-    monkeypatch.syspath_prepend(TOOLS / 'benchmarks')
+import step_variants
 
 
 def test_counts_every_matrix_product() -> None:
-    import step_variants
-
     cfg = step_variants.recipe(step_variants.Settings('tiny', 64, 'float32', 'cpu'))
     vit, neck, patches, tokens = cfg.model.backbone.arch, cfg.model.neck, 16, 17
     width, hidden = vit.embed_dims, neck.hid_channels
@@ -30,37 +22,26 @@ def test_counts_every_matrix_product() -> None:
         attention=2 * (4 * attention + 3 * patches**2 * neck.out_channels))
 
 
-@pytest.fixture
-def call(monkeypatch, capsys):
-    tool = load_tool('benchmarks/cost_model.py')
-
-    def call(*args: object) -> str:
-        monkeypatch.setattr(sys, 'argv', ['cost_model.py', *map(str, args)])
-        tool.run_tool(tool.main)
-        return capsys.readouterr().out
-
-    return call
-
-
 def test_run_cost_by_hand() -> None:
-    run_cost = load_tool('benchmarks/cost_model.py').run_cost
     # 10^12 operations an image at half of 4 * 10^12 a second: two images a second on each of 3
-    cost = run_cost(1e12, images=3600, epochs=12, gpus=3, tflops=4., utilisation=0.5,
-                    gpu_hour_price=10.)
+    cost = cost_model.run_cost(1e12, images=3600, epochs=12, gpus=3, tflops=4., utilisation=0.5,
+                               gpu_hour_price=10.)
     assert cost == pytest.approx(dict(
         images_per_second=6., hours=2., gpu_hours=6., exaflop=0.0432, price=60.))
-    assert 'price' not in run_cost(1e12, 1, 1, 1, 1., 1., None)
+    assert 'price' not in cost_model.run_cost(1e12, 1, 1, 1, 1., 1., None)
 
 
-def test_default_is_the_paper_run(call) -> None:
-    model = json.loads(call('--json'))
+def test_default_is_the_paper_run(run_script, capsys) -> None:
+    run_script(cost_model, '--json')
+    model = json.loads(capsys.readouterr().out)
     run = model['run']
     assert (run['epochs'], run['images'], run['gpus']) == (800, 1_281_167, 8)
     assert (run['tflops'], run['utilisation']) == (989., 0.55)
     per_image = sum(model['tflop'].values()) / 256 * 1e12
     assert run['hours'] == pytest.approx(
         per_image * 800 * 1_281_167 / (8 * 989e12 * 0.55) / 3600)
-    text = call('--gpu-hour-price', 2)
+    run_script(cost_model, '--gpu-hour-price', 2)
+    text = capsys.readouterr().out
     assert text.startswith('A model, not a measurement.\n')
     assert f'{run["hours"]:.1f} hours' in text
     assert text.rstrip().endswith(f'{2 * run["gpu_hours"]:,.0f} in all')
@@ -72,10 +53,5 @@ def test_default_is_the_paper_run(call) -> None:
     (('--img-size', 100), '--img-size must be divisible by 16, but is 100'),
     (('--gpu-hour-price', -1), '--gpu-hour-price must not be negative'),
 ])
-def test_bad_arguments_get_one_line(monkeypatch, capsys, args: tuple, words: str) -> None:
-    tool = load_tool('benchmarks/cost_model.py')
-    monkeypatch.setattr(sys, 'argv', ['cost_model.py', *map(str, args)])
-    with pytest.raises(SystemExit) as stop:
-        tool.run_tool(tool.main)
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.strip() == f'error: {words}'
+def test_bad_arguments_get_one_line(refused, args: tuple, words: str) -> None:
+    assert refused(cost_model, *args) == f'error: {words}'

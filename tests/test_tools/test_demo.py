@@ -1,7 +1,7 @@
 """The demo, shortened to a few steps."""
 
 import json
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from PIL import Image
 from scenes import SceneSettings, make_scenes
 
 from ..conftest import CONFIGS, load_tool
+from ..toy import write_noise_images
 
 SHORT = """
 _base_ = {base!r}
@@ -20,7 +21,7 @@ default_hooks = dict(logger=dict(interval=2), checkpoint=dict(interval=3))
 
 
 @pytest.fixture
-def demo(monkeypatch, tmp_path):
+def demo(run_script, monkeypatch, tmp_path):
     """Calls tools/demo/demo.py in this process, on a short recipe and few scenes."""
     tool = load_tool('demo/demo.py')
     config = tmp_path / 'short.py'
@@ -29,12 +30,7 @@ def demo(monkeypatch, tmp_path):
     monkeypatch.setattr(tool, 'CONFIG', config)
     monkeypatch.setattr(tool, 'SCENES', SceneSettings(images=40, size=64, val=20))
 
-    def call(*args: object) -> None:
-        monkeypatch.setattr(sys, 'argv', ['demo.py', '--out', str(tmp_path / 'out'),
-                                          *map(str, args)])
-        tool.run_tool(tool.main)
-
-    return call
+    return partial(run_script, tool, '--out', tmp_path / 'out')
 
 
 @pytest.mark.slow
@@ -64,9 +60,7 @@ def test_scenes_then_repeat_then_other_settings(demo, tmp_path, capsys) -> None:
 def test_own_images_without_labels(demo, tmp_path, capsys) -> None:
     photos = tmp_path / 'photos'
     photos.mkdir()
-    for i in range(8):
-        pixels = np.random.default_rng(i).integers(0, 256, (90, 70, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(photos / f'{i}.jpg')
+    write_noise_images(photos, count=8, side=80)
     demo('--data', photos)
     printed = capsys.readouterr().out
     assert 'no labels' in printed and 'no accuracy' in printed
@@ -89,11 +83,8 @@ def test_own_labelled_images(demo, tmp_path) -> None:
     assert results['num_held_out'] == 10 and results['num_classes'] == 10
 
 
-def test_bad_folders_get_one_line(demo, tmp_path, capsys) -> None:
+def test_bad_folders_get_one_line(refused, tmp_path) -> None:
     (tmp_path / 'empty').mkdir()
     for folder, words in ((tmp_path / 'none', 'no such folder'),
                           (tmp_path / 'empty', 'no images in')):
-        with pytest.raises(SystemExit) as stop:
-            demo('--data', folder)
-        assert stop.value.code == 2
-        assert words in capsys.readouterr().err
+        assert words in refused('demo/demo.py', '--out', tmp_path / 'out', '--data', folder)

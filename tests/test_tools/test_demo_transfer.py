@@ -2,19 +2,15 @@
 
 import dataclasses
 import json
-import sys
 
 import pytest
-import torch
 import transfer_tasks as transfer
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from mmpretrain.registry import MODELS
 from scenes import SceneSettings, make_scenes
 from transfer_tasks import TASKS, format_table
 
-from ..conftest import CONFIGS, ROOT, load_tool
+from ..conftest import ROOT, load_tool
 from ..test_promises.test_untrusted_files import write_crafted
+from ..toy import save_scenes_model
 
 SHORT = """
 _base_ = {base!r}
@@ -31,19 +27,15 @@ def demo_folder(tmp_path):
     """What `make demo` leaves, as far as the comparison needs it."""
     demo = tmp_path / 'demo'
     make_scenes(demo / 'scenes-v1', SceneSettings(images=40, size=64, val=20))
-    cfg = Config.fromfile(CONFIGS / 'conmim' / 'vit-tiny_1xb32_scenes-64px.py')
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(cfg.model)
-    model.init_weights()
     (demo / 'pretrain').mkdir()
-    torch.save(dict(state_dict=model.state_dict()), demo / 'pretrain' / 'iter_9.pth')
+    save_scenes_model(demo / 'pretrain' / 'iter_9.pth')
     (demo / 'pretrain' / 'last_checkpoint').write_text('/elsewhere/iter_9.pth')
     (demo / 'results.json').write_text('{}')
     return demo
 
 
 @pytest.fixture
-def compare(monkeypatch, tmp_path):
+def compare(run_script, monkeypatch, tmp_path):
     """Calls tools/demo/demo_transfer.py in this process, on short trainings."""
     tool = load_tool('demo/demo_transfer.py')
     short = {}
@@ -56,9 +48,7 @@ def compare(monkeypatch, tmp_path):
 
     def call(*args: object, inits: tuple[str, ...] = tuple(transfer.INITS)) -> None:
         monkeypatch.setattr(tool, 'INITS', {init: transfer.INITS[init] for init in inits})
-        monkeypatch.setattr(sys, 'argv', ['demo_transfer.py', '--out', str(tmp_path / 'out'),
-                                          '--demo', str(tmp_path / 'demo'), *map(str, args)])
-        tool.run_tool(tool.main)
+        run_script(tool, '--out', tmp_path / 'out', '--demo', tmp_path / 'demo', *args)
 
     return call
 

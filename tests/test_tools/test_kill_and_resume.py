@@ -1,13 +1,13 @@
 """tools/reliability/kill_and_resume.py, with few kills; docs/reliability.md has 50."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
 from ..conftest import ROOT, TOOLS
+from ..runs import environment
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +16,7 @@ def kill_and_resume(*arguments: object) -> dict:
     result = subprocess.run(
         [sys.executable, TOOLS / 'reliability/kill_and_resume.py', *map(str, arguments)],
         stdout=subprocess.PIPE, text=True, check=True, timeout=300,
-        env=os.environ | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'))
+        env=environment(ROOT))
     return json.loads(result.stdout.splitlines()[-1])
 
 

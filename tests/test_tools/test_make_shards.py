@@ -1,7 +1,6 @@
 """tools/dataset_converters/make_shards.py, as typed and as called."""
 
 import os
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +12,8 @@ from make_shards import ShardImage, images_to_shard, write_shards
 from conmim_mm.datasets import ImageFiles, LoadRGBImage, TarShards
 from conmim_mm.datasets.shards.index import cached_index
 from conmim_mm.errors import InputError
-from conmim_mm.utils.cli import run_tool
 
 from ..toy import write_noise_images
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> None:
-    monkeypatch.setattr(sys, 'argv', ['make_shards.py', *map(str, args)])
-    run_tool(tool.main)
 
 
 @pytest.fixture
@@ -31,8 +24,8 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / 'tree'
 
 
-def test_shards_of_a_tree(tree: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    run(monkeypatch, tree, tmp_path / 'out', '--images-per-shard', 3, '--workers', 1)
+def test_shards_of_a_tree(tree: Path, tmp_path: Path, run_script, capsys) -> None:
+    run_script(tool, tree, tmp_path / 'out', '--images-per-shard', 3, '--workers', 1)
     assert capsys.readouterr().out == (
         f'{tmp_path}/out: 8 images of 2 classes, images-000000.tar to images-000002.tar\n')
     options = dict(with_label=True, pipeline=[LoadRGBImage()])
@@ -45,25 +38,13 @@ def test_shards_of_a_tree(tree: Path, tmp_path: Path, monkeypatch, capsys) -> No
     assert found == expected and len(found) == 8
 
 
-def test_shards_of_a_list(tree: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    (tmp_path / 'list.txt').write_text('cat/0.png\ndog/3.png\n')
-    run(monkeypatch, tree, tmp_path / 'out', '--list', tmp_path / 'list.txt')
-    assert capsys.readouterr().out == (
-        f'{tmp_path}/out: 2 images, images-000000.tar to images-000000.tar\n')
-
-
 @pytest.mark.parametrize('args, words', [
     (['tree', 'tree'], 'is there already'), (['nowhere', 'out'], 'no such folder'),
-    (['tree', 'out', '--list', 'none.txt'], 'no such list file'),
-    (['tree', 'out', '--images-per-shard', '0'], 'images_per_shard must be at least 1')])
-def test_one_line_for_bad_input(tree: Path, tmp_path: Path, monkeypatch, capsys, args: list[str],
+    (['tree', 'out', '--list', 'none.txt'], 'no such list file')])
+def test_one_line_for_bad_input(tree: Path, tmp_path: Path, monkeypatch, refused, args: list[str],
                                 words: str) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ended:
-        run(monkeypatch, *args)
-    lines = capsys.readouterr().err.splitlines()
-    assert ended.value.code == 2 and len(lines) == 1
-    assert lines[0].startswith('error: ') and words in lines[0]
+    assert words in refused(tool, *args)
     assert not (tmp_path / 'out').exists()
 
 
@@ -105,11 +86,6 @@ def test_bytes_names_and_labels(tmp_path: Path) -> None:
     dataset = TarShards(shards='*.tar', data_root=str(tmp_path / 'out'), with_label=True,
                         metainfo=dict(classes=str(tmp_path / 'out' / 'classes.txt')))
     assert dataset.metainfo['classes'] == ['cat', 'dog']
-    for i in range(4):
-        info = dataset.source(dataset.get_data_info(i))
-        name = info['img_bytes'].decode()
-        assert info['img_path'] == f'{shards[0]}/{name}'
-        assert info['gt_label'] == name.startswith('dog')
 
 
 def test_folders_that_are_no_classes(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ..toy import run_cfg, write_noise_images
 
 pytestmark = pytest.mark.slow
 
+OPTIONS = ['--cfg-options', 'log_level=INFO']  # without it a log says nothing of the processes
 # What Slurm does: one task on each node, with these variables; the first to fail ends the step.
 FAKE_SRUN = """#!/usr/bin/env bash
 printf '%s\\n' "$@" > "$SRUN_LOG"
@@ -37,7 +38,6 @@ def config(tmp_path) -> Path:
     write_noise_images(tmp_path / 'images', count=8, side=40)
     path = tmp_path / 'toy.py'
     Config(run_cfg(tmp_path / 'images', tmp_path / 'run', batch_size=2, experiment_name='nodes',
-                   log_level='INFO',
                    custom_imports=dict(imports=['conmim_mm.registration']))).dump(path)
     return path
 
@@ -63,7 +63,7 @@ def assert_one_run(work_dir: Path) -> None:
 def test_torchrun(config, environment, tmp_path) -> None:
     nodes = [
         subprocess.Popen(
-            [TOOLS / 'dist_train.sh', config, '1'], cwd=tmp_path,
+            [TOOLS / 'dist_train.sh', config, '1', *OPTIONS], cwd=tmp_path,
             env=environment | dict(NNODES='2', NODE_RANK=rank, MASTER_ADDR='127.0.0.1'))
         for rank in '01'
     ]
@@ -81,10 +81,11 @@ def test_slurm(config, environment, tmp_path) -> None:
         (tmp_path / 'bin' / name).write_text(text)
         (tmp_path / 'bin' / name).chmod(0o755)
     subprocess.run(
-        [TOOLS / 'slurm_train.sh', 'cpu', 'job', config, tmp_path / 'run'], check=True,
+        [TOOLS / 'slurm_train.sh', 'cpu', 'job', config, tmp_path / 'run', *OPTIONS], check=True,
         timeout=150, cwd=tmp_path, env=environment | dict(
             PATH=f'{tmp_path / "bin"}:{os.environ["PATH"]}', GPUS='2', GPUS_PER_NODE='0',
             PROCESSES_PER_NODE='1', SRUN_LOG=str(tmp_path / 'asked')))
     asked = (tmp_path / 'asked').read_text().splitlines()
-    assert {'--ntasks=2', '--ntasks-per-node=1', '--kill-on-bad-exit=1'} <= set(asked)
+    assert {'-p', 'cpu', '--job-name=job', '--ntasks=2', '--ntasks-per-node=1',
+            '--kill-on-bad-exit=1'} <= set(asked)
     assert_one_run(tmp_path / 'run')

@@ -1,7 +1,7 @@
 import hashlib
-import sys
 
 import mmengine
+import publish_model as tool
 import pytest
 import torch
 from mmengine.config import Config
@@ -12,10 +12,7 @@ from torch.hub import HASH_REGEX
 
 from conmim_mm.errors import InputError
 
-from ..conftest import load_tool
 from ..toy import backbone_cfg, run_cfg, write_noise_images
-
-tool = load_tool('model_converters/publish_model.py')
 
 
 @pytest.fixture(scope='module')
@@ -142,7 +139,7 @@ def test_card_is_filled_in(run, tmp_path) -> None:
     assert target.with_suffix('.md').read_text() == 'complete'
 
 
-def test_says_what_is_missing(run, tmp_path, monkeypatch, capsys) -> None:
+def test_says_what_is_missing(run, tmp_path, run_script, capsys) -> None:
     path, _ = run
     bare = tmp_path / 'bare.pth'
     torch.save(dict(state_dict=torch.load(path, weights_only=False)['state_dict']), bare)
@@ -160,6 +157,5 @@ def test_says_what_is_missing(run, tmp_path, monkeypatch, capsys) -> None:
     assert '# not in the checkpoint' in tool.publish(
         bare, tmp_path, name='model', date='20261125').with_suffix('.md').read_text()
 
-    monkeypatch.setattr(sys, 'argv', ['publish_model.py', str(path), str(tmp_path / 'out')])
-    tool.run_tool(tool.main)
+    run_script(tool, path, tmp_path / 'out')
     assert 'complete what is marked TO FILL IN' in capsys.readouterr().out

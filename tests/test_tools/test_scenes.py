@@ -21,8 +21,6 @@ from scenes import (
 from scenes.coco import rle
 from scenes.shapes import CLASSES
 
-from conmim_mm.errors import InputError
-
 from ..conftest import load_tool
 
 SETTINGS = SceneSettings(images=40, size=48, seed=5, val=20)
@@ -283,8 +281,6 @@ def test_bad_arguments_are_one_line(tmp_path, capsys, options, word):
 
 
 def test_bad_values_in_the_library():
-    with pytest.raises(InputError, match='at least 10'):
-        SceneSettings(images=5, size=64)
     with pytest.raises(ValueError, match='split'):
         classification_image(0, 'test', 0, 64)
     with pytest.raises(ValueError, match='negative'):

@@ -10,20 +10,17 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain import FeatureExtractor, get_model
 from PIL import Image
-from scenes import SceneSettings, make_scenes
 
-from conmim_mm.errors import InputError
-
-from ..conftest import CONFIGS, TOOLS, load_tool
+from ..conftest import CONFIGS, TOOLS
 
 CONFIG = CONFIGS / 'classification' / 'vit-tiny_1xb32_scenes-64px.py'
 
 
 @pytest.fixture(scope='module')
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, scenes):
     """A classifier after one step: its config, checkpoint and data."""
     folder = tmp_path_factory.mktemp('trained')
-    make_scenes(folder / 'scenes', SceneSettings(images=20, size=64, val=10))
+    (folder / 'scenes').symlink_to(scenes)
     cfg = Config.fromfile(CONFIG)
     cfg.merge_from_dict({
         'model.backbone.init_cfg': None, 'experiment_name': 'test_tool', 'work_dir': str(folder),
@@ -38,23 +35,16 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def test_tool(monkeypatch, trained, tmp_path):
-    """Calls tools/test.py in this process."""
-    tool = load_tool('test.py')
-
-    def call(*args: object, config: object = CONFIG, checkpoint: object = 'iter_1.pth') -> None:
-        monkeypatch.setattr(sys, 'argv', [
-            'test.py', str(config), str(trained / checkpoint), '--work-dir', str(tmp_path / 'work'),
-            '--data-root', str(trained / 'scenes' / 'imagenet'), *map(str, args),
-            '--cfg-options', 'test_dataloader.num_workers=0',
-            f'experiment_name=test_tool_{tmp_path.name}'])
-        tool.run_tool(tool.main)
-
-    return call
+def typed(trained, tmp_path):
+    """tools/test.py and the words behind it."""
+    return lambda *args, config=CONFIG, checkpoint='iter_1.pth': (
+        'test.py', config, trained / checkpoint, '--work-dir', tmp_path / 'work',
+        '--data-root', trained / 'scenes' / 'imagenet', *args, '--cfg-options',
+        'test_dataloader.num_workers=0', f'experiment_name=test_tool_{tmp_path.name}')
 
 
-def test_metrics_predictions_and_pictures(test_tool, tmp_path) -> None:
-    test_tool('--out', tmp_path / 'predictions.pkl', '--show-dir', tmp_path / 'pictures')
+def test_metrics_predictions_and_pictures(run_script, typed, tmp_path) -> None:
+    run_script(*typed('--out', tmp_path / 'predictions.pkl', '--show-dir', tmp_path / 'pictures'))
     predictions = pickle.loads((tmp_path / 'predictions.pkl').read_bytes())
     assert len(predictions) == 10
     right = sum(int(one['pred_label']) == int(one['gt_label']) for one in predictions)
@@ -70,30 +60,16 @@ def test_metrics_predictions_and_pictures(test_tool, tmp_path) -> None:
     (('--tta', ), {}, 'has no tta_model and tta_pipeline'),
     (('--out', 'predictions.json'), {}, '--out writes a pickle'),
 ])
-def test_wrong_arguments_get_one_line(test_tool, capsys, arguments, keywords, words) -> None:
-    with pytest.raises(SystemExit) as stop:
-        test_tool(*arguments, **keywords)
-    assert stop.value.code == 2
-    error = capsys.readouterr().err.strip()
-    assert words in error and '\n' not in error
+def test_wrong_arguments_get_one_line(refused, typed, arguments, keywords, words) -> None:
+    assert words in refused(*typed(*arguments, **keywords))
 
 
-def test_a_checkpoint_of_another_model_is_refused(test_tool, tmp_path, capsys) -> None:
+def test_a_checkpoint_of_another_model_is_refused(refused, typed, tmp_path) -> None:
     deeper = tmp_path / 'deeper.py'
     deeper.write_text(
         f'_base_ = {str(CONFIG)!r}\nmodel = dict(backbone=dict(arch=dict(num_layers=5)))\n')
-    with pytest.raises(SystemExit):
-        test_tool(config=deeper)
-    # the whole list of weights may stand in the log before it
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith('error: the checkpoint does not fit the model: 16 missing: backbone.')
-
-
-@pytest.mark.parametrize('args', [['config.py'], ['config.py', 'checkpoint.pth'],
-                                  ['config.py', 'checkpoint.pth', 'two']])
-def test_dist_test_wants_three_arguments(args: list[str]) -> None:
-    result = subprocess.run([TOOLS / 'dist_test.sh', *args], capture_output=True, text=True)
-    assert result.returncode == 2 and 'CONFIG CHECKPOINT GPUS' in result.stderr
+    assert refused(*typed(config=deeper)).startswith(
+        'error: the checkpoint does not fit the model: 16 missing: backbone.')
 
 
 @pytest.mark.slow
@@ -120,11 +96,3 @@ def test_mmpretrains_own_entry_points(trained) -> None:
     with torch.no_grad():
         expected, = model.eval().backbone(((pixels - mean) / std)[None])
     torch.testing.assert_close(feature, expected[0], rtol=1e-3, atol=1e-3)
-
-
-def test_mmpretrains_loader_refuses_half_a_backbone(trained, tmp_path) -> None:
-    deeper = Config.fromfile(CONFIG)
-    deeper.model.backbone.arch.num_layers = 5
-    deeper.model.backbone.init_cfg = None
-    with pytest.raises(InputError, match='does not fit the backbone: 16 missing'):
-        get_model(deeper, pretrained=str(trained / 'iter_1.pth'))

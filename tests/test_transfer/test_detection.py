@@ -1,8 +1,6 @@
 """Detection: every config builds at full size, learns a step, tests a step, and runs on scenes."""
 
 import math
-import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +13,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
-from scenes import CLASS_NAMES, SceneSettings, make_scenes
+from scenes import CLASS_NAMES
 
 from ..conftest import CONFIGS
+from .conftest import two_steps, use_data
 
 pytest.importorskip('mmcv._ext', reason='mmdet needs the compiled ops of mmcv')
 
@@ -28,7 +27,6 @@ FILES = sorted((CONFIGS / 'detection').glob('*.py'))
 COCO = [path.stem for path in FILES if 'coco' in path.stem]
 SCENES = 'vit-tiny_mask-rcnn_1xb8_scenes-128px'
 PEDESTRIANS = 'vit-tiny_mask-rcnn_1xb4_pennfudan-160px'
-DEPTH = 4
 
 
 @pytest.fixture(autouse=True)
@@ -38,34 +36,20 @@ def _mmdet_scope():
     init_default_scope('mmpretrain')
 
 
-@pytest.fixture(scope='module')
-def shallow(tmp_path_factory) -> Path:
-    """The configs with every backbone cut to four blocks, where it is described."""
-    configs = tmp_path_factory.mktemp('shallow') / 'configs'
-    shutil.copytree(CONFIGS, configs)
-    for path in (configs / '_base_' / 'backbones').glob('*.py'):
-        path.write_text(re.sub(r'num_layers=\d+', f'num_layers={DEPTH}', path.read_text()))
-    return configs
+@pytest.fixture
+def scenes(scenes) -> Path:
+    """In COCO's layout."""
+    return scenes / 'coco'
 
 
-@pytest.fixture(scope='module')
-def scenes(tmp_path_factory) -> Path:
-    """Eight scenes to train on and two to test on, in COCO's layout."""
-    out = tmp_path_factory.mktemp('scenes')
-    make_scenes(out, SceneSettings(images=32, size=64))
-    return out / 'coco'
-
-
-def load(stem: str, configs: Path = CONFIGS) -> Config:
-    cfg = Config.fromfile(configs / 'detection' / f'{stem}.py')
+def load(stem: str) -> Config:
+    cfg = Config.fromfile(CONFIGS / 'detection' / f'{stem}.py')
     cfg.model.backbone.init_cfg = None
     return cfg
 
 
 def use_scenes(cfg: Config, root: Path) -> Config:
-    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        loader.dataset.data_root = str(root)
-        loader.num_workers, loader.persistent_workers, loader.pin_memory = 0, False, False
+    use_data(cfg, root)
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         evaluator.ann_file = str(root / 'annotations' / 'instances_val2017.json')
     return cfg
@@ -144,24 +128,6 @@ def test_recipes(stem: str, lr: float, layer_decay: float, drop_path: float, epo
         assert cfg.param_scheduler.warmup == 0.25 and cfg.param_scheduler.eta_min == 0
 
 
-@pytest.mark.parametrize('stem', COCO)
-def test_windows_follow_the_depth(stem: str, shallow: Path) -> None:
-    cfg = load(stem, shallow)
-    cfg.model.backbone.window_size = 4
-    with torch.device('meta'):
-        backbone = MODELS.build(cfg.model.backbone)
-    # of four blocks each is the last of its quarter
-    assert len(backbone.blocks) == DEPTH and not backbone.window_blocks
-
-    base = shallow / '_base_' / 'backbones' / f'{stem[:5]}.py'
-    text = base.read_text()
-    base.write_text(text.replace(f'num_layers={DEPTH}', 'num_layers=8'))
-    try:
-        assert list(load(stem, shallow).model.backbone.window_blocks) == [0, 2, 4, 6]
-    finally:
-        base.write_text(text)
-
-
 @pytest.mark.parametrize('stem, depth', [
     ('vit-s_mask-rcnn_8xb8-25e_coco-1024px', 12),
     ('vit-b_mask-rcnn_8xb8-25e_coco-1024px', 2),
@@ -236,7 +202,7 @@ def test_masks_of_the_scenes_load_to_the_pixel(scenes: Path) -> None:
     cfg.train_dataloader.dataset.pipeline[2].scale = (64, 64)  # the scenes' own
     cfg.train_dataloader.dataset.pipeline[3].prob = 0.
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    assert dataset.metainfo['classes'] == CLASS_NAMES and len(dataset) == 8
+    assert dataset.metainfo['classes'] == CLASS_NAMES and len(dataset) == 10
     coco = METRICS.build(cfg.val_evaluator | dict(
         ann_file=str(scenes / 'annotations' / 'instances_train2017.json')))._coco_api
     for index in range(len(dataset)):
@@ -266,16 +232,9 @@ def test_anchors_fit_the_objects() -> None:
 
 
 def test_trains_and_evaluates_on_scenes(scenes: Path, tmp_path: Path) -> None:
-    cfg = use_scenes(load(SCENES), scenes)
-    cfg.merge_from_dict({
-        'train_cfg.max_iters': 2,
-        'train_cfg.val_interval': 2,
-        'param_scheduler.warmup': 1,
-        # after two steps no score is high enough, and without detections there is no AP
-        'model.test_cfg.rcnn.score_thr': 0.,
-        'work_dir': str(tmp_path),
-        'experiment_name': 'detection_on_scenes',
-    })
+    cfg = two_steps(use_scenes(load(SCENES), scenes), scenes, tmp_path)
+    # after two steps no score is high enough, and without detections there is no AP
+    cfg.model.test_cfg.rcnn.score_thr = 0.
     runner = Runner.from_cfg(cfg)
     runner.train()
     for kind in ('bbox', 'segm'):

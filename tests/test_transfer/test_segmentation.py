@@ -14,15 +14,16 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmengine.visualization import Visualizer
-from mmpretrain.registry import MODELS as CONMIM_MODELS
 from mmseg.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, VISUALIZERS
 from mmseg.structures import SegDataSample
 from PIL import Image
-from scenes import ADE_CLASS_NAMES, SceneSettings, make_scenes
+from scenes import ADE_CLASS_NAMES
 
 from conmim_mm.models.layers.rel_pos_bias import resize_table
 
 from ..conftest import CONFIGS
+from ..toy import save_scenes_model
+from .conftest import two_steps
 
 FOLDER = CONFIGS / 'segmentation'
 STEMS = sorted(path.stem for path in FOLDER.glob('*.py'))
@@ -37,12 +38,10 @@ def _mmseg_scope():
         yield
 
 
-@pytest.fixture(scope='module')
-def scenes(tmp_path_factory) -> Path:
-    """Eight scenes to train on and two held out, in ADE20K's layout."""
-    out = tmp_path_factory.mktemp('scenes') / 'out'
-    make_scenes(out, SceneSettings(images=32, size=64, val=10))
-    return out / 'ade'
+@pytest.fixture
+def scenes(scenes) -> Path:
+    """In ADE20K's layout."""
+    return scenes / 'ade'
 
 
 def load(stem: str, root: Path = CONFIGS) -> Config:
@@ -247,30 +246,14 @@ def test_multi_scale_and_flip(scenes: Path) -> None:
 
 
 def test_trains_and_validates_from_a_checkpoint(scenes: Path, tmp_path) -> None:
-    pretraining = Config.fromfile(CONFIGS / 'conmim' / 'vit-tiny_1xb32_scenes-64px.py')
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        conmim = CONMIM_MODELS.build(pretraining.model)
-    conmim.init_weights()
-    state = conmim.state_dict()
-    table = 'backbone.rel_pos_bias.relative_position_bias_table'
-    teacher_table = next(key for key in state if key.endswith(table) and key != table)
-    torch.nn.init.normal_(state[teacher_table])
-    checkpoint = tmp_path / 'conmim.pth'
-    torch.save(dict(state_dict=state, meta=dict()), checkpoint)
-
-    cfg = load(SCENES)
-    cfg.work_dir = str(tmp_path / 'work')
-    cfg.experiment_name = 'test_segmentation_trains'
-    cfg.model.backbone.init_cfg.checkpoint = str(checkpoint)
-    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        loader.update(num_workers=0, persistent_workers=False)
-        loader.dataset.data_root = str(scenes)
-    cfg.train_dataloader.pin_memory = False
-    cfg.merge_from_dict({'train_cfg.max_iters': 2, 'param_scheduler.warmup': 1})
+    table = save_scenes_model(tmp_path / 'conmim.pth')[
+        'teacher.backbone.rel_pos_bias.relative_position_bias_table']
+    cfg = two_steps(load(SCENES), scenes, tmp_path / 'work')
+    cfg.model.backbone.init_cfg.checkpoint = str(tmp_path / 'conmim.pth')
     runner = Runner.from_cfg(cfg)
     runner.model.init_weights()
     # pre-trained at 64 pixels, used at 128
-    expected = resize_table(state[teacher_table], (8, 8), (16, 16))
+    expected = resize_table(table, (8, 8), (16, 16))
     for block in runner.model.backbone.blocks:
         assert torch.equal(block.attn.rel_pos_bias.relative_position_bias_table, expected)
 

@@ -1,3 +1,4 @@
+import copy
 from types import SimpleNamespace
 
 import pytest
@@ -6,6 +7,7 @@ from mmengine.runner import FlexibleRunner, Runner
 
 from conmim_mm.errors import InputError
 from conmim_mm.utils.run_config import (
+    change_config,
     drop_hooks_switched_off,
     fit_to_machine,
     read_config,
@@ -73,7 +75,8 @@ def test_loaders_fit_the_machine(monkeypatch) -> None:
 def test_none_switches_any_hook_off(path, runner) -> None:
     cfg = read_config(str(path))
     for name in cfg.default_hooks:
-        changed = read_config(str(path), {f'default_hooks.{name}': None})
+        changed = copy.deepcopy(cfg)
+        change_config(changed, {f'default_hooks.{name}': None}, str(path))
         drop_hooks_switched_off(changed)
         registered = []
         runner.register_default_hooks(SimpleNamespace(register_hook=registered.append),

@@ -44,11 +44,6 @@ def test_the_weights_are_the_softmax_of_queries_keys_and_bias(model) -> None:
     torch.testing.assert_close(attention_weights(backbone, images, block=0), by_hand)
 
 
-def test_no_such_block(model) -> None:
-    with pytest.raises(InputError, match='there are 2 blocks'):
-        attention_weights(model.backbone, torch.zeros(1, 3, 32, 32), block=2)
-
-
 def test_even_attention_is_one_everywhere() -> None:
     weights = torch.full((2, 7, 7), 1 / 7)
     weights[:, 3] = torch.tensor([0., 1., 0., 0., 0., 0., 0.])
@@ -85,9 +80,3 @@ def test_a_click_shows_the_patch_below_it(model) -> None:
     assert (expected != before).any()
     click(0.01, 0.01)
     assert (window.shown.get_array() == expected).all()
-
-
-def test_no_such_head(model) -> None:
-    weights = attention_weights(model.backbone, torch.randn(1, 3, 32, 32))[0]
-    with pytest.raises(InputError, match='heads 0 to 1'):
-        sheet_of_image(torch.zeros(32, 32, 3).numpy(), weights, (4, 4), [0], head=2)

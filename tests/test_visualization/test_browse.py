@@ -4,8 +4,6 @@ import torch
 from browse_dataset import draw_samples
 from mmengine.config import Config
 
-from conmim_mm.errors import InputError
-
 from ..shards import shard_tree
 from ..toy import run_cfg
 
@@ -31,11 +29,6 @@ def test_shards_and_views_made_on_the_device(cfg, images, tmp_path) -> None:
     cfg.train_dataloader.dataset.pipeline[1].perturbation = dict(type='DevicePerturbation')
     picture, paths = draw_samples(cfg, 2)
     assert len(paths) == 2 and picture.shape == whole.shape
-
-
-def test_only_pre_training_configs() -> None:
-    with pytest.raises(InputError, match='is not a pre-training config'):
-        draw_samples(Config(dict(model=dict(type='ImageClassifier'))), 1)
 
 
 def test_no_random_numbers_are_drawn(cfg) -> None:

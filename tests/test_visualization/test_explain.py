@@ -49,20 +49,6 @@ def test_modes_come_back_after_an_error(model) -> None:
     assert all(module.training for module in model.modules()) and torch.is_grad_enabled()
 
 
-def test_compiled_parts_run_as_they_are(model) -> None:
-    if not hasattr(torch.compiler, 'set_stance'):
-        pytest.skip('from PyTorch 2.6')
-    compiled = []
-
-    def backend(graph, _):
-        compiled.append(graph)
-        return graph.forward
-
-    model.backbone.blocks[0].compile(backend=backend)
-    look_up(model, random_inputs(1))
-    assert not compiled
-
-
 def test_pixels_come_back(model) -> None:
     pixels = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     normalised = model.data_preprocessor.normalise(pixels.float())

@@ -25,7 +25,3 @@ def test_holes_hold_what_is_taken_for_them() -> None:
     expected[:4, 4:8] = IMAGE[:4, :4]
     expected[4:, 8:] = IMAGE[:4, 4:8]
     assert (fill_holes(IMAGE, MASK, matches, GRID) == expected).all()
-
-
-def test_perfect_matches_give_the_image_back() -> None:
-    assert (fill_holes(IMAGE, MASK, np.arange(6), GRID) == IMAGE).all()

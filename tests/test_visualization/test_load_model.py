@@ -28,28 +28,20 @@ def test_what_mmengine_writes_is_read_without_running_it(name) -> None:
     check_components(values)
 
 
-@pytest.mark.parametrize(('text', 'reason'), [
-    ('import os', 'line 1 assigns no value'),
-    ("model = dict(type='ConMIM')\nx = open('f', 'w')", 'line 2 computes'),
-    ("x = dict(a=[__import__('os').system('true')])", 'line 1 computes'),
-    ('x = [y for y in ()]', 'line 1 computes'),
-    ('x = dict(**y)', 'line 1 computes'),
-    pytest.param('x = ' + '-' * 100_000 + '1', '', id='nested'),
-])
-def test_a_config_that_is_code_is_refused(text, reason, tmp_path) -> None:
-    with pytest.raises(InputError, match=f'could run code .{reason}.*--config'):
+def test_a_config_that_is_code_is_refused(tmp_path) -> None:
+    """What code is, test_settings.py says."""
+    text = "model = dict(type='ConMIM')\nx = open('f', 'w')"
+    with pytest.raises(InputError, match='could run code .line 2 computes.*--config'):
         load_pretraining(checkpoint_with(tmp_path / 'c.pth', cfg=text))
 
 
 @pytest.mark.parametrize(('settings', 'reason'), [
     (dict(model=torch.ones(1)), 'could run code .it holds a Tensor'),
-    ([], 'could run code .it is a list'),
     (dict(filename='x'), 'could run code .*filename is reserved'),
     (dict(model=dict(type=['ConMIM'])), "could run code .it names .'ConMIM'"),
     (dict(model=[1]), 'no config of a ConMIM model'),
     (dict(model=None, train_dataloader=[dict(dataset=1)]), 'no config of a ConMIM model'),
     (dict(a=1), 'no config of a ConMIM model'),
-    ({}, 'carries no config'),
 ])
 def test_settings_that_describe_no_model_are_refused(settings, reason, tmp_path) -> None:
     with pytest.raises(InputError, match=f'{reason}.*--config'):
@@ -60,15 +52,14 @@ def test_settings_that_describe_no_model_are_refused(settings, reason, tmp_path)
 @pytest.mark.parametrize('name', ['os.system', 'subprocess.run', 'mmpretrain.HuggingFaceX',
                                   'BEiTViT', 'builtins.exec'])
 def test_a_config_that_names_a_function_is_refused(name, place, checkpoint, tmp_path) -> None:
-    saved = torch.load(checkpoint)
-    values = saved_settings(saved)
-    part = (values['model']['backbone'] if place == 'backbone'
-            else values['train_dataloader']['dataset']['pipeline'][0])
-    part |= dict(type=name, command=f'touch {tmp_path / "run"}')
-    saved['meta']['settings'] = values
-    torch.save(saved, tmp_path / 'c.pth')
+    def change(values: dict) -> None:
+        part = (values['model']['backbone'] if place == 'backbone'
+                else values['train_dataloader']['dataset']['pipeline'][0])
+        part |= dict(type=name, command=f'touch {tmp_path / "run"}')
+
+    path = with_config(checkpoint, tmp_path / 'c.pth', change)
     with pytest.raises(InputError, match=f'could run code .it names {name}.*--config'):
-        load_pretraining(tmp_path / 'c.pth')
+        load_pretraining(path)
     assert not (tmp_path / 'run').exists()
 
 

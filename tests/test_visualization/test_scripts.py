@@ -1,6 +1,5 @@
 """tools/visualization, as typed."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,37 +11,29 @@ from PIL import Image
 from conmim_mm.apis import embed
 from conmim_mm.visualization.sheet import save_picture
 
-from ..conftest import CONFIGS, load_tool
+from ..conftest import CONFIGS
 
 
 @pytest.fixture
-def call(monkeypatch, tmp_path):
-    """Calls a script in this process; gives back the picture."""
+def picture(tmp_path) -> Path:
+    return tmp_path / 'new' / 'picture.png'
 
-    def call_script(name: str, *args: object, out: Path = tmp_path / 'new' / 'picture.png'
-                    ) -> Image.Image | None:
-        tool = load_tool(f'visualization/{name}.py')
-        monkeypatch.setattr(
-            sys, 'argv', [f'{name}.py', *map(str, args), '--out', str(out)])
-        tool.run_tool(tool.main)
+
+@pytest.fixture
+def call(run_script, picture):
+    """Calls a script; gives back the picture, if it writes one."""
+
+    def call_script(name: str, *args: object, out: Path = picture) -> Image.Image | None:
+        run_script(f'visualization/{name}.py', *args, '--out', out)
         return None if out.is_dir() else Image.open(out)
 
     return call_script
 
 
 @pytest.fixture
-def refused(call, capsys):
-    """Calls a script that must end with one line and status 2; gives back the line."""
-
-    def call_refused(*args: object, **kwargs) -> str:
-        with pytest.raises(SystemExit) as stop:
-            call(*args, **kwargs)
-        assert stop.value.code == 2
-        error = capsys.readouterr().err.strip().splitlines()[-1]
-        assert error.startswith('error: ')
-        return error
-
-    return call_refused
+def refused(refused, picture):
+    return lambda name, *args, out=picture: refused(
+        f'visualization/{name}.py', *args, '--out', out)
 
 
 def test_attention(call, checkpoint, images, capsys) -> None:
@@ -96,8 +87,8 @@ def test_wrong_arguments_get_one_line(refused, checkpoint, images, tmp_path) -> 
             ('no such config', ('explain', checkpoint, image, '--config', tmp_path / 'c.py')),
             ('no config of a ConMIM model', ('explain', checkpoint, image, '--config', scenes)),
             ('x=32 y=0 lies outside', ('attention', checkpoint, image, '--patch', 32, 0)),
-            ('block has 2', ('attention', checkpoint, image, '--block', 2)),
-            ('no head 7', ('attention', checkpoint, image, '--head', 7)),
+            ('block has 2, but there are 2 blocks', ('attention', checkpoint, image, '--block', 2)),
+            ('heads 0 to 1', ('attention', checkpoint, image, '--head', 7)),
             ('holds no features', ('feature_map', tmp_path / 'none.npz')),
             ('holds no features', ('feature_map', image)),
             ('--images must be at least 5', ('feature_map', 'f.npz', '--images', 2)),

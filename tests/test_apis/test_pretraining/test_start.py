@@ -28,6 +28,9 @@ def test_goes_on(run_copy, capsys) -> None:
     said = []
     assert pretrain(out=run_copy, resume=True, epochs=EPOCHS + 1, say=said.append) == run_copy
     assert read_meta(run_copy / 'epoch_3.pth')['epoch'] == 3
+    cfg = read_config(str(run_copy / 'config.py'))
+    # the checkpoint that it went on from is not in it
+    assert (cfg.train_cfg.max_epochs, cfg.resume, cfg.load_from) == (3, False, None)
     assert said == [
         '3 epochs in place of 2: learning rate and momentum follow the curves of the longer run '
         'from here on', f'going on with the run in {run_copy}: epoch 2 of 3']

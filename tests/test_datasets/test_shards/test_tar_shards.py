@@ -12,7 +12,6 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
-from PIL import Image
 
 from conmim_mm.datasets import ImageFiles, LoadRGBImage, SampleIndex, TarShards
 from conmim_mm.datasets.shards import tar_shards
@@ -271,11 +270,3 @@ def test_reads_go_on_where_the_system_gives_less(tmp_path: Path, monkeypatch) ->
     monkeypatch.setattr(os, 'pread', lambda file, size, offset: real(file, min(size, 7), offset))
     assert ShardReader().read(str(tmp_path / 'file'), 10, 50) == bytes(range(10, 60))
     assert ShardReader().read(str(tmp_path / 'file'), 10, 0) == b''
-
-
-def test_names_of_any_bytes(tmp_path: Path) -> None:
-    name = os.fsdecode(b'sub/\xff.png')
-    Image.new('RGB', (2, 2)).save(tmp_path / 'x.png')
-    write_shard(tmp_path / 'a.tar', {name: (tmp_path / 'x.png').read_bytes()}, encoding='utf-8')
-    dataset = build(tmp_path, pipeline=[LoadRGBImage()])
-    assert dataset[0]['img_path'] == f'{tmp_path}/a.tar/{name}'

@@ -1,6 +1,5 @@
 """Two views of a file, of which no more is decoded than they need."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -185,13 +184,3 @@ def test_limit_of_pixels(tmp_path: Path) -> None:
         LoadTwoViews(max_pixels=0)
     with pytest.raises(InputError, match='no channel_order; remove it'):
         LoadTwoViews(channel_order='bgr')
-
-
-def test_a_truncated_file_is_refused_whatever_the_crop(tmp_path: Path) -> None:
-    file = io.BytesIO()
-    Image.fromarray(smooth(256, 256)).save(file, 'jpeg')
-    path = tmp_path / 'a.jpg'
-    path.write_bytes(file.getvalue()[:-1000])
-    for seed in range(20):  # some crops end above what is missing
-        with pytest.raises(UnreadableImageError, match='truncated'):
-            LoadTwoViews(size=32)(dict(img_path=str(path), rng=np.random.default_rng(seed)))

@@ -67,17 +67,22 @@ def test_the_content_counts_not_the_name(tmp_path: Path) -> None:
     assert np.array_equal(read(path), blocks())
 
 
-def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
-    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    path = saved(Image.fromarray(levels), tmp_path / 'a.png')
-    assert np.array_equal(read(path), levels[..., None].repeat(3, axis=-1))
+LEVELS = np.arange(256, dtype=np.uint8).reshape(16, 16)
+BITS = np.eye(8, dtype=bool)
+ALPHA = np.array([[0, 255], [128, 0], [1, 254]], dtype=np.uint8)
 
 
-def test_one_bit_becomes_black_and_white(tmp_path: Path) -> None:
-    bits = np.eye(8, dtype=bool)
-    path = saved(Image.fromarray(bits), tmp_path / 'a.png')
-    assert Image.open(path).mode == '1'
-    assert np.array_equal(read(path), np.where(bits, 255, 0)[..., None].repeat(3, axis=-1))
+@pytest.mark.parametrize('mode, stored, expected', [
+    ('L', LEVELS, LEVELS[..., None].repeat(3, axis=-1)),
+    ('1', BITS, np.where(BITS, 255, 0)[..., None].repeat(3, axis=-1)),
+    # transparency is dropped, keeping the colours
+    ('RGBA', np.dstack([COLOURS, ALPHA]), COLOURS),
+    ('LA', np.dstack([COLOURS[..., 0], ALPHA]), COLOURS[..., :1].repeat(3, axis=-1))])
+def test_other_modes_become_rgb(tmp_path: Path, mode: str, stored: np.ndarray,
+                                expected: np.ndarray) -> None:
+    path = saved(Image.fromarray(stored), tmp_path / 'a.png')
+    assert Image.open(path).mode == mode
+    assert np.array_equal(read(path), expected)
 
 
 def palette_image() -> Image.Image:
@@ -94,17 +99,6 @@ def test_palette_colours_with_and_without_transparency(tmp_path: Path, options: 
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         assert np.array_equal(read(path), COLOURS)
-
-
-def test_transparency_is_dropped_keeping_the_colours(tmp_path: Path) -> None:
-    alpha = np.array([[0, 255], [128, 0], [1, 254]], dtype=np.uint8)
-    rgba = np.concatenate([COLOURS, alpha[..., None]], axis=-1)
-    assert np.array_equal(read(saved(Image.fromarray(rgba), tmp_path / 'a.png')), COLOURS)
-
-    la = np.stack([COLOURS[..., 0], alpha], axis=-1)
-    path = saved(Image.fromarray(la), tmp_path / 'b.png')
-    assert Image.open(path).mode == 'LA'
-    assert np.array_equal(read(path), COLOURS[..., :1].repeat(3, axis=-1))
 
 
 def test_cmyk_jpeg(tmp_path: Path) -> None:

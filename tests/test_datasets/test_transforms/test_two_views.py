@@ -7,7 +7,7 @@ import torchvision.transforms.functional as F
 from PIL import Image, ImageFilter
 from torchvision.transforms import RandomResizedCrop
 
-from conmim_mm.datasets import ConMIMTwoViews, SampleIndex
+from conmim_mm.datasets import ConMIMTwoViews
 from conmim_mm.datasets.transforms.two_views import WholeImage, random_crop_box
 from conmim_mm.errors import InputError
 
@@ -85,26 +85,6 @@ def test_views_do_not_share_pixels_with_each_other() -> None:
     assert np.array_equal(student, alone) and np.array_equal(img, before)
 
 
-def test_crop_shows_the_drawn_box() -> None:
-    size, margin = 40, 5  # beside the border, bicubic and antialiasing reproduce a ramp
-    crop = ConMIMTwoViews(size=size).crop
-    flips = 0
-    for seed in range(30):
-        source = rng(seed)
-        flip = source.random() < 0.5
-        flips += flip
-        left, top, right, bottom = random_crop_box((120, 120), SCALE, RATIO, source)
-        centres = (np.arange(size) + 0.5) / size
-        x = 2 * (left + centres * (right - left) - 0.5)
-        y = 2 * (top + centres * (bottom - top) - 0.5)
-        x = x[::-1] if flip else x
-        view = crop(WholeImage(ramps()), rng(seed))[margin:-margin, margin:-margin]
-        red, green = np.broadcast_arrays(x[None, margin:-margin], y[margin:-margin, None])
-        np.testing.assert_allclose(view[..., 0], red, atol=1.)
-        np.testing.assert_allclose(view[..., 1], green, atol=1.)
-    assert 0 < flips < 30
-
-
 @pytest.mark.parametrize('flip_prob', [0., 1.])
 def test_views_are_torchvisions_bicubic_crops(flip_prob: float) -> None:
     image = Image.fromarray(noise())
@@ -122,17 +102,11 @@ def test_views_are_torchvisions_bicubic_crops(flip_prob: float) -> None:
         assert np.quantile(gaps, 0.99) <= 4 and gaps.mean() < 0.4
 
 
-@pytest.mark.parametrize('prob', [0., 0.5, 1.])
-def test_flip_probability(prob: float) -> None:
-    two_views, image, source = ConMIMTwoViews(size=8, flip_prob=prob), WholeImage(ramps()), rng()
-    flipped = np.empty(1500, dtype=bool)
-    for i in range(len(flipped)):
-        row = two_views.crop(image, source)[4, :, 0].astype(int)
-        flipped[i] = row[0] > row[-1]
-    if prob in (0., 1.):
-        assert flipped.mean() == prob
-    else:
-        within(flipped, prob, 0.5)
+def test_half_of_the_views_are_flipped() -> None:
+    """Always and never are above."""
+    two_views, image, source = ConMIMTwoViews(size=8), WholeImage(ramps()), rng()
+    rows = [two_views.crop(image, source)[4, :, 0].astype(int) for _ in range(1500)]
+    within([row[0] > row[-1] for row in rows], 0.5, 0.5)
 
 
 def test_boxes_have_the_area_and_aspect_asked_for() -> None:
@@ -184,6 +158,7 @@ def test_boxes_are_distributed_as_torchvisions(size: tuple[int, int]) -> None:
     ((10, 1000), (0, 493, 10, 506)),
     ((1000, 1), (499, 0, 500, 1)),
     ((1, 1000), (0, 499, 1, 500)),
+    ((1, 1), (0, 0, 1, 1)),
 ])
 def test_box_of_a_very_oblong_image_is_central(size, box) -> None:
     assert random_crop_box(size, SCALE, RATIO, rng()) == box
@@ -191,7 +166,6 @@ def test_box_of_a_very_oblong_image_is_central(size, box) -> None:
 
 def test_box_of_the_whole_image() -> None:
     assert random_crop_box((64, 64), (1., 1.), (1., 1.), rng()) == (0, 0, 64, 64)
-    assert random_crop_box((1, 1), SCALE, RATIO, rng()) == (0, 0, 1, 1)
 
 
 def test_size_is_height_and_width() -> None:
@@ -211,17 +185,6 @@ def test_bgr_input_gives_the_same_views() -> None:
     rgb = views(noise(), 2, size=32)
     bgr = views(noise()[..., ::-1], 2, size=32, channel_order='bgr')
     assert all(np.array_equal(a, b) for a, b in zip(rgb, bgr, strict=True))
-
-
-def test_a_samples_views_follow_from_its_seed_epoch_and_index() -> None:
-    two_views = ConMIMTwoViews(size=32, perturbation=dict(blur_prob=1.))
-
-    def drawn(index: int, seed: int, epoch: int) -> bytes:
-        results = two_views(dict(img=noise(), sample_idx=SampleIndex(index, seed, epoch)))
-        return results['student_view'].tobytes() + results['teacher_view'].tobytes()
-
-    assert drawn(3, 1, 2) == drawn(3, 1, 2)
-    assert len({drawn(*args) for args in [(3, 1, 2), (4, 1, 2), (3, 2, 2), (3, 1, 3)]}) == 4
 
 
 @pytest.mark.parametrize('settings, words', [

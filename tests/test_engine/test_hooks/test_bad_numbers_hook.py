@@ -2,9 +2,6 @@
 
 import copy
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +17,8 @@ from conmim_mm.datasets.sample_rng import SampleIndex
 from conmim_mm.engine import NonFiniteError
 from conmim_mm.utils.work_dir import newest_complete_checkpoint
 
-from ...conftest import ROOT, TOOLS
 from ...faulty import FaultyConMIM  # noqa: F401
+from ...runs import dist_train
 from ...toy import model_cfg, run_cfg
 
 
@@ -152,13 +149,6 @@ def test_works_by_iterations_too(images, tmp_path) -> None:
         Runner.from_cfg(cfg).train()
 
 
-def test_without_the_hook_the_message_is_plain(images, tmp_path) -> None:
-    cfg = faulty_run(images, tmp_path, bad_losses=[2])
-    del cfg['default_hooks']['bad_numbers']
-    with pytest.raises(NonFiniteError, match=r'step 2 \(learning rate 0.0005\); the weights are'):
-        Runner.from_cfg(cfg).train()
-
-
 def test_a_failed_saving_does_not_hide_the_reason(images, tmp_path) -> None:
     (tmp_path / 'bad_step_2_rank0.pth').mkdir(parents=True)  # so nothing can be written there
     with pytest.raises(NonFiniteError, match='the loss is not finite .*could not be saved'):
@@ -220,10 +210,7 @@ def test_two_processes_of_which_one_is_bad(images, tmp_path, fault: str,
     cfg['custom_imports'] = dict(imports=['conmim_mm.registration', 'tests.faulty', 'trace_hook'])
     config = tmp_path / 'config.py'
     config.write_text('\n'.join(f'{key} = {value!r}' for key, value in cfg.items()))
-    result = subprocess.run(
-        [TOOLS / 'dist_train.sh', config, '2'], timeout=300, cwd=ROOT, text=True,
-        capture_output=True,
-        env=os.environ | dict(PYTHONPATH=f'{tmp_path}:{ROOT}', PYTHON=sys.executable))
+    result = dist_train(config)
     traces = [[json.loads(line) for line in
                (tmp_path / 'run' / f'trace_{rank}.jsonl').read_text().splitlines()]
               for rank in (0, 1)]

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch._dynamo.utils import counters
@@ -14,7 +13,6 @@ from conmim_mm.engine.hooks import compile_hook
 from conmim_mm.engine.hooks.compile_hook import regions_of
 from conmim_mm.errors import InputError
 
-from ...conftest import CONFIGS
 from ...toy import build_model, model_cfg, run_cfg
 
 STEPS = 6
@@ -92,18 +90,6 @@ def test_compiles_student_and_teacher_in_place() -> None:
     assert len(regions) == 2 * (2 + 1)
     assert [*model.backbone.blocks, model.neck, *model.teacher.backbone.blocks,
             model.teacher.neck] == regions
-
-
-@pytest.mark.parametrize('config', ['conmim/vit-b_8xb256.py',
-                                    'segmentation/vit-b_upernet_8xb2-160k_ade20k-512x512.py'])
-def test_switched_on_from_the_command_line(config: str) -> None:
-    cfg = Config.fromfile(CONFIGS / config)
-    assert 'compile' not in cfg.default_hooks
-    cfg.merge_from_dict({'default_hooks.compile.type': 'mmpretrain.CompileHook'})
-    runner = SimpleNamespace(hooks=[])
-    runner.register_hook = runner.hooks.append
-    Runner.register_default_hooks(runner, dict(compile=cfg.default_hooks.compile))
-    assert dict(type='mmpretrain.CompileHook') in runner.hooks
 
 
 def test_one_line_where_it_cannot_work(monkeypatch) -> None:

@@ -216,13 +216,11 @@ def test_where_to_draw(monkeypatch, term: str, there: bool) -> None:
     terminal = sit_down(monkeypatch)
     monkeypatch.setenv('TERM', term)
     assert (live_view_hook.terminal() is terminal) == there
-    monkeypatch.setattr(sys, 'stderr', io.StringIO())
-    assert live_view_hook.terminal() is None
-
-
-def test_not_where_the_log_is_piped(monkeypatch) -> None:
-    sit_down(monkeypatch)
+    # nor where the log is piped
     reading, writing = os.pipe()
     with os.fdopen(writing, 'w') as pipe, os.fdopen(reading):
         monkeypatch.setattr(sys, 'stdout', pipe)
         assert live_view_hook.terminal() is None
+    monkeypatch.setattr(sys, 'stdout', terminal)
+    monkeypatch.setattr(sys, 'stderr', io.StringIO())
+    assert live_view_hook.terminal() is None

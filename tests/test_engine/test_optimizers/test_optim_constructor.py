@@ -52,14 +52,6 @@ def test_one_group_per_setting() -> None:
     assert len(build_wrapper(model, **same_rate).optimizer.param_groups) == 2
 
 
-def test_all_trainable_parameters_once() -> None:
-    model = build_model()
-    grouped = [p for g in build_wrapper(model, **RECIPE).optimizer.param_groups
-               for p in g['params']]
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    assert len(grouped) == len({id(p) for p in grouped}) == len(trainable)
-
-
 @pytest.mark.parametrize('paramwise_cfg, words', [
     (dict(norm_decay_mult=0.), 'unknown keys'),
     (dict(custom_keys=dict(cls_token=dict(lr=1.))), 'unknown keys'),
@@ -110,14 +102,6 @@ def test_no_emulated_bfloat16(has_instructions: bool, dtype: str, autocasts: boo
     model = torch.nn.Linear(2, 1)
     with amp_wrapper(model, dtype=dtype).optim_context(model):
         assert torch.is_autocast_enabled('cpu') == autocasts
-
-
-def test_loss_scale_survives_a_checkpoint() -> None:
-    wrapper = amp_wrapper(torch.nn.Linear(2, 1), dtype='float16', loss_scale=2.**7)
-    wrapper.loss_scaler.scale(torch.ones(1))  # makes the scaler take up its start value
-    other = amp_wrapper(torch.nn.Linear(2, 1), dtype='float16')
-    other.load_state_dict(wrapper.state_dict())
-    assert other.loss_scaler.get_scale() == 2.**7
 
 
 def test_unknown_amp_dtype() -> None:

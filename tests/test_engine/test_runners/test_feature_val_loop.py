@@ -22,43 +22,20 @@ from conmim_mm.engine.runners.feature_val_loop import plan_validation
 from conmim_mm.errors import InputError, StoppedBySignal
 from conmim_mm.evaluation import FrozenFeatureMetric, evaluate_features, extract_features
 from conmim_mm.models import ConMIMDataPreprocessor
-from conmim_mm.utils.work_dir import log_entries, newest_complete_checkpoint
+from conmim_mm.utils.work_dir import log_entries
 
 from ...labelled import write_labelled_images
-from ...test_promises.test_exact_resume import stop_after
-from ...toy import build_model, model_cfg, run_cfg
+from ...runs import STEPS, resumable_cfg, stop_after
+from ...toy import build_model
 
 LINEAR = 'val/linear_top1'
-STEPS = 12  # four epochs of three batches
-
-
-@pytest.fixture(scope='module')
-def labelled(tmp_path_factory) -> Path:
-    return write_labelled_images(tmp_path_factory.mktemp('labelled') / 'val')
 
 
 def build(images: Path, work_dir: Path, labelled: Path | None = None, interval: int = 1,
           by_epoch: bool = True) -> Runner:
-    """Four epochs or twelve iterations, every number logged; goes on from what is there."""
-    newest = newest_complete_checkpoint(work_dir)
-    work_dir.mkdir(exist_ok=True)
-    cfg = run_cfg(
-        images, work_dir, epochs=4,
-        # drop path draws random numbers in every step
-        model=model_cfg(drop_path_rate=0.3),
-        resume=newest is not None, load_from=str(newest) if newest else None,
-        default_hooks=dict(
-            checkpoint=dict(type='AtomicCheckpointHook', by_epoch=by_epoch, max_keep_ckpts=1,
-                            interval=1 if by_epoch else 3),
-            logger=dict(type='LoggerHook', interval=1),
-            runtime_info=dict(type='StepLogHook'),
-            stop=dict(type='StopOnSignalHook')), log_level='INFO')
-    if not by_epoch:
-        cfg['train_dataloader']['sampler']['type'] = 'InfiniteSeededSampler'
-        cfg['train_cfg'] = dict(type='ResumableIterLoop', max_iters=STEPS)
-        cfg['param_scheduler'] = dict(type='WarmupCosineLR', warmup=3, eta_min=1e-5, by_epoch=False)
-        cfg['log_processor'] = dict(by_epoch=False)
-    cfg = Config(cfg)
+    """Keeps one checkpoint, of the last epoch or third iteration."""
+    cfg = Config(resumable_cfg(images, work_dir, by_epoch, log_level='INFO'))
+    cfg.default_hooks.checkpoint.update(max_keep_ckpts=1, interval=1 if by_epoch else 3)
     if labelled is not None:
         add_online_evaluation(cfg, str(labelled))
         cfg.val_dataloader.batch_size = 7
@@ -262,42 +239,30 @@ def train_loop(kind: type, length: int, images: int, batch: int, **settings) -> 
     return loop
 
 
-@pytest.fixture
-def plan():
-    def of(length: int, images: int, batch: int, processes: int = 1,
-           kind: type = IterBasedTrainLoop, classes: int = 10, **asked) -> tuple[int, int]:
-        loop = train_loop(kind, length, images, batch * processes)
-        return plan_validation(loop, batch * processes, classes, **asked)
-
-    return of
-
-
-def test_ten_epochs_and_the_images_they_pay_for(plan) -> None:
-    # of 100,000 images; 0.02 of the 999,680 trained on in between
-    assert plan(100, 100_000, 64, kind=EpochBasedTrainLoop) == (10, 19_994)
-    assert plan(100, 100_000, 16, processes=4, kind=EpochBasedTrainLoop) == (10, 19_994)
+@pytest.mark.parametrize('length, images, batch, settings, expected', [
+    # ten epochs and the images they pay for: 0.02 of the 999,680 trained on in between
+    (100, 100_000, 64, dict(by_epoch=True), (10, 19_994)),
+    (100, 100_000, 16, dict(by_epoch=True, processes=4), (10, 19_994)),
     # ImageNet: all that is wanted
-    assert plan(300, 1_281_167, 256, processes=8, kind=EpochBasedTrainLoop, classes=1000) == (
-        10, 20_000)
+    (300, 1_281_167, 256, dict(by_epoch=True, processes=8, classes=1000), (10, 20_000)),
     # 1,563 iterations are an epoch
-    assert plan(10**6, 100_000, 64) == (15_630, 20_000)
-
-
-def test_a_short_run_is_judged_half_way(plan) -> None:
-    assert plan(1400, 6000, 32) == (700, 500)  # the demo: 7.4 epochs
-    assert plan(7, 100_000, 64, kind=EpochBasedTrainLoop) == (4, 7_997)
-    assert plan(1, 12, 4, kind=EpochBasedTrainLoop) == (1, 500)
-
-
-def test_a_small_folder_is_judged_less_often(plan) -> None:
-    # 500 images are 0.04 of 12,500 trained on: 130.2 epochs of 96
-    assert plan(300, 100, 32, kind=EpochBasedTrainLoop) == (131, 500)
-    assert plan(100, 100, 32, kind=EpochBasedTrainLoop) == (100, 500)  # at the start and at the end
-
-
-def test_what_was_asked_for_is_taken(plan) -> None:
-    assert plan(1400, 6000, 32, interval=100) == (100, 500)
-    assert plan(1400, 6000, 32, interval=100, classes=80) == (100, 800)
-    assert plan(1400, 6000, 32, max_images=90) == (700, 90)
-    assert plan(300, 10**6, 256, kind=EpochBasedTrainLoop, interval=1, max_images=99_999) == (
-        1, 99_999)
+    (10**6, 100_000, 64, {}, (15_630, 20_000)),
+    # a short run is judged half way, such as the demo: 7.4 epochs
+    (1400, 6000, 32, {}, (700, 500)),
+    (7, 100_000, 64, dict(by_epoch=True), (4, 7_997)),
+    (1, 12, 4, dict(by_epoch=True), (1, 500)),
+    # a small folder less often: 500 images are 0.04 of 12,500 trained on: 130.2 epochs of 96
+    (300, 100, 32, dict(by_epoch=True), (131, 500)),
+    (100, 100, 32, dict(by_epoch=True), (100, 500)),  # at the start and at the end
+    # what was asked for is taken
+    (1400, 6000, 32, dict(interval=100), (100, 500)),
+    (1400, 6000, 32, dict(interval=100, classes=80), (100, 800)),
+    (1400, 6000, 32, dict(max_images=90), (700, 90)),
+    (300, 10**6, 256, dict(by_epoch=True, interval=1, max_images=99_999), (1, 99_999)),
+])
+def test_plans(length: int, images: int, batch: int, settings: dict, expected: tuple) -> None:
+    asked = dict(settings)
+    kind = EpochBasedTrainLoop if asked.pop('by_epoch', False) else IterBasedTrainLoop
+    batch *= asked.pop('processes', 1)
+    loop = train_loop(kind, length, images, batch)
+    assert plan_validation(loop, batch, asked.pop('classes', 10), **asked) == expected

@@ -78,18 +78,6 @@ def test_masked_patches_do_not_enter() -> None:
     assert not torch.allclose(vit.forward_tokens(images), before)
 
 
-def test_holes_differ_only_by_position_bias() -> None:
-    vit = build(layer_scale_init_value=None).eval()
-    images = torch.randn(1, 3, IMG_SIZE, IMG_SIZE)
-    mask = torch.ones(1, NUM_PATCHES, dtype=torch.bool)
-    mask[0, 5] = False
-    tokens = vit.forward_tokens(images, mask)[0, 1:]
-    torch.testing.assert_close(tokens[0], tokens[15])  # the table starts at zero
-    torch.nn.init.normal_(vit.rel_pos_bias.relative_position_bias_table)
-    tokens = vit.forward_tokens(images, mask)[0, 1:]
-    assert not torch.allclose(tokens[0], tokens[15])
-
-
 def test_no_layer_scale_and_both_embeddings() -> None:
     vit = build(layer_scale_init_value=0, use_abs_pos_emb=True, use_rel_pos_bias=True)
     names = {name for name, _ in vit.named_parameters()}
@@ -269,15 +257,3 @@ def test_frozen_stages(stages: int, free: set[str]) -> None:
     parts = {'.'.join(name.split('.')[:2 if name.startswith('blocks') else 1]) for name in trained}
     assert parts == free
     assert [block.training for block in vit.blocks] == [i >= stages for i in range(2)]
-
-
-def test_layers_are_counted_as_in_beit() -> None:
-    vit = build(use_abs_pos_emb=True)
-    layers = {name: vit.get_layer_depth(f'backbone.{name}', 'backbone.')
-              for name, _ in vit.named_parameters()}
-    assert set(layers.values()) == {(0, 4), (1, 4), (2, 4), (3, 4)}
-    for name, (layer, _) in layers.items():
-        expected = (int(name.split('.')[1]) + 1 if name.startswith('blocks') else
-                    3 if name.startswith(('norm', 'rel_pos_bias')) else 0)
-        assert layer == expected, name
-    assert vit.get_layer_depth('head.blocks.0.weight', 'backbone.') == (3, 4)

@@ -6,7 +6,6 @@ from conmim_mm.models.layers.rel_pos_bias import (
     RelativePositionBias,
     bias_matrix,
     crop_table,
-    geometric_positions,
     infer_table_grid,
     num_relative_positions,
     relative_position_index,
@@ -70,13 +69,6 @@ def test_small_grids_and_shrinking(new: int) -> None:
         table = torch.randn(num_relative_positions((old, old)), 2)
         resized = resize_table(table, (old, old), (new, new))
         assert resized.shape == (num_relative_positions((new, new)), 2) and resized.isfinite().all()
-
-
-def test_outermost_offsets_meet() -> None:
-    positions = geometric_positions(14, 24)
-    assert positions[-1] == pytest.approx(23, abs=1e-3) and positions[13] == 0
-    steps = np.diff(positions[13:])
-    np.testing.assert_allclose(steps[1:] / steps[:-1], steps[1] / steps[0])
 
 
 def test_crop_keeps_every_offset_of_the_smaller_grid() -> None:
