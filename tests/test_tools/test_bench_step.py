@@ -26,7 +26,7 @@ def test_plain_step_is_the_same_mathematics() -> None:
     assert ours[0][0] == pytest.approx(plain[0][0], rel=1e-6)
 
 
-@pytest.mark.parametrize('name', ['mmpretrain BEiT'])
+@pytest.mark.parametrize('name', ['mmpretrain BEiT', 'mmpretrain MAE'])
 def test_mmpretrains_steps_train_at_any_size(name: str) -> None:
     torch.manual_seed(0)
     variant = variants.VARIANTS[name](SETTINGS._replace(img_size=96))

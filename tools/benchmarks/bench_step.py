@@ -1,8 +1,8 @@
 """Images per second, memory and share of the matrix-multiplication rate of a training step.
 
 Ours, as the config gives it, beside the same mathematics in plain PyTorch and beside mmpretrain's
-BEiT (with its tokenizer, random weights). Each is a process of its own; on a CPU they take turns,
-round by round, so that what else the machine does meets them alike.
+BEiT (with its tokenizer, random weights) and MAE. Each is a process of its own; on a CPU they take
+turns, round by round, so that what else the machine does meets them alike.
 """
 
 import argparse

@@ -213,11 +213,29 @@ def beit(settings: Settings) -> Variant:
     return Variant(step, make_batch)
 
 
+def mae(settings: Settings) -> Variant:
+    """mmpretrain's MAE."""
+    cfg = Config.fromfile(MMPRETRAIN / 'mae/mae_vit-base-p16_8xb512-amp-coslr-800e_in1k.py')
+    vit = recipe(settings).model.backbone
+    cfg.model.backbone.update(arch=vit.arch, img_size=vit.img_size)
+    cfg.model.neck.update(
+        embed_dim=vit.arch.embed_dims, num_patches=(settings.img_size // 16)**2)
+    cfg.model.data_preprocessor = cfg.data_preprocessor
+    _, step = trained(cfg.model, mmengines_wrapper(cfg.optim_wrapper, settings), settings)
+
+    def make_batch(batch: int) -> dict:
+        return dict(**pinned(dict(inputs=images(batch, settings))),
+                    data_samples=[DataSample() for _ in range(batch)])
+
+    return Variant(step, make_batch)
+
+
 # Name in the table: how to build it. The first three compute the same.
 VARIANTS: dict[str, Callable[[Settings], Variant]] = {
     'ours': ours,
     'ours, compiled': lambda settings: ours(settings, CompileHook()),
     'plain eager': plain,
     'mmpretrain BEiT': beit,
+    'mmpretrain MAE': mae,
 }
 CONMIM = tuple(VARIANTS)[:3]
