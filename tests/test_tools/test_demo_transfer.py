@@ -5,6 +5,7 @@ import json
 
 import pytest
 import transfer_tasks as transfer
+from PIL import Image
 from scenes import SceneSettings, make_scenes
 from transfer_tasks import TASKS, format_table
 
@@ -54,7 +55,8 @@ def compare(run_script, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_three_tasks_twice_then_repeated(compare, demo_folder, tmp_path, capsys) -> None:
+def test_three_tasks_twice_then_repeated(compare, demo_folder, tmp_path, capsys,
+                                         monkeypatch) -> None:
     out = tmp_path / 'out'
     compare()
     results = json.loads((out / 'results.json').read_text())['metrics']
@@ -62,10 +64,11 @@ def test_three_tasks_twice_then_repeated(compare, demo_folder, tmp_path, capsys)
         task: {'random', 'conmim'} for task in TASKS}
     assert set(results['detection']['conmim']) == {'box AP', 'mask AP'}
     for task in TASKS:
+        picture = Image.open(out / f'{task}.png')
+        assert picture.size[0] > 800 and len(picture.convert('RGB').getcolors(2**24)) > 1000
         logs = {init: (out / task / init / 'train.log').read_text() for init in transfer.INITS}
         assert 'tensors from' in logs['conmim'] and 'tensors from' not in logs['random']
-    printed = capsys.readouterr().out
-    assert 'mIoU' in printed and f'{out}/detection/conmim/iter_2.pth --data-root' in printed
+    assert 'mIoU' in capsys.readouterr().out
 
     before = (out / 'results.json').stat().st_mtime_ns
     compare()
@@ -74,6 +77,7 @@ def test_three_tasks_twice_then_repeated(compare, demo_folder, tmp_path, capsys)
 
     # an interrupted comparison does not repeat what it finished
     (out / 'results.json').unlink()
+    monkeypatch.setattr('predictions.draw_predictions', lambda *_: None)
     trained = (out / 'segmentation' / 'conmim' / 'train.log').stat().st_mtime_ns
     compare()
     assert (out / 'segmentation' / 'conmim' / 'train.log').stat().st_mtime_ns == trained

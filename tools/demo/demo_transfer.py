@@ -1,8 +1,8 @@
 """Trains three tasks from ConMIM weights and from random weights, and compares them.
 
 Classification, UperNet and Mask R-CNN on the demo's scenes, every pair with the same budget and
-seed. Ends with one table. Repeated, it shows what is there; interrupted, it goes on with the
-training that was not finished.
+seed. Ends with one table and a picture of predictions per task. Repeated, it shows what is there;
+interrupted, it goes on with the training that was not finished.
 """
 
 import argparse
@@ -13,8 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from output_folder import prepare_output, save_results
 from tqdm import tqdm
+
+sys.path.append(str(Path(__file__).parents[1] / 'dataset_converters'))  # for the scenes
+
+from output_folder import prepare_output, save_results
 from transfer_tasks import INITS, TASKS, Training, format_table
 
 from conmim_mm.errors import InputError
@@ -105,7 +108,7 @@ def main() -> None:
     settings = dict(
         checkpoint=sha256_of(checkpoint), scenes=json.loads((scenes / 'meta.json').read_text()),
         seed=args.seed, configs={task.name: (ROOT / task.config).read_text() for task in tasks})
-    results = prepare_output(args.out, settings, list(TASKS))
+    results = prepare_output(args.out, settings, [*TASKS, *(f'{name}.png' for name in TASKS)])
     if results is None:
         started = time.time()
         results = dict(metrics={})
@@ -114,15 +117,15 @@ def main() -> None:
             train_pair(trainings, args.seed, task.name)
             results['metrics'][task.name] = {
                 training.init: training.read_metrics() for training in trainings}
+            # Not before it is needed: it imports all three toolboxes.
+            from predictions import draw_predictions
+            draw_predictions(trainings, args.out / f'{task.name}.png')
         results['seconds'] = round(time.time() - started)
         save_results(args.out, results)
     else:
         print(f'this comparison has run already; delete {args.out} to run it anew')
-    shown = Training(tasks[-1], 'conmim', checkpoint, scenes, args.out)
-    print(f'\n{format_table(results["metrics"])}\n\nnumbers: {args.out}/results.json\n'
-          f'trainings: {args.out}/TASK/INIT\npredictions beside the truth, as pictures in DIR:\n'
-          f'  python tools/test.py {shown.task.config} '
-          f'{last_checkpoint(shown.work_dir)} --data-root {shown.data_root} --show-dir DIR')
+    print(f'\n{format_table(results["metrics"])}\n\npredictions: {args.out}/*.png\n'
+          f'numbers: {args.out}/results.json\ntrainings: {args.out}/TASK/INIT')
 
 
 if __name__ == '__main__':
