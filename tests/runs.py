@@ -105,5 +105,5 @@ def dist_train(config: Path, *options: object, processes: int = 2,
                **variables: str) -> subprocess.CompletedProcess:
     """Runs ``tools/dist_train.sh`` with a config and the modules beside it."""
     return subprocess.run(
-        [TOOLS / 'dist_train.sh', config, str(processes), *options], timeout=300, cwd=ROOT,
+        [TOOLS / 'dist_train.sh', config, str(processes), *options], timeout=600, cwd=ROOT,
         text=True, capture_output=True, env=environment(config.parent) | variables)
