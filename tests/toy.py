@@ -41,8 +41,20 @@ def model_cfg(**backbone_overrides) -> dict:
         head=dict(type='ConMIMHead', loss=dict(type='PatchInfoNCELoss', temperature=0.1)))
 
 
-def build_model(**backbone_overrides):
-    model = MODELS.build(model_cfg(**backbone_overrides))
+def visible_cfg(decoder: str = 'CrossAttentionDecoder', projects: bool = False,
+                **backbone_overrides) -> dict:
+    """The form whose student sees the visible patches alone."""
+    cfg = model_cfg(use_mask_token=False, **backbone_overrides)
+    cfg['decoder'] = dict(type=decoder, embed_dims=24, num_heads=2)
+    if not projects:
+        cfg['neck']['out_channels'] = 24
+        cfg['head']['centre_positions'] = True
+        cfg['teacher'] = dict(type='EMABackboneTeacher')
+    return cfg
+
+
+def build_model(cfg: dict | None = None, **backbone_overrides):
+    model = MODELS.build(cfg or model_cfg(**backbone_overrides))
     model.init_weights()
     return model
 

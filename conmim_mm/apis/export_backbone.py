@@ -6,7 +6,7 @@ from pathlib import Path
 from ..checkpoint.reading import backbone_state, load_checkpoint_file
 from ..checkpoint.settings import saved_settings
 from ..errors import InputError
-from ..formats.backbone import read_sizes
+from ..formats.backbone import read_sizes, saved_heads
 from ..formats.mmpretrain_format import extract
 from ..formats.official_format import official_line, write_official
 from ..formats.timm_format import timm_line, write_timm
@@ -53,7 +53,7 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
     if weights and extracted not in (None, weights):
         raise InputError(f"{source} holds the {extracted}'s weights; drop --weights {weights}")
     backbone = backbone_state(contents, weights or 'teacher')
-    sizes = read_sizes(backbone, num_heads)
+    sizes = read_sizes(backbone, num_heads or saved_heads(contents, backbone))
     warn_of_windows(contents)
     write, line = FORMAT_WRITERS[format]
     write(backbone, sizes, target)

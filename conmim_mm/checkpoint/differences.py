@@ -42,6 +42,13 @@ def describe_differences(own: Mapping[str, torch.Tensor], given: Mapping[str, to
     return '; '.join(found)
 
 
+def names_of_differences(own: Mapping[str, torch.Tensor],
+                         given: Mapping[str, torch.Tensor]) -> set[str]:
+    """Which weights are missing, unexpected or of another shape; arguments as above."""
+    return {key for key in own.keys() | given.keys()
+            if key not in own or key not in given or own[key].shape != given[key].shape}
+
+
 def check_state_dict(own: dict, given: dict) -> None:
     """Compares the weights of a checkpoint with those of a model.
 

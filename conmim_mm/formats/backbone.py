@@ -8,6 +8,7 @@ import torch
 
 from ..checkpoint.differences import describe_differences
 from ..checkpoint.reading import backbone_state
+from ..checkpoint.settings import saved_settings
 from ..errors import InputError
 from ..models.backbones.conmim_vit import ARCH_KEYS, ConMIMViT
 from ..models.layers.embedding import infer_pos_embed_grid
@@ -36,13 +37,26 @@ def load_backbone(checkpoint: dict, weights: str = 'teacher',
     if weights == 'student' and extracted == 'teacher':
         raise InputError("the checkpoint holds the teacher's weights; drop --weights student")
     state = backbone_state(checkpoint, weights)
-    sizes = read_sizes(state)
+    sizes = read_sizes(state, saved_heads(checkpoint, state))
     if img_size:
         sizes = replace(sizes, img_size=img_size)
     backbone = build_backbone(sizes)
     state, _ = fit_to_backbone(backbone, state)
     backbone.load_state_dict(state)
     return backbone.eval()
+
+
+def saved_heads(checkpoint: dict, weights: Weights) -> int | None:
+    """The attention heads that a checkpoint's settings name, where its weights do not tell them."""
+    if any(key.endswith(TABLE) for key in weights):
+        return None
+    try:
+        match saved_settings(checkpoint):
+            case {'model': {'backbone': {'arch': {'num_heads': int(heads)}}}}:
+                return heads
+    except ValueError:  # more than settings
+        pass
+    return None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
 from .backbones.conmim_vit import ConMIMViT
 from .data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
+from .decoders.cross_attention_decoder import CrossAttentionDecoder
+from .decoders.hole_decoder import HoleDecoder
+from .decoders.self_attention_decoder import SelfAttentionDecoder
 from .heads.conmim_head import ConMIMHead
 from .layers.cross_process_bn import CrossProcessBN
 from .losses.patch_infonce_loss import PatchInfoNCELoss, patch_infonce
@@ -7,10 +10,11 @@ from .necks.conmim_projector import ConMIMProjector
 from .necks.simple_feature_pyramid import SimpleFeaturePyramid
 from .pretrained import StrictPretrained
 from .selfsup.conmim import ConMIM
-from .selfsup.ema_teacher import EMATeacher
+from .selfsup.ema_teacher import EMABackboneTeacher, EMATeacher
 
 __all__ = [
     'ConMIM', 'ConMIMDataPreprocessor', 'ConMIMHead', 'ConMIMProjector', 'ConMIMViT',
-    'CrossProcessBN', 'EMATeacher', 'PatchInfoNCELoss', 'SimpleFeaturePyramid', 'StrictPretrained',
+    'CrossAttentionDecoder', 'CrossProcessBN', 'EMABackboneTeacher', 'EMATeacher', 'HoleDecoder',
+    'PatchInfoNCELoss', 'SelfAttentionDecoder', 'SimpleFeaturePyramid', 'StrictPretrained',
     'patch_infonce'
 ]

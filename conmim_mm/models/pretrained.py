@@ -26,10 +26,10 @@ _KNOWN_KEYS = {'type', 'checkpoint', 'prefix', 'weights'}
 def load_pretrained_backbone(vit: nn.Module, init_cfg: Mapping) -> None:
     """Loads what a ``Pretrained`` init_cfg names, completely.
 
-    A shared relative position table becomes one table per block where the backbone has those,
-    tables and absolute embeddings are resized to its ``img_size``, and what fine-tuning has no use
-    for (the mask token; the final norm before mean pooling, which has its own) is dropped with a
-    line in the log.
+    A shared relative position table becomes one table per block where the backbone has those. Of
+    tables and a position embedding, what was not pre-trained starts at 0, where it says nothing.
+    Both are resized to its ``img_size``, and what fine-tuning has no use for (the mask token; the
+    final norm before mean pooling, which has its own) is dropped with a line in the log.
 
     Args:
         vit: The backbone, initialised; its ``num_layers`` and ``grid`` say what fits it.
@@ -51,8 +51,11 @@ def load_pretrained_backbone(vit: nn.Module, init_cfg: Mapping) -> None:
     state, changes = fit_to_backbone(vit, state)
     differences = describe_differences(vit.state_dict(), state)
     if differences:
-        raise InputError(f'{path} does not fit the backbone: {differences}. Give the backbone the '
-                         'arch, patch_size and kind of position embedding it was pre-trained with')
+        embedding = ('It has a position embedding: set model.backbone.use_abs_pos_emb=True'
+                     if 'pos_embed' in state and 'pos_embed' not in vit.state_dict() else
+                     'Give the backbone the arch, patch_size and kind of position embedding it was '
+                     'pre-trained with')
+        raise InputError(f'{path} does not fit the backbone: {differences}. {embedding}')
     vit.load_state_dict(state)
     print_log(f'backbone: {len(state)} tensors from {path}' +
               ''.join(f'; {change}' for change in changes), logger='current')
@@ -78,6 +81,14 @@ def fit_to_backbone(vit: nn.Module, state: dict[str, torch.Tensor]
         table = state.pop(SHARED_TABLE)
         state |= {BLOCK_TABLE.format(i): table.clone() for i in range(vit.num_layers)}
         changes.append('shared relative position table copied to every block')
+
+    has_tables = any(key.endswith(SHARED_TABLE) for key in state)
+    own_tables = [key for key in own if key.endswith(SHARED_TABLE)]
+    silent = (own_tables if 'pos_embed' in state and 'pos_embed' in own and not has_tables else
+              ['pos_embed'] if has_tables and own_tables and 'pos_embed' not in state else [])
+    for key in own.keys() & set(silent):
+        state[key] = torch.zeros_like(own[key])
+        changes.append(f'{key} starts at 0: it was pre-trained without')
 
     resized = set()
     for key, value in state.items():

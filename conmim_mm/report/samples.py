@@ -33,8 +33,8 @@ def sample_inputs(dataset: Dataset, preprocessor: ConMIMDataPreprocessor, count:
 
     Returns:
         ``student_view`` and ``teacher_view``, ``(B, 3, H, W)`` normalised, and ``mask``, ``(B, L)``
-        bool, on the preprocessor's device; and the images' paths. None for a data set of another
-        task.
+        bool, the first of each image's, on the preprocessor's device; and the images' paths. None
+        for a data set of another task.
     """
     with keeping_random_state():
         samples = []
@@ -49,6 +49,7 @@ def sample_inputs(dataset: Dataset, preprocessor: ConMIMDataPreprocessor, count:
                 case _:
                     return None
         inputs = preprocessor(default_collate(samples))['inputs']
+        inputs['mask'] = inputs['mask'].view(number, -1, inputs['mask'].shape[-1])[:, 0]
     paths = [str(sample['data_samples'].get('img_path') or '') for sample in samples]
     return inputs, paths
 

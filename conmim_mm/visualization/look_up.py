@@ -42,6 +42,9 @@ class LookUp(NamedTuple):
 def look_up(model: ConMIM, inputs: dict[str, torch.Tensor]) -> LookUp:
     """What the loss compares: projected tokens of the masked student and of the whole teacher.
 
+    Where the head takes each position's mean over the batch out, these images are the batch; of a
+    single image, of which nothing would be left, the mean over its patches is taken out instead.
+
     Args:
         model: Its mode stays as it is; the tokens are those of eval mode
             (:func:`inspection` says why).
@@ -49,10 +52,15 @@ def look_up(model: ConMIM, inputs: dict[str, torch.Tensor]) -> LookUp:
     """
     mask = inputs['mask']
     with inspection(model):
-        student = model.neck(model.backbone.forward_tokens(inputs['student_view'], mask))
+        student, _ = model.student_tokens(inputs['student_view'], mask)
         teacher = model.teacher(inputs['teacher_view'])
-    extra = model.backbone.num_extra_tokens
-    return LookUp(cosine_similarities(student[:, extra:], teacher[:, extra:]), mask)
+        if model.head.centre_positions and len(mask) == 1:
+            num_patches = mask.shape[1]
+            student = student[:, -num_patches:] - student[:, -num_patches:][mask].mean(dim=0)
+            teacher = teacher[:, -num_patches:] - teacher[:, -num_patches:].mean(dim=1)
+        else:
+            student, teacher = model.head.patch_tokens(student, teacher, mask)
+    return LookUp(cosine_similarities(student, teacher), mask)
 
 
 def spread_holes(mask: torch.Tensor, count: int) -> list[int]:

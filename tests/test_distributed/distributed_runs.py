@@ -16,7 +16,7 @@ from conmim_mm.apis.options import add_online_evaluation
 from conmim_mm.distributed.launch import close_cpu_processes, init_cpu_processes
 from conmim_mm.distributed.sharded import whole_state_dict
 from conmim_mm.errors import InputError
-from tests.toy import model_cfg, run_cfg
+from tests.toy import model_cfg, run_cfg, visible_cfg
 
 GLOBAL_BATCH = 6
 EPOCHS = 5  # of 12 images: ten steps
@@ -83,6 +83,12 @@ def main() -> None:
     wrapper = dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None))
     train(cfg_of(images, out / 'ddp', 2, labelled, **wrapper), out / 'ddp')
     train(cfg_of(images, out / 'fsdp', 2, labelled, **fsdp()), out / 'fsdp')
+    visible = visible_cfg()
+    visible['neck']['norm_cfg'] = dict(type='CrossProcessBN')
+    visible['head']['centre_positions'] = False  # of three images hardly anything would be left
+    for name, settings in dict(ddp=wrapper, fsdp=fsdp()).items():
+        train(cfg_of(images, out / f'visible-{name}', 2, model=visible, **settings),
+              out / f'visible-{name}')
     refused(cfg_of(images, out / 'one-piece', 2, **fsdp(
         model_wrapper=dict(auto_wrap_policy=None))), out / 'one-piece')
     refused(cfg_of(images, out / 'of-ddp', 2, **fsdp(), resume=True,

@@ -56,8 +56,9 @@ def test_ddp_equals_one_process(results) -> None:
     assert ranks[0]['norms'] == pytest.approx(one['norms'], rel=1e-5)
 
 
-def test_fsdp_equals_ddp(results) -> None:
-    ddp, fsdp = read(results, 'ddp'), read(results, 'fsdp')
+@pytest.mark.parametrize('form', ['', 'visible-'])
+def test_fsdp_equals_ddp(results, form: str) -> None:
+    ddp, fsdp = read(results, f'{form}ddp'), read(results, f'{form}fsdp')
     assert_same_weights(*fsdp, tolerance=0)
     assert_same_weights(fsdp[0], ddp[0], tolerance=1e-5)
     for ours, theirs in zip(fsdp, ddp, strict=True):

@@ -11,6 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS, MODELS, TRANSFORMS
 
+from conmim_mm.models.layers.visible import split_positions
+
 from ..conftest import ROOT
 from ..toy import write_noise_images
 from .markdown import blocks_of
@@ -42,7 +44,8 @@ class Recorder(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int,
                           data_batch: dict | None = None) -> None:
         self.necks.append([next(part.neck.parameters()).detach().clone()
-                           for part in (runner.model, runner.model.teacher)])
+                           for part in (runner.model, runner.model.teacher)
+                           if hasattr(part, 'neck')])
 
 
 @pytest.fixture
@@ -85,7 +88,8 @@ def train(tmp_path: Path, monkeypatch):
 
 
 def test_the_page_has_one_of_each() -> None:
-    assert list(files_and_configs()) == ['my_loss', 'my_mask', 'my_neck', 'my_hook']
+    assert list(files_and_configs()) == [
+        'my_loss', 'my_mask', 'my_neck', 'my_decoder', 'my_hook']
 
 
 def test_loss(train) -> None:
@@ -123,6 +127,28 @@ def test_neck(train) -> None:
     torch.testing.assert_close(model.teacher.neck.layer.weight,
                                momentum * teacher + (1 - momentum) * model.neck.layer.weight)
     assert 0.9 < momentum < 1
+
+
+def test_decoder(train) -> None:
+    runner, recorder = train('my_decoder')
+    decoder = runner.model.decoder
+    assert type(decoder).__name__ == 'ConvDecoder' and len(decoder.layers) == 4
+    assert decoder.mask_token.any()  # it has learnt
+    assert {student.shape for student, *_ in recorder.calls} == {(BATCH, NUM_PATCHES, WIDTH)}
+    mask = recorder.calls[-1][2]
+    shown, asked = split_positions(mask, int((~mask[0]).sum()))
+    visible = torch.randn(BATCH, 1 + shown.shape[1], WIDTH)
+    holes = decoder(visible, shown, asked, (14, 14))
+    assert holes.shape == (*asked.shape, WIDTH)
+    # a hole far from a visible token knows nothing of it, one beside it does
+    first = int((~mask[0]).nonzero()[0])
+    changed = visible.clone()
+    changed[0, 1] += 1.
+    moved = (decoder(changed, shown, asked, (14, 14)) - holes)[0].abs().amax(dim=1) > 0
+    places = mask[0].nonzero()[:, 0]
+    rows, columns = (places // 14 - first // 14).abs(), (places % 14 - first % 14).abs()
+    beside = torch.maximum(rows, columns) <= 1
+    assert beside.any() and moved[beside].all()
 
 
 def test_hook(train) -> None:

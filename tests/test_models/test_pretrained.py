@@ -72,7 +72,8 @@ def test_mean_pooling_has_a_norm_of_its_own(pretrained, checkpoint) -> None:
     assert vit.fc_norm.weight.equal(torch.ones(24)) and vit.fc_norm.bias.equal(torch.zeros(24))
     images = torch.randn(2, 3, 32, 32)
     source = pretrained.teacher.backbone.eval()
-    tokens = source.forward_blocks(source.embed_patches(images), (4, 4))[-1]
+    tokens = source.forward_blocks(
+        source.embed_patches(images), source.attention_patterns((4, 4)))[-1]
     expected = torch.nn.functional.layer_norm(tokens[:, 1:].mean(1), (24,), eps=1e-6)
     torch.testing.assert_close(vit(images)[0], expected)
 
@@ -94,7 +95,6 @@ def test_what_is_dropped_is_named_once(checkpoint, caplog) -> None:
     (dict(arch=dict(ARCH, feedforward_channels=40)), 'of another shape: blocks.0.mlp.fc1.weight '
      '(checkpoint (48, 24), model (40, 24))'),
     (dict(use_rel_pos_bias=False), f'1 unexpected: {TABLE}'),
-    (dict(use_abs_pos_emb=True), '1 missing: pos_embed'),
     (dict(layer_scale_init_value=0), '4 unexpected: blocks.0.gamma_1'),
     (dict(img_size=(32, 64), patch_size=16), 'patch_embed.proj.weight'),
 ])
@@ -210,3 +210,10 @@ def test_heads_are_loaded_strictly(tmp_path) -> None:
         head(7)
     with pytest.raises(InputError, match='no such checkpoint'):
         head(5, 'missing.pth')
+
+
+def test_positions_of_another_kind_start_where_they_say_nothing(checkpoint, pretrained) -> None:
+    images = torch.randn(2, 3, 32, 32)
+    vit = task_backbone(checkpoint, use_abs_pos_emb=True)
+    assert not vit.pos_embed.any()
+    torch.testing.assert_close(vit(images)[0], pretrained.teacher.backbone.eval()(images)[0])

@@ -96,7 +96,8 @@ def test_classifier_gives_the_references_values(tmp_path) -> None:
 
     with torch.no_grad():
         for i, tokens in enumerate(backbone.forward_blocks(
-                backbone.embed_patches(images), backbone.grid_of(images))):
+                backbone.embed_patches(images),
+                backbone.attention_patterns(backbone.grid_of(images)))):
             close(tokens, golden[f'tokens_after_block{i}'])
         close(backbone(images)[-1], golden['pooled_features'])
         close(classifier(images), golden['logits'])

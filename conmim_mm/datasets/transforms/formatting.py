@@ -13,10 +13,10 @@ class PackConMIMInputs(BaseTransform):
     """Packs views and mask for the model.
 
     Returns a dict of ``inputs``: ``student_view`` and ``teacher_view`` ``(3, h, w)`` uint8 and
-    ``mask`` ``(L,)`` bool, True = masked; and ``data_samples`` with the image's path and, as
-    ``skipped``, path and reason of each unreadable image it stands in for. In the place of
-    ``teacher_view`` there may be ``perturbation``, ``(11,)`` float32, from which the data
-    preprocessor makes it.
+    ``mask`` ``(L,)`` bool, True = masked, or ``(K, L)`` of K masks; and ``data_samples`` with the
+    image's path and, as ``skipped``, path and reason of each unreadable image it stands in for. In
+    the place of ``teacher_view`` there may be ``perturbation``, ``(11,)`` float32, from which the
+    data preprocessor makes it.
     """
 
     def transform(self, results: dict) -> dict:
@@ -26,7 +26,8 @@ class PackConMIMInputs(BaseTransform):
             inputs['perturbation'] = torch.from_numpy(results['perturbation'])
         else:
             inputs['teacher_view'] = _to_channels_first(results['teacher_view'])
-        inputs['mask'] = torch.from_numpy(results['mask'].reshape(-1))
+        mask = results['mask']
+        inputs['mask'] = torch.from_numpy(mask.reshape(*mask.shape[:-2], -1))
         sample = DataSample(metainfo=dict(
             img_path=results.get('img_path'), skipped=results.get('skipped', [])))
         return dict(inputs=inputs, data_samples=sample)

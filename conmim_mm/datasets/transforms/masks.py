@@ -18,17 +18,23 @@ class PatchMask(BaseTransform):
 
     Added keys:
 
-    - mask: ``(h, w)`` bool over the patch grid, True = masked.
+    - mask: ``(h, w)`` bool over the patch grid, True = masked; with several masks
+      ``(num_masks, h, w)``.
 
     Args:
         img_size: Height and width of the views in pixels; an int for square ones.
         patch_size: Side of a patch, in pixels.
+        num_masks: So many masks of each image, for which the teacher sees it once (data2vec 2.0,
+            arXiv 2212.07525, section 3.2).
 
     Raises:
-        InputError: ``img_size`` is not divisible by ``patch_size``.
+        InputError: ``img_size`` is not divisible by ``patch_size``, ``num_masks`` below 1.
     """
 
-    def __init__(self, img_size: int | Sequence[int], patch_size: int) -> None:
+    def __init__(self, img_size: int | Sequence[int], patch_size: int, num_masks: int = 1) -> None:
+        if num_masks < 1:
+            raise InputError(f'num_masks must be at least 1, but is {num_masks}')
+        self.num_masks = num_masks
         self.img_size = to_size(img_size)
         self.patch_size = patch_size
         self.grid = divide_size(self.img_size, patch_size, 'img_size', 'patch_size')
@@ -39,7 +45,9 @@ class PatchMask(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Adds ``mask``."""
-        results['mask'] = self.draw(sample_rng(results))
+        rng = sample_rng(results)
+        masks = [self.draw(rng) for _ in range(self.num_masks)]
+        results['mask'] = masks[0] if self.num_masks == 1 else np.stack(masks)
         return results
 
 
@@ -54,6 +62,7 @@ class RandomPatchMask(PatchMask):
             ``img_size``. The original uses 32 for 16-pixel patches.
         mask_ratio: Share of blocks that is masked, rounded up to whole blocks; between 0 and 1.
             With 224, 16, 32 and 0.75: 37 of 49 blocks, 148 of 196 tokens.
+        num_masks: As in :class:`PatchMask`.
 
     Raises:
         InputError: Sizes that do not divide, a ratio outside (0, 1).
@@ -63,8 +72,9 @@ class RandomPatchMask(PatchMask):
                  img_size: int | Sequence[int] = 224,
                  patch_size: int = 16,
                  block_size: int = 32,
-                 mask_ratio: float = 0.75) -> None:
-        super().__init__(img_size, patch_size)
+                 mask_ratio: float = 0.75,
+                 num_masks: int = 1) -> None:
+        super().__init__(img_size, patch_size, num_masks)
         self.blocks = divide_size(self.img_size, block_size, 'img_size', 'block_size')
         self.patches_per_side, _ = divide_size(
             (block_size, block_size), patch_size, 'block_size', 'patch_size')
@@ -94,6 +104,7 @@ class BlockPatchMask(PatchMask):
         num_masked: Patches to mask. None: the share that BEiT masks, 75 of 196.
         min_block_patches: Smallest area of a rectangle, in patches. None: the share of 16 of 196.
         min_aspect: Smallest ratio of height to width; the largest is its inverse.
+        num_masks: As in :class:`PatchMask`.
 
     Raises:
         InputError: Sizes that do not divide, a number of patches that does not fit the image.
@@ -106,8 +117,9 @@ class BlockPatchMask(PatchMask):
                  patch_size: int = 16,
                  num_masked: int | None = None,
                  min_block_patches: int | None = None,
-                 min_aspect: float = 0.3) -> None:
-        super().__init__(img_size, patch_size)
+                 min_aspect: float = 0.3,
+                 num_masks: int = 1) -> None:
+        super().__init__(img_size, patch_size, num_masks)
         num_patches = math.prod(self.grid)
         self.num_masked = round(num_patches * 75 / 196) if num_masked is None else num_masked
         self.min_block_patches = (

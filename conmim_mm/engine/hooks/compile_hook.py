@@ -11,11 +11,12 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
 from ...distributed.sharded import unwrap_model
 from ...errors import InputError
+from ...models.decoders.cross_attention_decoder import CrossAttentionBlock
 from ...models.layers.block import Block
 from ...models.necks.conmim_projector import ConMIMProjector
 from ..private_names import DYNAMO
 
-REGIONS = (Block, ConMIMProjector)
+REGIONS = (Block, CrossAttentionBlock, ConMIMProjector)
 
 
 @HOOKS.register_module()

@@ -40,10 +40,10 @@ class TeacherUpdateHook(Hook):
         model = unwrap_model(runner.model)
         if not hasattr(model, 'teacher'):
             raise InputError('TeacherUpdateHook needs a model with a teacher, such as ConMIM')
-        student = [*model.backbone.parameters(), *model.neck.parameters()]
+        followed = model.teacher.followed(model)
         # Pieces of equal sizes, on all processes, are the same pieces.
         if any(own.shape != given.shape
-               for own, given in zip(model.teacher.parameters(), student, strict=True)):
+               for own, given in zip(model.teacher.parameters(), followed, strict=True)):
             raise InputError('FSDP cuts student and teacher differently; set '
                              'strategy.type=ConMIMFSDPStrategy and no auto_wrap_policy of your own')
 
@@ -61,5 +61,5 @@ class TeacherUpdateHook(Hook):
         momentum = self.momentum_at(runner.iter, runner.max_iters,
                                     runner.optim_wrapper._accumulative_counts)
         model = unwrap_model(runner.model)
-        model.teacher.update(model.backbone, model.neck, momentum)
+        model.teacher.update(model, momentum)
         runner.message_hub.update_scalar('train/momentum', momentum)

@@ -10,7 +10,9 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
 from ...distributed.sharded import can_offload_states, whole_states
 from ...errors import InputError
+from ...models.decoders.hole_decoder import HoleDecoder
 from ...models.layers.block import Block
+from ...models.necks.conmim_projector import ConMIMProjector
 from ...models.selfsup.ema_teacher import EMATeacher
 from ..optimizers.amp_optim_wrapper import ConMIMAmpOptimWrapper
 from ..private_names import FSDPStrategy
@@ -20,12 +22,13 @@ from ..private_names import FSDPStrategy
 class ConMIMFSDPStrategy(FSDPStrategy):
     """MMEngine's ``FSDPStrategy``, made right for ConMIM, and for processes without a GPU.
 
-    For ``runner_type='FlexibleRunner'``. Units of their own are the blocks of the ViTs and the
-    teacher. So what is left, the rest of the student, is cut as the teacher's rest is, block as
-    block, and each process moves its own piece of the teacher by its own piece of the student.
-    Gradients are clipped by their norm over all processes; MMEngine clips each piece by its own.
-    Checkpoints hold the whole weights, as without FSDP, and the optimizer's states by name: a run
-    without FSDP can go on from one, but not the other way round.
+    For ``runner_type='FlexibleRunner'``. Units of their own are the blocks of the ViTs, the
+    projectors, the decoder and the teacher. So what is left, the rest of the student's backbone, is
+    cut as the teacher's rest is, block as block, and each process moves its own piece of the
+    teacher by its own piece of the student. Gradients are clipped by their norm over all processes;
+    MMEngine clips each piece by its own. Checkpoints hold the whole weights, as without FSDP, and
+    the optimizer's states by name: a run without FSDP can go on from one, but not the other way
+    round.
 
     Args:
         model_wrapper: Settings of ``MMFullyShardedDataParallel`` beside those of above.
@@ -87,4 +90,4 @@ def is_fsdp_unit(module: nn.Module, recurse: bool, **_: object) -> bool:
 
     Only what is called as a module may be: the student's backbone is not, but its blocks are.
     """
-    return recurse or isinstance(module, Block | EMATeacher)
+    return recurse or isinstance(module, Block | ConMIMProjector | HoleDecoder | EMATeacher)

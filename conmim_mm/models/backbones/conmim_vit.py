@@ -12,10 +12,16 @@ from torch.utils.checkpoint import checkpoint
 
 from ...errors import InputError
 from ...utils.sizes import divide_size, to_size
-from ..layers.attention_patterns import AttentionPattern, WindowAttention, global_attention
+from ..layers.attention_patterns import (
+    AttentionPattern,
+    VisibleAttention,
+    WindowAttention,
+    global_attention,
+)
 from ..layers.block import NORM_EPS, Block
-from ..layers.embedding import PatchEmbed, init_as_original, resize_pos_embed
+from ..layers.embedding import PatchEmbed, init_as_original, resize_pos_embed, sincos_pos_embed
 from ..layers.rel_pos_bias import RelativePositionBias
+from ..layers.visible import count_visible, split_positions, take
 from ..pretrained import load_pretrained_backbone, refuse_partial_weights
 
 ARCH_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
@@ -47,6 +53,8 @@ class ConMIMViT(BaseModule):
             schedules leave chance sooner with about 2.
         use_abs_pos_emb: A learnt absolute position embedding. In pre-training it is a shortcut:
             the teacher sees it too, and positions can be matched without looking at content.
+        use_sincos_pos_emb: A fixed sine-cosine position embedding (:func:`sincos_pos_embed`) in its
+            place, for a student of visible patches whose head has ``centre_positions``.
         use_mask_token: Whether there is a mask token, so that :meth:`forward_tokens` takes a mask.
         drop_path_rate: Drop path of the last block; the others rise linearly to it from 0.
         window_size: Side of the attention windows of ``window_blocks``, in patches.
@@ -80,6 +88,7 @@ class ConMIMViT(BaseModule):
                  use_rel_pos_bias: bool = False,
                  rel_pos_init_slope: float = 0.,
                  use_abs_pos_emb: bool = False,
+                 use_sincos_pos_emb: bool = False,
                  use_mask_token: bool = False,
                  drop_path_rate: float = 0.,
                  window_size: int | None = None,
@@ -118,7 +127,10 @@ class ConMIMViT(BaseModule):
             nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if use_mask_token else None)
         self.pos_embed = (
             nn.Parameter(torch.zeros(1, self.num_extra_tokens + num_patches, self.embed_dims))
-            if use_abs_pos_emb else None)
+            if use_abs_pos_emb or use_sincos_pos_emb else None)
+        self.use_sincos_pos_emb = use_sincos_pos_emb
+        if use_sincos_pos_emb:
+            self.pos_embed.requires_grad_(False)
         self.rel_pos_bias = (
             RelativePositionBias(self.grid, self.num_heads, rel_pos_init_slope)
             if use_shared_rel_pos_bias else None)
@@ -142,19 +154,21 @@ class ConMIMViT(BaseModule):
         self.register_load_state_dict_pre_hook(refuse_partial_weights)
 
     def init_weights(self) -> None:
-        """Initialises as the original does, or loads what ``init_cfg`` names.
+        """Initialises as the original does; then what ``init_cfg`` says, or loads what it names.
 
         Raises:
             InputError: A ``Pretrained`` checkpoint does not fit.
         """
         pretrained = (
             isinstance(self.init_cfg, Mapping) and self.init_cfg.get('type') == 'Pretrained')
-        if self.init_cfg and not pretrained:
-            super().init_weights()
-            return
         init_as_original(self, self._tokens(), self.blocks)
+        if self.use_sincos_pos_emb:
+            patches = sincos_pos_embed(self.grid, self.embed_dims)
+            self.pos_embed.data.copy_(F.pad(patches, (0, 0, self.num_extra_tokens, 0)))
         if pretrained:
             load_pretrained_backbone(self, self.init_cfg)
+        elif self.init_cfg:
+            super().init_weights()
         self.is_init = True
 
     def train(self, mode: bool = True) -> 'ConMIMViT':
@@ -224,10 +238,7 @@ class ConMIMViT(BaseModule):
             images = F.pad(images, (0, right, 0, bottom))
         x = self.patch_embed(images)
         if mask is not None:
-            if mask.shape != x.shape[:2]:
-                raise InputError(
-                    f'the mask is {tuple(mask.shape)}, the images have {tuple(x.shape[:2])} '
-                    '(batch, patches); give mask generator and backbone the same sizes')
+            check_mask(mask, x.shape[:2])
             if self.mask_token is None:
                 raise InputError('the backbone has no mask token; set use_mask_token=True')
             x = torch.where(mask.unsqueeze(-1), self.mask_token, x)
@@ -237,15 +248,16 @@ class ConMIMViT(BaseModule):
             return x
         return x + resize_pos_embed(self.pos_embed, self.grid, self.grid_of(images))
 
-    def forward_blocks(self, x: torch.Tensor, grid: tuple[int, int]) -> list[torch.Tensor]:
+    def forward_blocks(self, x: torch.Tensor,
+                       patterns: list[AttentionPattern]) -> list[torch.Tensor]:
         """Runs the blocks on ``(B, 1 + L, C)`` and returns what each puts out, in order.
 
         Args:
             x: Tokens of :meth:`embed_patches`.
-            grid: Height and width of their patch grid; L = height * width.
+            patterns: One for each block, such as those of :meth:`attention_patterns`.
         """
         outputs = []
-        for block, pattern in zip(self.blocks, self.attention_patterns(grid), strict=True):
+        for block, pattern in zip(self.blocks, patterns, strict=True):
             if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(block, x, pattern, use_reentrant=False)
             else:
@@ -273,8 +285,32 @@ class ConMIMViT(BaseModule):
         Returns:
             ``(B, 1 + L, C)``, class token first.
         """
-        outputs = self.forward_blocks(self.embed_patches(images, mask), self.grid_of(images))
-        return self.norm(outputs[-1])
+        patterns = self.attention_patterns(self.grid_of(images))
+        return self.norm(self.forward_blocks(self.embed_patches(images, mask), patterns)[-1])
+
+    def forward_visible(self, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Normalised tokens of the last block, of the visible patches alone; they see no others.
+
+        Args:
+            images: As in :meth:`embed_patches`.
+            mask: ``(B, L)`` bool, True = masked, as many in each image.
+
+        Returns:
+            ``(B, 1 + V, C)``, class token first, then the V visible patches row by row.
+
+        Raises:
+            InputError: Masks that leave no or not the same number of patches, or attention windows.
+        """
+        if self.window_blocks:
+            raise InputError('visible patches alone cannot attend within windows; leave out '
+                             'window_blocks')
+        x = self.embed_patches(images)
+        check_mask(mask, (len(x), x.shape[1] - self.num_extra_tokens))
+        visible, _ = split_positions(mask, count_visible(mask))
+        x = torch.cat([x[:, :self.num_extra_tokens],
+                       take(x[:, self.num_extra_tokens:], visible)], dim=1)
+        pattern = VisibleAttention(self.grid_of(images), self.rel_pos_bias, visible)
+        return self.norm(self.forward_blocks(x, [pattern] * self.num_layers)[-1])
 
     def mean_tokens(self, images: torch.Tensor) -> torch.Tensor:
         """Mean of the normalised patch tokens, ``(B, C)``: what frozen features are."""
@@ -283,7 +319,7 @@ class ConMIMViT(BaseModule):
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features of whole images, one tensor per entry of ``out_indices`` (see ``out_type``)."""
         grid = self.grid_of(images)
-        outputs = self.forward_blocks(self.embed_patches(images), grid)
+        outputs = self.forward_blocks(self.embed_patches(images), self.attention_patterns(grid))
         return tuple(self._format(outputs[i], i, grid) for i in self.out_indices)
 
     def _format(self, x: torch.Tensor, block_index: int, grid: tuple[int, int]) -> torch.Tensor:
@@ -297,6 +333,22 @@ class ConMIMViT(BaseModule):
         if self.out_type == 'avg_featmap':
             return self.fc_norm(patches.mean(dim=1))
         return patches.transpose(1, 2).unflatten(2, grid)
+
+
+def check_mask(mask: torch.Tensor, patches: tuple[int, int]) -> None:
+    """Checks that masks are for these images.
+
+    Args:
+        mask: ``(B, L)``.
+        patches: B and L of the images.
+
+    Raises:
+        InputError: They are not.
+    """
+    if mask.shape != patches:
+        raise InputError(
+            f'the mask is {tuple(mask.shape)}, the images have {tuple(patches)} (batch, patches); '
+            'give mask generator and backbone the same sizes')
 
 
 def check_arch(arch: dict[str, int]) -> None:

@@ -15,11 +15,16 @@ class ConMIMHead(BaseModule):
         loss: Config of the loss: any module whose ``forward(student, teacher, mask)`` makes a
             scalar of ``(B, L, D)`` student and teacher tokens and the ``(B, L)`` mask, such as
             :class:`PatchInfoNCELoss`.
+        centre_positions: Take each position's mean over the batch out of the tokens of both
+            networks first (:func:`centre_positions`). A position embedding that the teacher sees
+            is then no shortcut.
         init_cfg: As in MMEngine.
     """
 
-    def __init__(self, loss: dict, init_cfg: dict | None = None) -> None:
+    def __init__(self, loss: dict, centre_positions: bool = False,
+                 init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        self.centre_positions = centre_positions
         self.loss_module = MODELS.build(loss)
 
     def loss(self, student: torch.Tensor, teacher: torch.Tensor,
@@ -34,10 +39,36 @@ class ConMIMHead(BaseModule):
         Returns:
             ``loss``, and what :func:`look_up_scores` says. All scalars.
         """
-        num_patches = mask.shape[1]
-        student, teacher = student[:, -num_patches:], teacher[:, -num_patches:]
+        student, teacher = self.patch_tokens(student, teacher, mask)
         return dict(loss=self.loss_module(student, teacher, mask),
                     **look_up_scores(student, teacher, mask))
+
+    def patch_tokens(self, student: torch.Tensor, teacher: torch.Tensor,
+                     mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the loss compares: ``(B, L, D)`` each. Arguments as for :meth:`loss`."""
+        student, teacher = student[:, -mask.shape[1]:], teacher[:, -mask.shape[1]:]
+        if self.centre_positions:
+            student = centre_positions(student, mask)
+            teacher = centre_positions(teacher, torch.ones_like(mask))
+        return student, teacher
+
+
+def centre_positions(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Takes each position's mean over the batch out of it (of this process, as batch norms do).
+
+    Args:
+        tokens: ``(B, L, D)``.
+        mask: ``(B, L)`` bool: whose tokens make up the mean.
+
+    Returns:
+        ``(B, L, D)`` float32: exactly 0 where all tokens of a position are equal.
+    """
+    tokens = tokens.float()
+    # The mean of equal numbers need not be that number, and a cosine would blow up what is left.
+    first = mask.byte().argmax(dim=0)
+    tokens = tokens - tokens[first, torch.arange(len(first), device=first.device)]
+    weights = mask / mask.sum(dim=0).clamp(min=1)
+    return tokens - (weights.unsqueeze(-1) * tokens).sum(dim=0)
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from .rel_pos_bias import (
     RelativePositionBias,
     bias_matrix,
+    cached_relative_position_index,
     crop_table,
     gather_bias,
     relative_position_index,
@@ -27,6 +28,7 @@ AttentionPattern = Callable[
 # Above it the bias of all pairs of tokens would outweigh everything else: 12 heads and the 4097
 # tokens of 1024 x 1024 pixels make 0.8 GB in float32, per block, and per image in the backward.
 MAX_FULL_TOKENS = 2048
+MAX_SCORED_KEYS = 1024  # of each query, whose scores may be held in memory for the backward
 QUERY_CHUNK = 512
 BIAS_ALIGNMENT = 8  # elements, of the rows of a bias on CUDA
 
@@ -95,6 +97,31 @@ class ChunkedAttention:
         return _attend(q, k, v, gather_bias(table.to(q.dtype), index))
 
 
+class VisibleAttention:
+    """The visible patches and the class token attend to each other, in each image its own.
+
+    Args:
+        grid: Height and width of the whole patch grid, in patches.
+        shared: The table shared by all blocks, or None.
+        visible: ``(B, V)`` int64, positions of the visible patches (:func:`split_positions`).
+    """
+
+    def __init__(self, grid: tuple[int, int], shared: RelativePositionBias | None,
+                 visible: torch.Tensor) -> None:
+        self.grid = grid
+        tokens = F.pad(visible + 1, (1, 0))  # class token first
+        index = cached_relative_position_index(grid, visible.device)
+        self.index = index[tokens.unsqueeze(2), tokens.unsqueeze(1)]
+        self.shared = None if shared is None else align_bias(self._bias(shared))
+
+    def _bias(self, table: RelativePositionBias) -> torch.Tensor:
+        return gather_bias(table(self.grid), self.index)
+
+    def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+                 own: RelativePositionBias | None) -> torch.Tensor:
+        return _attend(q, k, v, _add(self.shared, None if own is None else self._bias(own)))
+
+
 class WindowAttention:
     """Patches attend within windows; the class token takes part in every window.
 
@@ -139,6 +166,32 @@ class WindowAttention:
         return torch.cat([class_token.unsqueeze(2), patches.flatten(2, 3)], dim=2)
 
 
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+           bias: torch.Tensor | None = None) -> torch.Tensor:
+    """Scaled dot-product attention, by whichever way is fast here.
+
+    Args:
+        q: ``(B, heads, queries, d)``.
+        k: ``(B, heads, keys, d)``.
+        v: As ``k``.
+        bias: ``(B or 1, heads, queries, keys)``, or None.
+
+    Returns:
+        As ``q``.
+    """
+    if q.device.type == 'cpu' and q.dtype == torch.bfloat16 and k.shape[2] <= MAX_SCORED_KEYS:
+        # backward through PyTorch's fused kernel takes 3 to 10 times as long (docs/performance.md)
+        scores = q * q.shape[-1]**-0.5 @ k.transpose(-2, -1)
+        return (scores if bias is None else scores + bias).softmax(dim=-1).type_as(v) @ v
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+
+def attend_to_all(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+                  own: RelativePositionBias | None = None) -> torch.Tensor:
+    """All tokens attend to all, without any bias."""
+    return attend(q, k, v)
+
+
 def align_bias(bias: torch.Tensor) -> torch.Tensor:
     """A bias that many blocks add, as the fused kernels of attention take it without a copy.
 
@@ -146,7 +199,7 @@ def align_bias(bias: torch.Tensor) -> torch.Tensor:
     multiples of 8 elements, or whose last dimension is not the dense one.
 
     Args:
-        bias: ``(heads, queries, keys)``.
+        bias: ``(..., heads, queries, keys)``.
 
     Returns:
         The same values in the type that autocast computes in, rows padded in memory.
@@ -161,8 +214,9 @@ def align_bias(bias: torch.Tensor) -> torch.Tensor:
 def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
             bias: torch.Tensor | None) -> torch.Tensor:
     if bias is not None:
-        bias = bias.to(q.dtype).unsqueeze(0)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        bias = bias.to(q.dtype)
+        bias = bias if bias.dim() == 4 else bias.unsqueeze(0)
+    return attend(q, k, v, bias)
 
 
 def _add(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:

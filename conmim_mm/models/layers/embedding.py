@@ -1,11 +1,13 @@
 """Patches to tokens, absolute position embeddings, and the weights they start with."""
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ...errors import InputError
 from .block import Block
 
 INIT_STD = 0.02
@@ -20,6 +22,31 @@ class PatchEmbed(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.proj(images).flatten(2).transpose(1, 2)
+
+
+@lru_cache(maxsize=16)
+def sincos_pos_embed(grid: tuple[int, int], embed_dims: int,
+                     device: torch.device | None = None) -> torch.Tensor:
+    """Fixed sine-cosine embedding of a patch grid (MAE, arXiv 2111.06377, section 3).
+
+    Args:
+        grid: Height and width, in patches.
+        embed_dims: C, divisible by 4: half of it tells the row, half the column.
+        device: Where to put it.
+
+    Returns:
+        ``(1, L, C)``, row by row.
+
+    Raises:
+        InputError: Another width.
+    """
+    if embed_dims % 4:
+        raise InputError(f'a sine-cosine embedding needs a width divisible by 4, not {embed_dims}')
+    rates = 10000.**-(torch.arange(embed_dims // 4, dtype=torch.float64) / (embed_dims // 4))
+    rows, columns = (torch.arange(side, dtype=torch.float64)[:, None] * rates for side in grid)
+    rows = torch.cat([rows.sin(), rows.cos()], dim=1)[:, None].expand(-1, grid[1], -1)
+    columns = torch.cat([columns.sin(), columns.cos()], dim=1).expand(grid[0], -1, -1)
+    return torch.cat([rows, columns], dim=-1).flatten(0, 1).unsqueeze(0).float().to(device)
 
 
 def resize_pos_embed(pos_embed: torch.Tensor, grid: tuple[int, int],
@@ -53,6 +80,15 @@ def trunc_normal_(tensor: torch.Tensor) -> torch.Tensor:
     return nn.init.trunc_normal_(tensor, std=INIT_STD, a=-INIT_STD, b=INIT_STD)
 
 
+def init_linear(module: nn.Module) -> None:
+    """Gives the linear layers and convolutions in a module the original's initialisation."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Conv2d):
+            trunc_normal_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
 def init_as_original(vit: nn.Module, tokens: list[nn.Parameter], blocks: list[Block]) -> None:
     """Gives a ViT the weights that the original implementation starts with.
 
@@ -61,11 +97,7 @@ def init_as_original(vit: nn.Module, tokens: list[nn.Parameter], blocks: list[Bl
         tokens: Its learnt tokens and position embedding.
         blocks: Its blocks, first to last.
     """
-    for module in vit.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            trunc_normal_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    init_linear(vit)
     for token in tokens:
         trunc_normal_(token)
     with torch.no_grad():

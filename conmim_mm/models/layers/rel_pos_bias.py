@@ -60,12 +60,12 @@ def gather_bias(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
     Args:
         table: ``(relations, heads)``.
-        index: ``(queries, keys)`` int64, rows of the table.
+        index: ``(..., queries, keys)`` int64, rows of the table.
 
     Returns:
-        ``(heads, queries, keys)``.
+        ``(..., heads, queries, keys)``.
     """
-    return table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1)
+    return table[index.flatten()].view(*index.shape, -1).movedim(-1, -3)
 
 
 def bias_matrix(table: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:

@@ -20,8 +20,9 @@ def cosine_similarities(student: torch.Tensor, teacher: torch.Tensor) -> torch.T
         inputs are.
     """
     with torch.autocast(student.device.type, enabled=False):
-        student = F.normalize(student.float(), dim=-1)
-        teacher = F.normalize(teacher.float(), dim=-1)
+        # centred tokens may be 0, where the default eps would make gradients of 1e12
+        student = F.normalize(student.float(), dim=-1, eps=1e-6)
+        teacher = F.normalize(teacher.float(), dim=-1, eps=1e-6)
         return student @ teacher.transpose(1, 2)
 
 

@@ -58,7 +58,15 @@ def test_same_seed_same_mask(generator: type) -> None:
     assert not np.array_equal(mask.draw(rng(3)), mask.draw(rng(4)))
 
 
+@pytest.mark.parametrize('generator', [RandomPatchMask, BlockPatchMask])
+def test_several_masks_of_an_image(generator: type) -> None:
+    mask = generator(img_size=224, patch_size=16, num_masks=3).transform({})['mask']
+    assert mask.shape == (3, 14, 14) and not np.array_equal(mask[0], mask[1])
+    assert len({int(one.sum()) for one in mask}) == 1
+
+
 @pytest.mark.parametrize('generator, settings, words', [
+    (RandomPatchMask, dict(num_masks=0), 'num_masks must be at least 1'),
     (RandomPatchMask, dict(mask_ratio=0.), 'mask_ratio must lie between 0 and 1'),
     (RandomPatchMask, dict(mask_ratio=1.), 'mask_ratio must lie between 0 and 1'),
     (RandomPatchMask, dict(mask_ratio=float('nan')), 'mask_ratio must lie between 0 and 1'),

@@ -1,13 +1,23 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 
 from conmim_mm.errors import InputError
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
-from conmim_mm.models.layers.embedding import resize_pos_embed
-from conmim_mm.models.layers.rel_pos_bias import resize_table, sloping_table
+from conmim_mm.models.layers.attention_patterns import FullAttention
+from conmim_mm.models.layers.embedding import resize_pos_embed, sincos_pos_embed
+from conmim_mm.models.layers.rel_pos_bias import bias_matrix, resize_table, sloping_table
 
-from ...toy import ARCH, IMG_SIZE, NUM_PATCHES, PATCH_SIZE, backbone_cfg, named_arch
+from ...toy import (
+    ARCH,
+    IMG_SIZE,
+    NUM_PATCHES,
+    PATCH_SIZE,
+    backbone_cfg,
+    named_arch,
+    random_inputs,
+)
 
 
 def build(**overrides) -> ConMIMViT:
@@ -257,3 +267,39 @@ def test_frozen_stages(stages: int, free: set[str]) -> None:
     parts = {'.'.join(name.split('.')[:2 if name.startswith('blocks') else 1]) for name in trained}
     assert parts == free
     assert [block.training for block in vit.blocks] == [i >= stages for i in range(2)]
+
+
+@pytest.mark.parametrize('tables', [
+    dict(), dict(use_shared_rel_pos_bias=False, use_rel_pos_bias=True),
+    dict(use_shared_rel_pos_bias=False, use_sincos_pos_emb=True)], ids=['shared', 'own', 'sincos'])
+def test_visible_tokens_are_those_of_attention_that_sees_no_hole(tables: dict) -> None:
+    vit = randomise(build(use_mask_token=False, **tables))
+    inputs = random_inputs()
+    images, mask = inputs['student_view'], inputs['mask']
+    hidden = F.pad(mask, (1, 0))[:, None, None].expand(-1, -1, 1 + NUM_PATCHES, -1)
+
+    def without_holes(pattern: FullAttention):
+        def attend(q, k, v, own):
+            bias = pattern.shared if own is None else bias_matrix(own((4, 4)), (4, 4))
+            bias = torch.zeros(()) if bias is None else bias
+            return F.scaled_dot_product_attention(
+                q, k, v, attn_mask=torch.where(hidden, -torch.inf, bias))
+        return attend
+
+    patterns = [without_holes(pattern) for pattern in vit.attention_patterns((4, 4))]
+    whole = vit.norm(vit.forward_blocks(vit.embed_patches(images), patterns)[-1])
+    found = vit.forward_visible(images, mask)
+    for i in range(len(images)):
+        shown = F.pad(~mask[i], (1, 0), value=True)
+        torch.testing.assert_close(found[i], whole[i, shown], rtol=1e-4, atol=1e-5)
+
+
+def test_the_fixed_embedding_does_not_learn_and_windows_do_not_go_with_holes() -> None:
+    vit = build(use_shared_rel_pos_bias=False, use_sincos_pos_emb=True)
+    vit.init_weights()
+    assert not vit.pos_embed.requires_grad and not vit.pos_embed[:, 0].any()
+    torch.testing.assert_close(vit.pos_embed[:, 1:], sincos_pos_embed((4, 4), 24))
+    inputs = random_inputs()
+    with pytest.raises(InputError, match='window_blocks'):
+        build(window_size=2, window_blocks=[0]).forward_visible(
+            inputs['student_view'], inputs['mask'])

@@ -5,7 +5,7 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from conmim_mm.models.heads.conmim_head import ConMIMHead, look_up_scores
+from conmim_mm.models.heads.conmim_head import ConMIMHead, centre_positions, look_up_scores
 
 
 def plane_tokens(*degrees: float) -> torch.Tensor:
@@ -70,3 +70,27 @@ def test_the_head_logs_float32_under_autocast_and_leaves_out_the_class_token() -
     assert losses['negative_similarity'].item() == pytest.approx(0.)
     assert losses['loss'].item() == pytest.approx(3 * math.log(1 + math.exp(-2)))
     assert {value.dtype for value in losses.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_centred_a_teacher_of_positions_alone_teaches_nothing(dtype: torch.dtype) -> None:
+    head = ConMIMHead(loss=dict(type='PatchInfoNCELoss'), centre_positions=True)
+    images, patches = 7, 5  # the mean of seven equal numbers is not that number
+    teacher = torch.randn(1, patches, 8, dtype=dtype).expand(images, -1, -1)
+    student = torch.randn(images, patches, 8, dtype=dtype)
+    mask = torch.rand(images, patches) < 0.5
+    assert head.loss(student, teacher, mask)['loss'].item() == pytest.approx(
+        math.log(patches), abs=1e-6)
+
+
+def test_centred_tokens_are_those_without_the_mean_of_their_position() -> None:
+    tokens = torch.randn(4, 3, 2, requires_grad=True)
+    mask = torch.tensor([[True, False, True], [True, True, False], [False, True, True],
+                         [True, False, False]])
+    centred = centre_positions(tokens, mask)
+    for position in range(3):
+        own = tokens[mask[:, position], position]
+        torch.testing.assert_close(centred[mask[:, position], position], own - own.mean(dim=0))
+    centred[:, 0].sum().backward()
+    torch.testing.assert_close(tokens.grad[:3, 0].sum() + tokens.grad[3, 0].sum(),
+                               torch.tensor(0.), atol=1e-5, rtol=0)

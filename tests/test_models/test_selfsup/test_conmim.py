@@ -3,6 +3,7 @@ from collections import Counter
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -12,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from conmim_mm.errors import InputError
 from conmim_mm.models.losses.patch_infonce_loss import patch_infonce
 
-from ...toy import build_model, model_cfg, random_inputs
+from ...toy import backbone_cfg, build_model, model_cfg, random_inputs, visible_cfg
 
 
 def test_loss_is_the_papers() -> None:
@@ -28,6 +29,59 @@ def test_loss_is_the_papers() -> None:
     expected = patch_infonce(student, teacher, inputs['mask'], 0.1)
     torch.testing.assert_close(losses['loss'], expected)
     assert set(losses) == {'loss', 'hit_rate', 'positive_similarity', 'negative_similarity'}
+
+
+def test_with_a_decoder_the_loss_is_of_the_holes() -> None:
+    model = build_model(visible_cfg(projects=True))
+    reference = copy.deepcopy(model)
+    inputs = random_inputs()
+    mask = inputs['mask']
+    losses = model.loss(inputs)
+
+    visible = reference.backbone.forward_visible(inputs['student_view'], mask)
+    own = torch.stack([row.nonzero()[:, 0] for row in mask])
+    shown = torch.stack([row.nonzero()[:, 0] for row in ~mask])
+    holes = reference.neck(reference.decoder(visible, shown, own, (4, 4)))
+    teacher = reference.teacher(inputs['teacher_view'])[:, 1:]
+    log_probs = (F.normalize(holes, dim=-1) @ F.normalize(teacher, dim=-1).transpose(1, 2)
+                 / 0.1).log_softmax(dim=-1)
+    expected = -log_probs.gather(2, own.unsqueeze(-1)).mean()
+    torch.testing.assert_close(losses['loss'], expected)
+    hits = (log_probs.argmax(dim=-1) == own).float().mean()
+    torch.testing.assert_close(losses['hit_rate'], hits)
+
+
+def test_a_share_of_the_holes_is_decoded_anew_at_every_step() -> None:
+    model = build_model(visible_cfg(projects=True) | dict(decoded_share=0.25))
+    inputs = random_inputs()
+    seen = []
+    model.head.loss_module.register_forward_hook(lambda module, args, loss: seen.append(args))
+    for _ in range(2):
+        model.loss(inputs)
+    for student, _, asked in seen:
+        assert (asked.sum(dim=1) == 2).all() and not (asked & ~inputs['mask']).any()
+        assert student[asked].any(dim=1).all()
+    assert not torch.equal(seen[0][2], seen[1][2])
+    with pytest.raises(InputError, match='decoded_share must lie in'):
+        MODELS.build(visible_cfg() | dict(decoded_share=0.))
+
+
+@pytest.mark.parametrize('cfg', [model_cfg(), visible_cfg()], ids=['whole', 'visible'])
+def test_several_masks_are_as_many_images(cfg: dict) -> None:
+    model = build_model(cfg)
+    inputs = random_inputs()
+    masks = torch.stack([inputs['mask'], ~inputs['mask'], inputs['mask'].flip(1)], dim=1)
+    losses = copy.deepcopy(model).loss(inputs | dict(mask=masks))
+    repeated = {key: inputs[key].repeat_interleave(3, dim=0) for key in
+                ('student_view', 'teacher_view')}
+    teacher = model.teacher(inputs['teacher_view']).repeat_interleave(3, dim=0)
+    model.teacher.forward = lambda images: teacher  # its batch norms see each image once
+    torch.testing.assert_close(losses, model.loss(repeated | dict(mask=masks.flatten(0, 1))))
+
+
+def test_a_mask_token_that_nobody_uses_is_refused() -> None:
+    with pytest.raises(InputError, match='use_mask_token=False'):
+        MODELS.build(visible_cfg() | dict(backbone=backbone_cfg()))
 
 
 @pytest.mark.parametrize('weights', ['teacher', 'student'])
@@ -51,14 +105,18 @@ def test_other_weights_to_predict_with_are_refused() -> None:
         MODELS.build(model_cfg() | dict(predict_with='both'))
 
 
-def test_gradients_reach_the_student_only() -> None:
-    model = build_model()
+@pytest.mark.parametrize('cfg', [
+    model_cfg(), visible_cfg(), visible_cfg('SelfAttentionDecoder', projects=True),
+    visible_cfg(use_shared_rel_pos_bias=False, use_sincos_pos_emb=True)])
+def test_gradients_reach_the_student_only(cfg: dict) -> None:
+    model = build_model(cfg)
     model.loss(random_inputs())['loss'].backward()
     for name, param in model.named_parameters():
         if name.startswith('teacher.'):
             assert not param.requires_grad and param.grad is None, name
         else:
-            assert param.grad is not None, name  # so DDP needs no find_unused_parameters
+            # so DDP needs no find_unused_parameters
+            assert name == 'backbone.pos_embed' or param.grad is not None, name
 
 
 def test_extract_feat_and_preprocessor() -> None:
@@ -139,8 +197,16 @@ def test_a_whole_step_waits_once(settings: dict, clip_grad: dict | None) -> None
         constructor='mmpretrain.MergedOptimWrapperConstructor', **settings))
     with CountWaits() as waits, CountLists() as lists:
         model.train_step(dict(inputs=random_inputs()), wrapper)
-        model.teacher.update(model.backbone, model.neck, 0.9)
+        model.teacher.update(model, 0.9)
     assert wrapper.stepped
+    assert not waits.counts and lists.count == 1
+
+
+def test_a_decoder_waits_once_for_the_number_of_visible_patches() -> None:
+    inputs = random_inputs()
+    model = build_model(visible_cfg())
+    with CountWaits() as waits, CountLists() as lists:
+        model.loss(inputs)['loss'].backward()
     assert not waits.counts and lists.count == 1
 
 

@@ -1,6 +1,11 @@
+import pytest
 import torch
+import torch.nn.functional as F
+from mmpretrain.registry import MODELS
 
-from ...toy import build_model
+from conmim_mm.errors import InputError
+
+from ...toy import build_model, visible_cfg
 
 
 def test_teacher_starts_as_a_copy_and_stays_in_train_mode() -> None:
@@ -27,9 +32,33 @@ def test_teacher_update_is_the_closed_form() -> None:
             param.add_(torch.randn_like(param))
         model.neck.layers[1].running_mean.add_(1.)
     for _ in range(steps):
-        model.teacher.update(model.backbone, model.neck, momentum)
+        model.teacher.update(model, momentum)
     share = momentum**steps
     for key, value in model.teacher.named_parameters():
         torch.testing.assert_close(value, share * start[key] + (1 - share) * student[key])
     for key, value in model.teacher.named_buffers():
         assert torch.equal(value, buffers[key]), key
+
+
+@pytest.mark.parametrize('num_blocks', [1, 2])
+def test_without_projector_it_gives_normalised_tokens(num_blocks: int) -> None:
+    model = build_model(visible_cfg() | dict(
+        teacher=dict(type='EMABackboneTeacher', num_blocks=num_blocks)))
+    assert not any('neck' in name for name, _ in model.teacher.named_parameters())
+    images = torch.randn(2, 3, 32, 32)
+    backbone = model.backbone  # the teacher's still equals it
+    outputs = backbone.forward_blocks(
+        backbone.embed_patches(images), backbone.attention_patterns((4, 4)))
+    expected = (F.layer_norm(backbone.norm(outputs[-1]), (24, )) if num_blocks == 1 else
+                (F.layer_norm(outputs[0], (24, )) + F.layer_norm(outputs[1], (24, ))) / 2)
+    torch.testing.assert_close(model.teacher(images), expected)
+    with torch.no_grad():
+        model.backbone.cls_token.add_(1.)
+        model.neck.layers[0].weight.add_(1.)
+    model.teacher.update(model, 0.)
+    assert torch.equal(model.teacher.backbone.cls_token, model.backbone.cls_token)
+
+
+def test_no_more_blocks_than_there_are() -> None:
+    with pytest.raises(InputError, match='num_blocks=3 is not between 1 and the 2 blocks'):
+        MODELS.build(visible_cfg() | dict(teacher=dict(type='EMABackboneTeacher', num_blocks=3)))

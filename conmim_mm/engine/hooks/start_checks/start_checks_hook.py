@@ -5,11 +5,17 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch.utils.data import DataLoader
 
-from ....checkpoint.differences import check_state_dict
+from ....checkpoint.differences import check_state_dict, names_of_differences
 from ....datasets.samplers.shard_sequential_sampler import why_reads_scatter
 from ....distributed.agreement import check_data_agrees
 from ....distributed.sharded import unwrap_model, whole_state_dict
 from ....errors import InputError
+from ....models.selfsup.conmim import (
+    PARTS_OF_A_FORM,
+    ConMIM,
+    is_other_form,
+    start_teacher_from_student,
+)
 from .labels import check_labels
 from .run_facts import RUN_FACTS, describe_changes, rescale_progress, run_facts
 
@@ -19,8 +25,9 @@ class StartChecksHook(Hook):
     """Refuses data too few or not the same on each process, labels and checkpoints that don't fit.
 
     A checkpoint fits if its weights have the model's names and shapes and, on resume, if it was
-    saved with as many processes, images and batches. A sampler of tar shards that does not fit the
-    data workers gets a warning.
+    saved with as many processes, images and batches. A run that starts from a checkpoint of
+    ConMIM's other form, with a decoder or without, takes what both have and says what starts anew.
+    A sampler of tar shards that does not fit the data workers gets a warning.
 
     Args:
         mismatch: What to do with a checkpoint that does not fit: ``'refuse'``; ``'rescale'``,
@@ -67,6 +74,8 @@ class StartChecksHook(Hook):
         if runner._resume:
             self._check_run(runner, checkpoint)
         own = whole_state_dict(runner.model)
+        if not runner._resume and self._start_from_other_form(runner, checkpoint, own):
+            return
         try:
             check_state_dict(own, checkpoint.get('state_dict', checkpoint))
         except InputError as error:
@@ -74,6 +83,25 @@ class StartChecksHook(Hook):
                 raise
             runner.logger.warning(f'{error}. What does not fit is left as it was before loading')
             replace_mismatched_weights(checkpoint, own)
+
+    def _start_from_other_form(self, runner: Runner, checkpoint: dict, own: dict) -> bool:
+        """Fits a checkpoint of ConMIM's other form to the model; False for anything else."""
+        model = unwrap_model(runner.model)
+        if not isinstance(model, ConMIM):
+            return False
+        given = {key.removeprefix('module.'): value
+                 for key, value in checkpoint.get('state_dict', checkpoint).items()}
+        start_teacher_from_student(model, given)
+        differences = names_of_differences(own, given)
+        if not is_other_form(differences):
+            return False
+        anew = {part.strip('.') for part in PARTS_OF_A_FORM for name in differences & own.keys()
+                if name.startswith(part)}
+        runner.logger.warning("the checkpoint is of ConMIM's other form; what it lacks starts "
+                              f'anew: {", ".join(sorted(anew)) or "nothing"}')
+        checkpoint['state_dict'] = given
+        replace_mismatched_weights(checkpoint, own)
+        return True
 
     def _check_run(self, runner: Runner, checkpoint: dict) -> None:
         saved = checkpoint['meta'].get(RUN_FACTS)
