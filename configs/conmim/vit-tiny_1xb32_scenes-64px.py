@@ -16,7 +16,7 @@ img_size = _base_.backbone.img_size
 patch_size = _base_.backbone.patch_size
 
 model = dict(
-    backbone={{_base_.backbone}},
+    backbone={**_base_.backbone, 'use_abs_pos_emb': False},  # a shortcut: docs/learning.md
     neck=dict(in_channels={{_base_.backbone.arch.embed_dims}}, hid_channels=256))
 
 train_pipeline = [

@@ -10,6 +10,7 @@ from ..utils.cli import COMMAND, add_trust_argument
 from ..version import __version__
 
 ARCHS = ('tiny', 's', 'b', 'l')
+STUDENTS = ('visible', 'paper')
 TRACKERS = ('tensorboard', 'wandb', 'mlflow')
 EXPORT_FORMATS = ('timm', 'transformers', 'official', 'mmpretrain')
 WEIGHTS = ('teacher', 'student')
@@ -83,6 +84,10 @@ def _pretrain(parser: argparse.ArgumentParser) -> None:
                         '(default: s with a GPU, tiny without)')
     recipe.add_argument('--config', metavar='FILE',
                         help='a pre-training config of your own, in place of --arch')
+    data.add_argument('--student', choices=STUDENTS, metavar='{visible,paper}',
+                      help='what the student encodes: visible patches alone, which learns more in '
+                      "little time, or as in the paper mask tokens too (default: by the number of "
+                      'images and epochs)')
     data.add_argument('--epochs', type=_positive, metavar='N',
                       help="passes over the images (default: the recipe's)")
     data.add_argument('--batch-size', type=_positive, metavar='N',

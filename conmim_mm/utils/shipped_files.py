@@ -5,9 +5,14 @@ from pathlib import Path
 from ..errors import InputError
 
 PACKAGE = Path(__file__).parents[1]
+# by the form of the student, and the size of the ViT
 RECIPES = dict(
-    tiny='vit-tiny_1xb8_images-224px.py', s='vit-s_8xb256.py', b='vit-b_8xb256.py',
-    l='vit-l_32xb64.py')
+    visible=dict(
+        tiny='vit-tiny_visible_1xb8_images-224px.py', s='vit-s_visible_8xb256.py',
+        b='vit-b_visible_8xb256.py', l='vit-l_visible_8xb256.py'),
+    paper=dict(
+        tiny='vit-tiny_1xb8_images-224px.py', s='vit-s_8xb256.py', b='vit-b_8xb256.py',
+        l='vit-l_32xb64.py'))
 
 
 def shipped_file(name: str) -> Path:
@@ -23,6 +28,6 @@ def shipped_file(name: str) -> Path:
                      f'lies below {PACKAGE / ".mim"}; install conmim_mm again')
 
 
-def recipe_file(arch: str) -> Path:
-    """The pre-training config of a size of ViT, a key of ``RECIPES``."""
-    return shipped_file(f'configs/conmim/{RECIPES[arch]}')
+def recipe_file(arch: str, student: str) -> Path:
+    """The pre-training config of a size of ViT and a form of the student, keys of ``RECIPES``."""
+    return shipped_file(f'configs/conmim/{RECIPES[student][arch]}')

@@ -9,6 +9,7 @@ from conmim_mm.commands.arguments import (
     ARCHS,
     COMMANDS,
     EXPORT_FORMATS,
+    STUDENTS,
     TRACKERS,
     WEIGHTS,
     parse_arguments,
@@ -22,7 +23,8 @@ from ..conftest import ROOT
 def test_choices_are_those_of_what_they_choose() -> None:
     assert (*FORMAT_WRITERS, 'mmpretrain') == EXPORT_FORMATS
     assert WHOSE_WEIGHTS == WEIGHTS
-    assert tuple(RECIPES) == ARCHS
+    assert {tuple(recipes) for recipes in RECIPES.values()} == {ARCHS}
+    assert tuple(RECIPES) == STUDENTS
     assert tuple(trackers.TRACKERS) == TRACKERS
 
 

@@ -105,7 +105,7 @@ def test_what_is_no_run_stays(toy, tmp_path, fails) -> None:
     (['--data', '{empty}'], 'no images in {empty}'),
     (['--eval-data', '/no/such'], '--eval-data: no such folder: /no/such'),
     (['--config', '/no/such.py'], 'no such config: /no/such.py'),
-    (['--config', str(recipe_file('s').parents[1] / '_base_/default_runtime.py')],
+    (['--config', str(recipe_file('s', 'paper').parents[1] / '_base_/default_runtime.py')],
      'is no pre-training config'),
     (['--cfg-options', 'seed'], '--cfg-options takes KEY=VALUE'),
     (['--cfg-options', 'train_dataloader.dataset.pipeline.9.size=3'], 'do not fit the config'),
@@ -131,8 +131,9 @@ def test_default_folder_and_size(toy, monkeypatch, tmp_path) -> None:
     cfg = Config.fromfile(tmp_path / 'runs/tiny-photos/config.py')
     assert cfg.work_dir == str(tmp_path / 'runs/tiny-photos')
     assert cfg.experiment_name == 'tiny-photos'
-    # nine images: one in a batch; as many steps as the recipe's 2400, in epochs of 9
-    assert cfg.train_dataloader.batch_size == 1 and cfg.train_cfg.max_epochs == 267
+    # nine images: one in a batch; as many steps as the recipe's 4800, in epochs of 9
+    assert cfg.train_dataloader.batch_size == 1 and cfg.train_cfg.max_epochs == 534
+    assert cfg.model.decoder.type == 'CrossAttentionDecoder'
     assert cfg.optim_wrapper.optimizer.lr == 1e-3
     assert {'max_iters', 'batch_size', 'learning_rate', 'backbone'}.isdisjoint(cfg)
 
@@ -140,8 +141,8 @@ def test_default_folder_and_size(toy, monkeypatch, tmp_path) -> None:
 def test_recipes_on_own_images(toy, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(recipe, 'usable_cores', lambda: 6)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    plan = plan_run(PretrainOptions(data=toy.photos, arch='b', epochs=20, batch_size=2, gpus=2,
-                                    img_size=160, out=tmp_path / 'new'))
+    plan = plan_run(PretrainOptions(data=toy.photos, arch='b', student='paper', epochs=20,
+                                    batch_size=2, gpus=2, img_size=160, out=tmp_path / 'new'))
     cfg, lines = plan.cfg, plan.lines
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1.5e-3 * 4 / 2048, rel=1e-3)
     assert lines['learning rate'].startswith('0.0015 x 4/2048 = 2.9e-06, warm-up 2 epochs')
@@ -154,6 +155,23 @@ def test_recipes_on_own_images(toy, tmp_path, monkeypatch) -> None:
     assert (dataset.data_root, dataset.data_prefix) == (str(toy.photos), '')
     assert cfg.model.backbone.img_size == 160
     assert 'every 2 epochs, the last 3 are kept' in plan.summary()
+
+
+@pytest.mark.parametrize('asked, epochs, visible, words', [
+    (None, 20, True, 'encodes the visible patches alone (chosen by the number of images and '
+     'epochs; --student paper takes the other form)'),
+    (None, 5_000_000, False, "the paper's, mask tokens in the holes (chosen by"),  # 9 images
+    ('paper', 20, False, "the paper's, mask tokens in the holes"),
+    ('visible', 5_000_000, True, 'encodes the visible patches alone')])
+def test_the_student_is_that_of_the_budget(toy, tmp_path, asked: str | None, epochs: int,
+                                           visible: bool, words: str) -> None:
+    plan = plan_run(PretrainOptions(data=toy.photos, arch='s', student=asked, epochs=epochs,
+                                    out=tmp_path / 'new'))
+    assert plan.lines['student'].startswith(words)
+    assert plan.lines['student'].endswith(')') == (asked is None)
+    assert bool(plan.cfg.model.get('decoder')) == visible
+    # there is no table whose rate could be raised
+    assert visible != bool(plan.lines.get('position table'))
 
 
 def test_held_out_images_are_left_out(toy, tmp_path) -> None:
@@ -295,7 +313,7 @@ def test_an_option_that_takes_the_place_of_settings(toy, fails, tmp_path, option
     'default_hooks', 'optim_wrapper.optimizer.lr', 'log_processor', 'model.backbone.img_size',
     'train_cfg'])
 def test_a_config_of_another_shape(toy, fails, tmp_path, lacking) -> None:
-    cfg = read_config(str(recipe_file('tiny')))  # counts iterations
+    cfg = read_config(str(recipe_file('tiny', 'paper')))  # counts iterations
     *above, name = lacking.split('.')
     part = cfg
     for key in above:

@@ -5,5 +5,7 @@ backbone = dict(
     img_size=64,
     patch_size=8,
     layer_scale_init_value=0.1,
+    # of the student of visible patches; in tasks it starts at 0 where a checkpoint has none
+    use_abs_pos_emb=True,
     # neighbours first from the start: short runs have no steps to learn that
     rel_pos_init_slope=2.)

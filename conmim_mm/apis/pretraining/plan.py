@@ -17,10 +17,12 @@ from ...utils.shipped_files import recipe_file
 from ...visualization.trackers import add_trackers
 from ..options import add_online_evaluation, use_mixed_precision
 from .recipe import (
+    RECIPE_IMAGES,
     Workload,
     because,
     choose_batch,
     describe_model,
+    describe_student,
     low_lr_warning,
     raise_table_lr,
     set_image_size,
@@ -32,7 +34,7 @@ from .recipe import (
 
 # In the written config: the options it was made with, which --resume compares.
 STARTED_WITH = 'started_with'
-OPTIONS = ('data', 'arch', 'config', 'epochs', 'batch_size', 'lr', 'img_size', 'amp',
+OPTIONS = ('data', 'arch', 'student', 'config', 'epochs', 'batch_size', 'lr', 'img_size', 'amp',
            'cfg_options', 'gpus', 'eval_data', 'track')
 # Variables of config files that only other settings of theirs are made of.
 _VARIABLES = ('backbone', 'train_pipeline', 'batch_size', 'max_iters', 'learning_rate', 'img_size',
@@ -51,6 +53,7 @@ class PretrainOptions:
     data: Path | None = None
     out: Path | None = None
     arch: str | None = None
+    student: str | None = None
     config: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
@@ -99,9 +102,11 @@ def plan_run(options: PretrainOptions) -> Plan:
     Raises:
         InputError: The config is of another kind, or the options or images don't fit it.
     """
-    cfg = read_config(str(options.config or recipe_file(options.arch)))
+    student = options.student or (options.arch and choose_student(options))
+    recipe = options.config or recipe_file(options.arch, student)
+    cfg = read_config(str(recipe))
     try:
-        return fit_config(cfg, options)
+        return fit_config(cfg, options, Path(recipe).name)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         given = ' with '.join(['--config'] * bool(options.config)
                               + ['--cfg-options'] * bool(options.cfg_options))
@@ -113,7 +118,23 @@ def plan_run(options: PretrainOptions) -> Plan:
             'correct it, or start a config of another shape with tools/train.py') from error
 
 
-def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
+def choose_student(options: PretrainOptions) -> str:
+    """The form of the student for this many images and epochs, a key of ``RECIPES``.
+
+    The paper's where a run sees a tenth of the images of its ImageNet recipe or more; it has been
+    shown to learn at that length, while short runs learn more from visible patches alone
+    (docs/results.md).
+    """
+    cfg = read_config(str(recipe_file(options.arch, 'paper')))
+    if 'max_epochs' not in cfg.train_cfg:
+        return 'visible'
+    set_training_images(cfg, options.data.absolute())
+    images = len(DATASETS.build(cfg.train_dataloader.dataset | dict(pipeline=[])))
+    epochs = options.epochs or cfg.train_cfg.max_epochs
+    return 'paper' if images * epochs >= RECIPE_IMAGES / 10 else 'visible'
+
+
+def fit_config(cfg: Config, options: PretrainOptions, name: str) -> Plan:
     """Fits a config, in place, to the images and the options; as :func:`plan_run`."""
     if cfg.get('model', {}).get('type', '').rpartition('.')[2] != 'ConMIM':
         raise InputError(f'{options.config} is no pre-training config; take one of configs/conmim')
@@ -128,7 +149,8 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
     if options.img_size:
         set_image_size(cfg, options.img_size)
     lines['model'] = describe_model(
-        cfg, options.config or f'configs/conmim/{recipe_file(options.arch).name}')
+        cfg, options.config or f'configs/conmim/{name}')
+    lines['student'] = describe_student(cfg, options.arch, options.student)
 
     processes = options.gpus or 1
     recipe_batch = cfg.train_dataloader.batch_size

@@ -198,6 +198,20 @@ def describe_model(cfg: Config, name: str) -> str:
             f'{backbone.get("img_size", 224)} pixels ({name})')
 
 
+def describe_student(cfg: Config, arch: str | None, asked: str | None) -> str:
+    """What the student encodes, and how to have the other form.
+
+    Args:
+        cfg: The recipe.
+        arch: The size that was asked for; None with a config of the user's own.
+        asked: The form that was asked for.
+    """
+    text, other = (('encodes the visible patches alone', 'paper') if cfg.model.get('decoder') else
+                   ("the paper's, mask tokens in the holes", 'visible'))
+    return text + because(f'chosen by the number of images and epochs; --student {other} takes the '
+                          'other form' if arch and not asked else '')
+
+
 def set_num_epochs(cfg: Config, epochs: int | None, epoch_length: int, keeps: bool) -> float:
     """Fixes the length of the run; how many epochs it has.
 

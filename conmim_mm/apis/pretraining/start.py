@@ -25,7 +25,8 @@ MISMATCH_OPTIONS = dict(rescale='--elastic', allow='--allow-mismatch')  # of too
 
 
 def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
-             arch: str | None = None, config: str | Path | None = None, epochs: int | None = None,
+             arch: str | None = None, student: str | None = None,
+             config: str | Path | None = None, epochs: int | None = None,
              batch_size: int | None = None, lr: float | None = None, img_size: int | None = None,
              amp: bool = False, cfg_options: dict | None = None, gpus: int | None = None,
              resume: bool = False, overwrite: bool = False, allow_mismatch: bool = False,
@@ -38,7 +39,9 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         out: Folder of the run; by default ``runs/ARCH-DATA``.
         arch: ``'s'``, ``'b'`` or ``'l'`` for ViT-S/16, B/16 and L/16, ``'tiny'`` for machines
             without a GPU; by default ``'s'`` with a GPU, ``'tiny'`` without.
-        config: A pre-training config of one's own, in place of ``arch``.
+        student: ``'visible'`` for a student that encodes the visible patches alone, ``'paper'`` for
+            the paper's, with mask tokens; by default the one for this many images and epochs.
+        config: A pre-training config of one's own, in place of ``arch`` and ``student``.
         epochs: Passes over the images; by default the recipe's.
         batch_size: Images on each GPU per step; by default by the number of images.
         lr: Learning rate; by default the recipe's, scaled to the total batch.
@@ -65,8 +68,11 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
     there = torch.cuda.device_count()  # without any, processes share the CPU
     if there and (gpus or 1) > there:
         raise InputError(f'--gpus {gpus}, but there are {there} GPUs here')
-    if arch and (config or arch not in RECIPES):
-        raise InputError(f'give --config, or --arch as one of {", ".join(RECIPES)}; not {arch!r}')
+    for option, value, choices in (('--arch', arch, RECIPES['paper']),
+                                   ('--student', student, RECIPES)):
+        if value and (config or value not in choices):
+            raise InputError(f'give --config, or {option} as one of {", ".join(choices)}; not '
+                             f'{value!r}')
     if not (out and resume) and not data:
         raise InputError('give --data, a folder of images; or --resume and --out to go on with a '
                          'run')
@@ -78,7 +84,8 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         out = f'runs/{Path(config or arch or usual).stem}-{Path(data).resolve().name}'
     out = Path(os.path.abspath(out))  # without any '..', so that a folder can lie beside it
     options = PretrainOptions(
-        data=data and Path(data), out=out, arch=arch, config=config and str(config), epochs=epochs,
+        data=data and Path(data), out=out, arch=arch, student=student,
+        config=config and str(config), epochs=epochs,
         batch_size=batch_size, lr=lr, img_size=img_size, amp=amp, cfg_options=cfg_options or {},
         gpus=gpus, resume=resume, overwrite=overwrite, allow_mismatch=allow_mismatch,
         eval_data=eval_data and Path(eval_data), track=tuple(track))

@@ -77,7 +77,7 @@ def check_speed(paths: list[str]) -> Iterator[Check]:
     """Views per second of one core, and how many cores a GPU would keep busy."""
     cv2.setNumThreads(0)
     init_default_scope('mmpretrain')
-    pipeline = Compose(Config.fromfile(recipe_file('s')).train_pipeline)
+    pipeline = Compose(Config.fromfile(recipe_file('s', 'paper')).train_pipeline)
     start = deadline = None
     done = 0
     for number in range(MAX_VIEWS):
