@@ -12,13 +12,14 @@ import multiprocessing
 from statistics import median
 
 import torch
-from step_variants import CONMIM, RECIPES, VARIANTS, Settings, recipe, step_flops
+from step_variants import CONMIM, VARIANTS, Settings, recipe, step_flops
 from step_worker import WARM_UP_STEPS, seconds_per_step, serve
 from torch.distributed.elastic.utils.distributed import get_free_port
 
 from conmim_mm.engine.optimizers.amp_optim_wrapper import has_cpu_bfloat16
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.shipped_files import RECIPES
 
 ROUND_SECONDS = 1.  # at least
 MATMUL_SIDE, MATMUL_STEPS = dict(cpu=4096, cuda=8192), dict(cpu=1, cuda=100)
@@ -159,7 +160,7 @@ def choose_dtype(wanted: str, device: str) -> str:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--arch', choices=RECIPES, default='s', help='size of the ViT')
+    parser.add_argument('--arch', choices=RECIPES['paper'], default='s', help='size of the ViT')
     parser.add_argument('--batch', type=int, default=16, help='images per process')
     parser.add_argument('--device', choices=['cpu', 'cuda'],
                         default='cuda' if torch.cuda.is_available() else 'cpu')

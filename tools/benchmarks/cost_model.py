@@ -8,10 +8,11 @@ import argparse
 import json
 
 from model_size import count_parameters
-from step_variants import RECIPES, Settings, recipe, step_flops
+from step_variants import Settings, recipe, step_flops
 
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.shipped_files import RECIPES
 
 IMAGENET_IMAGES = 1_281_167
 H100_TFLOPS = 989.  # NVIDIA's data sheet of the H100 SXM: dense bfloat16
@@ -43,13 +44,13 @@ def run_cost(flops_per_image: float, images: int, epochs: int, gpus: int, tflops
 
 def modelled_cost(args: argparse.Namespace) -> dict:
     """Everything that is printed."""
-    cfg = recipe(Settings(args.arch, args.img_size, 'bfloat16', 'cuda'))
+    cfg = recipe(Settings(args.arch, args.img_size, 'bfloat16', 'cuda'), args.student)
     if args.img_size % cfg.model.backbone.patch_size:
         raise InputError(f'--img-size must be divisible by {cfg.model.backbone.patch_size}, but is '
                          f'{args.img_size}')
     flops, parameters = step_flops(cfg), count_parameters(cfg)
     return dict(
-        arch=args.arch, batch=args.batch, img_size=args.img_size,
+        arch=args.arch, student=args.student, batch=args.batch, img_size=args.img_size,
         million_parameters=parameters / 1e6,
         # weights, gradients, two moments and the teacher, in float32
         state_gigabytes=5 * 4 * parameters / 1e9,
@@ -68,9 +69,9 @@ def format_cost(model: dict) -> str:
     lines = [
         'A model, not a measurement.',
         '',
-        '{arch}, {batch} x {img_size} x {img_size}: {million_parameters:.1f} million parameters in '
-        'the student, {state_gigabytes:.2f} GB held from step to step (weights, gradients, '
-        'moments, teacher)'.format(**model),
+        '{arch}, student {student}, {batch} x {img_size} x {img_size}: {million_parameters:.1f} '
+        'million parameters in the student, {state_gigabytes:.2f} GB held from step to step '
+        '(weights, gradients, moments, teacher)'.format(**model),
         '',
         f'{"matrix products":<24}{"TFLOP":>10}{"share":>8}',
         *(f'{part:<24}{value:>10.3f}{value / total:>8.1%}'
@@ -89,7 +90,8 @@ def format_cost(model: dict) -> str:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--arch', choices=RECIPES, default='b', help='size of the ViT')
+    parser.add_argument('--arch', choices=RECIPES['paper'], default='b', help='size of the ViT')
+    parser.add_argument('--student', choices=RECIPES, default='paper', help='its form')
     parser.add_argument('--batch', type=int, default=256, help='images per GPU and step')
     parser.add_argument('--img-size', type=int, default=224, help='side of the images, in pixels')
     parser.add_argument('--tflops', type=float, default=H100_TFLOPS,

@@ -28,12 +28,8 @@ class PlainAttention:
 class PlainViT(ConMIMViT):
     """The same ViT with :class:`PlainAttention`."""
 
-    def forward_blocks(self, x: torch.Tensor, grid: tuple[int, int]) -> list[torch.Tensor]:
-        outputs = []
-        for block in self.blocks:
-            x = block(x, PlainAttention(grid, self.rel_pos_bias))
-            outputs.append(x)
-        return outputs
+    def attention_patterns(self, grid: tuple[int, int]) -> list[PlainAttention]:
+        return [PlainAttention(grid, self.rel_pos_bias)] * self.num_layers
 
 
 class PlainHead(nn.Module):

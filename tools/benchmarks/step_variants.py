@@ -18,17 +18,14 @@ from mmengine.registry import MODELS, init_default_scope
 from mmpretrain.structures import DataSample
 from plain_conmim import PlainHead, PlainViT, move_one_by_one
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from conmim_mm.distributed.sharded import unwrap_model
 from conmim_mm.engine.hooks.compile_hook import CompileHook
 from conmim_mm.utils.run_config import read_config
+from conmim_mm.utils.shipped_files import recipe_file
 
-CONFIGS = Path(__file__).parents[2] / 'configs' / 'conmim'
-RECIPES = dict(s='vit-s_8xb256.py', b='vit-b_8xb256.py', l='vit-l_32xb64.py',
-               tiny='vit-tiny_1xb8_images-224px.py')
 MMPRETRAIN = Path(mmpretrain.__file__).parent / '.mim' / 'configs'
 MASKED_SHARE = 0.75
 MOMENTUM = 0.996
@@ -52,7 +49,7 @@ class Settings(NamedTuple):
     """What the variants have in common.
 
     Attributes:
-        arch: Key of ``RECIPES``.
+        arch: Size of the ViT, such as ``'s'``.
         img_size: Side of the images, in pixels.
         dtype: ``'float32'``, ``'bfloat16'`` or ``'float16'``.
         device: PyTorch's device of this process.
@@ -66,9 +63,9 @@ class Settings(NamedTuple):
     distributed: bool = False
 
 
-def recipe(settings: Settings) -> Config:
-    """The pre-training config of an arch, for this size of images."""
-    cfg = read_config(str(CONFIGS / RECIPES[settings.arch]))
+def recipe(settings: Settings, student: str = 'paper') -> Config:
+    """The pre-training config of an arch and a form of the student, for this size of images."""
+    cfg = read_config(str(recipe_file(settings.arch, student)))
     cfg.model.backbone.img_size = settings.img_size
     return cfg
 
@@ -76,8 +73,8 @@ def recipe(settings: Settings) -> Config:
 def step_flops(cfg: Config) -> dict[str, int]:
     """Operations of a step per image that are matrix products: two for a product and a sum.
 
-    Student forth and back, teacher forth. What a fused kernel computes again is not counted, and
-    nothing is computed here.
+    Student forth and back, teacher forth, of two images. What a fused kernel computes again is not
+    counted.
 
     Args:
         cfg: Of a pre-training.
@@ -87,11 +84,9 @@ def step_flops(cfg: Config) -> dict[str, int]:
     """
     init_default_scope('mmpretrain')
     model = MODELS.build(cfg.model)
-    model.backbone.attention_patterns(model.backbone.grid)  # which caches a tensor, not a fake one
-    with FakeTensorMode(allow_non_fake_inputs=True), sdpa_kernel(SDPBackend.MATH), \
-            FlopCounterMode(display=False) as counter:
-        view = torch.empty(2, 3, *model.backbone.img_size)
-        mask = torch.ones(2, math.prod(model.backbone.grid), dtype=torch.bool)
+    view = torch.zeros(2, 3, *model.backbone.img_size)
+    mask = hidden_patches(2, math.prod(model.backbone.grid))
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model.loss(dict(student_view=view, teacher_view=view, mask=mask))['loss'].backward()
     flops = dict.fromkeys(('patches', 'linear', 'attention'), 0)
     for operator, count in counter.get_flop_counts()['Global'].items():
@@ -101,11 +96,14 @@ def step_flops(cfg: Config) -> dict[str, int]:
 
 def two_views(settings: Settings, batch: int) -> dict:
     """Two views as bytes and a mask."""
-    patches = (settings.img_size // 16)**2
-    order = torch.rand(batch, patches).argsort(dim=1)
     inputs = dict(student_view=images(batch, settings), teacher_view=images(batch, settings),
-                  mask=order < MASKED_SHARE * patches)
+                  mask=hidden_patches(batch, (settings.img_size // 16)**2))
     return dict(inputs=pinned(inputs), data_samples=None)
+
+
+def hidden_patches(batch: int, patches: int) -> torch.Tensor:
+    """Masks ``(batch, patches)``, as many patches in each."""
+    return torch.rand(batch, patches).argsort(dim=1) < MASKED_SHARE * patches
 
 
 def images(batch: int, settings: Settings, scale: int = 1) -> torch.Tensor:
@@ -119,14 +117,15 @@ def pinned(data: dict) -> dict:
     return {key: value.pin_memory() for key, value in data.items()}
 
 
-def ours(settings: Settings, *hooks: Hook) -> Variant:
+def ours(settings: Settings, *hooks: Hook, student: str = 'paper') -> Variant:
     """Exactly what the config gives, and the teacher's update after it.
 
     Args:
         settings: Of this process.
         hooks: What the run has besides, before it starts.
+        student: Form of the student.
     """
-    cfg = recipe(settings)
+    cfg = recipe(settings, student)
     if settings.dtype == 'float32':
         cfg.optim_wrapper.type = 'GuardedOptimWrapper'
         del cfg.optim_wrapper['dtype']
@@ -139,7 +138,7 @@ def ours(settings: Settings, *hooks: Hook) -> Variant:
 
     def step_and_follow(data: dict) -> dict:
         losses = step(data)
-        student.teacher.update(student.backbone, student.neck, MOMENTUM)
+        student.teacher.update(student, MOMENTUM)
         return losses
 
     return Variant(step_and_follow, partial(two_views, settings))
@@ -235,6 +234,7 @@ VARIANTS: dict[str, Callable[[Settings], Variant]] = {
     'ours': ours,
     'ours, compiled': lambda settings: ours(settings, CompileHook()),
     'plain eager': plain,
+    'ours, visible': partial(ours, student='visible'),
     'mmpretrain BEiT': beit,
     'mmpretrain MAE': mae,
 }
