@@ -29,7 +29,7 @@ CONFIGS = ROOT / 'configs'
 TOOLS = ROOT / 'tools'
 # where Python itself looks for what a script imports
 sys.path += [str(TOOLS / part) for part in (
-    '', 'benchmarks', 'dataset_converters', 'demo', 'model_converters', 'reliability',
+    '', 'benchmarks', 'dataset_converters', 'demo', 'model_converters', 'reliability', 'studies',
     'visualization')]
 RUN_NUMBERS = itertools.count()
 GOLDEN = Path(__file__).parent / 'data' / 'golden'

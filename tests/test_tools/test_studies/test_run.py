@@ -1,0 +1,116 @@
+"""Studies: what they compare is the same backbone, and their arithmetic is right."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmpretrain.registry import MODELS
+from peers import backbone_config, backbone_weights
+from study_report import summarise
+
+from conmim_mm.models.backbones.conmim_vit import ConMIMViT
+
+from ...conftest import ROOT
+from ...labelled import write_labelled_images
+from ...runs import environment
+from ...toy import ARCH, backbone_cfg
+
+
+@pytest.mark.parametrize('settings', [
+    dict(type='MAEViT', arch=ARCH, img_size=32, patch_size=8),
+    backbone_cfg(), backbone_cfg(use_shared_rel_pos_bias=False, use_sincos_pos_emb=True,
+                                 use_mask_token=False, layer_scale_init_value=0.)])
+def test_a_peers_backbone_is_judged_as_it_is(settings: dict) -> None:
+    torch.manual_seed(0)
+    backbone = MODELS.build(settings)
+    backbone.init_weights()
+    with torch.no_grad():
+        for param in backbone.parameters():
+            param.add_(0.1 * torch.randn_like(param))  # biases of keys, norms and scales, too
+    backbone.eval()
+    ours = ConMIMViT(**backbone_config(backbone))
+    ours.load_state_dict(backbone_weights(backbone))
+    images = torch.randn(2, 3, 32, 32)
+    mask = () if isinstance(backbone, ConMIMViT) else (None, )
+    torch.testing.assert_close(ours.eval()(images)[0], backbone(images, *mask)[0],
+                               rtol=1e-4, atol=1e-5)
+
+
+def test_differences_are_paired_by_seed() -> None:
+    judge = 'student/knn'
+    table = summarise({
+        arm: {seed: {judge: score} for seed, score in enumerate(scores)} for arm, scores in
+        dict(ours=(50., 54., 58.), peer=(47., 52., 54.), alone=(40., )).items()})
+    assert table['ours'][judge] == (3, 54, 4, None, None)
+    # differences of -3, -2 and -4
+    assert table['peer'][judge][3:] == (-3, pytest.approx(1 / 3**0.5))
+    assert table['alone'][judge] == (1, 40, 0, None, None)
+
+
+PEERS = ROOT / 'tools/studies/cifar10/peers_study.py'
+STUDY = '''
+_here = 'tools/studies/cifar10'
+budget = dict(images=12)
+judges = '{judges}'
+small = {{
+    'train_dataloader.batch_size': 4, 'model.backbone.arch.num_layers': 1,
+}}
+arms = {{
+    'random': dict(config=f'{{_here}}/visible.py', options=small, untrained=True),
+    'visible': dict(config=f'{{_here}}/visible.py', options=small),
+    'MAE': dict(config=f'{{_here}}/mae.py', options=small),
+    'SimMIM': dict(config=f'{{_here}}/simmim.py', options=small),
+}}
+'''
+JUDGES = '''
+_base_ = '{root}/tools/studies/cifar10/finetune.py'
+reference_per_class = 4
+model = dict(head=dict(num_classes=3), data_preprocessor=dict(num_classes=3))
+train_dataloader = dict(batch_size=4, dataset=dict(images_per_class=4))
+val_dataloader = dict(dataset=dict(images_per_class=2))
+test_dataloader = val_dataloader
+train_cfg = dict(max_iters=2, val_interval=2)
+param_scheduler = dict(warmup=1)
+'''
+
+
+@pytest.mark.parametrize('words, error', [
+    (('nothing.py', '--data', '.'), 'no such config: nothing.py'),
+    ((PEERS, '--data', 'nowhere'), 'no such folder: nowhere'),
+    ((PEERS, '--data', '.', '--jobs', 0), '--jobs must be at least 1'),
+    ((PEERS, '--data', '.', '--arms', 'DINO'), 'has no arm DINO; it has MAE')])
+def test_bad_arguments_get_one_line(refused, words: tuple, error: str) -> None:
+    assert error in refused('studies/run.py', *words)
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_and_reports(tmp_path: Path) -> None:
+    data = tmp_path / 'data'
+    for part in ('train', 'test'):
+        write_labelled_images(data / part, count=6, side=32)
+    (tmp_path / 'judges.py').write_text(JUDGES.format(root=ROOT))
+    (tmp_path / 'study.py').write_text(STUDY.format(judges=tmp_path / 'judges.py'))
+    command = [sys.executable, ROOT / 'tools/studies/run.py', tmp_path / 'study.py',
+               '--data', data, '--out', tmp_path / 'out']
+
+    def run(*options: str) -> str:
+        return subprocess.run([*command, *options], cwd=ROOT, env=environment(tmp_path), text=True,
+                              check=True, capture_output=True, timeout=300).stdout
+
+    first = run('--arms', 'random', 'visible')
+    assert 'visible, seed 0: 3 steps' in first
+    done = tmp_path / 'out/runs/visible-3/seed0/result.json'
+    before = done.stat().st_mtime
+    second = run()
+    assert 'MAE, seed 0: 3 steps' in second and 'visible, seed 0: 3 steps' not in second
+    assert done.stat().st_mtime == before
+    lines = [json.loads(line) for line in (tmp_path / 'out/results.jsonl').read_text().splitlines()]
+    assert {line['arm'] for line in lines} == {'random', 'visible', 'MAE', 'SimMIM'}
+    assert all({'student/knn', 'student/linear', 'student/finetune'} <= line.keys()
+               for line in lines)
+    assert [line['arm'] for line in lines if 'teacher/knn' in line] == ['visible']
+    table = run('--report')
+    assert '| visible | 12 |' in table and (tmp_path / 'out/figure.png').stat().st_size > 5000

@@ -1,0 +1,12 @@
+# ConMIM's two forms beside mmpretrain's MAE and SimMIM, 8 minutes on one core each. The first arm
+# is what the others are compared with.
+_here = '{{ fileDirname }}'
+budget = dict(seconds=480)
+judges = f'{_here}/finetune.py'
+arms = {
+    'MAE': dict(config=f'{_here}/mae.py'),
+    'ConMIM, visible patches': dict(config=f'{_here}/visible.py'),
+    'SimMIM': dict(config=f'{_here}/simmim.py'),
+    'ConMIM': dict(config=f'{_here}/conmim.py'),
+    'random weights': dict(config=f'{_here}/visible.py', untrained=True),
+}

@@ -1,0 +1,148 @@
+"""One run of a study: an ordinary training of the project, and its judges."""
+
+import copy
+import json
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, set_random_seed
+from mmpretrain.registry import MODELS
+from peers import backbone_config, backbone_weights
+from torch import nn
+
+from conmim_mm.apis.evaluate import config_datasets
+from conmim_mm.apis.train import resume_from_newest
+from conmim_mm.evaluation import evaluate_features, extract_features
+from conmim_mm.formats.backbone import save_weights
+from conmim_mm.models.backbones.conmim_vit import ConMIMViT
+from conmim_mm.utils.files import written_whole
+from conmim_mm.utils.run_config import drop_hooks_switched_off, read_config
+
+RESULT = 'result.json'
+TIMED_STEPS, WARM_UP_STEPS = 24, 6
+
+
+class StepTimes(Hook):
+    """Seconds from step to step, data and hooks included.
+
+    Of processor time, which on one thread is the clock's on a machine without other work.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        self.seconds, self.last = [], time.process_time()
+
+    def after_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
+        now = time.process_time()
+        self.seconds.append(now - self.last)
+        self.last = now
+
+
+def training_config(arm: dict, data: str, folder: Path, seed: int, steps: int) -> Config:
+    """The config of an arm's training, over so many steps."""
+    cfg = read_config(arm['config'], arm.get('options'), data)
+    warmup = max(1, steps // 10)
+    cfg.train_cfg.max_iters = steps
+    cfg.param_scheduler.warmup = warmup
+    cfg.randomness = dict(seed=seed)
+    cfg.work_dir = str(folder / 'train')
+    cfg.launcher = 'none'
+    cfg.log_level = 'WARNING'
+    cfg.default_hooks.checkpoint.interval = max(1, steps // 8)
+    drop_hooks_switched_off(cfg)
+    return cfg
+
+
+def seconds_per_step(arm: dict, data: str, folder: Path) -> float:
+    """Median of some steps of an arm, on this process's threads."""
+    cfg = training_config(arm, data, folder, 0, WARM_UP_STEPS + TIMED_STEPS)
+    cfg.default_hooks.checkpoint = None
+    runner = Runner.from_cfg(cfg)
+    times = StepTimes()
+    runner.register_hook(times, priority='LOWEST')
+    runner.train()
+    return median(times.seconds[WARM_UP_STEPS:])
+
+
+def trained_model(arm: dict, data: str, folder: Path, seed: int, steps: int) -> nn.Module:
+    """The model of an arm after so many steps; goes on where it was interrupted."""
+    cfg = training_config(arm, data, folder, seed, steps or 1)
+    if not steps:
+        init_default_scope('mmpretrain')
+        set_random_seed(seed)
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+        return model
+    resume_from_newest(cfg)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner.model
+
+
+def judge(backbone: nn.Module, judges: Config, seed: int, folder: Path,
+          finetunes: bool) -> dict[str, float]:
+    """Accuracies in per cent of a trained backbone: ``knn``, ``linear`` and ``finetune``."""
+    cfg = copy.deepcopy(judges)
+    settings = backbone_config(backbone)
+    frozen = ConMIMViT(**settings)
+    frozen.load_state_dict(backbone_weights(backbone))
+    frozen.eval()
+    probe = copy.deepcopy(cfg)
+    probe.train_dataloader.dataset.images_per_class = cfg.reference_per_class
+    preprocessor = MODELS.build(probe.model.data_preprocessor)
+    scores = evaluate_features(*(
+        extract_features(frozen, part, preprocessor, num_workers=0)
+        for part in config_datasets(probe)))
+    results = {name: 100 * score.value for name, score in scores.items()}
+    if finetunes:
+        results['finetune'] = finetune(frozen, settings, cfg, seed, folder)
+    return results
+
+
+def finetune(frozen: ConMIMViT, settings: dict, cfg: Config, seed: int, folder: Path) -> float:
+    """Top-1 accuracy in per cent after fine-tuning on few labels."""
+    weights = folder / 'backbone.pth'
+    save_weights(dict(meta=dict(weights='student'), state_dict=frozen.state_dict()), weights)
+    cfg.model.backbone = dict(
+        type='mmpretrain.ConMIMViT', out_type='avg_featmap', drop_path_rate=0.,
+        init_cfg=dict(type='Pretrained', checkpoint=str(weights), weights='student'),
+        **settings | dict(use_shared_rel_pos_bias=False,
+                          use_rel_pos_bias=settings['use_shared_rel_pos_bias']))
+    cfg.randomness = dict(seed=seed)
+    cfg.work_dir = str(folder / 'finetune')
+    cfg.launcher = 'none'
+    cfg.log_level = 'WARNING'
+    cfg.default_hooks.checkpoint = None
+    drop_hooks_switched_off(cfg)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return float(runner.message_hub.get_scalar('val/accuracy/top1').current())
+
+
+def run(arm: dict, judges: Config, data: str, folder: Path, seed: int, steps: int,
+        finetunes: bool = True) -> dict:
+    """Trains, judges and writes the result; a result that is there is read."""
+    path = folder / RESULT
+    if path.is_file():
+        return json.loads(path.read_text())
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    model = trained_model(arm, data, folder, seed, steps)
+    result = dict(steps=steps, seconds=round(time.perf_counter() - started, 1))
+    result |= {f'student/{key}': value for key, value in judge(
+        model.backbone, judges, seed, folder, finetunes).items()}
+    if steps and finetunes and hasattr(model, 'teacher'):
+        result |= {f'teacher/{key}': value for key, value in judge(
+            model.teacher.backbone, judges, seed, folder, finetunes=False).items()}
+    with written_whole(path) as file:
+        Path(file).write_text(json.dumps(result))
+    return result
+
+
+def set_threads() -> None:
+    """One thread, however many cores there are: runs go side by side."""
+    torch.set_num_threads(1)

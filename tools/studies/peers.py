@@ -1,0 +1,94 @@
+"""What mmpretrain's methods need to train the same ViT, and that ViT as a ConMIMViT."""
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS, MODELS
+from torch import nn
+
+from conmim_mm.models.backbones.conmim_vit import ConMIMViT
+from conmim_mm.models.layers.attention_patterns import attend
+from conmim_mm.models.layers.block import NORM_EPS
+
+
+@MODELS.register_module()
+class SimMIMViT(ConMIMViT):
+    """A ConMIMViT as mmpretrain's SimMIM calls its backbones; arguments as there."""
+
+    def forward(self, images: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        """``(B, C, h, w)`` of images ``(B, 3, H, W)`` with masks ``(B, h, w)``, True = masked."""
+        if mask is None:
+            return super().forward(images)
+        tokens = self.forward_tokens(images, mask.flatten(1).bool())[:, self.num_extra_tokens:]
+        return (tokens.transpose(1, 2).unflatten(2, self.grid_of(images)), )
+
+
+@HOOKS.register_module()
+class SameAttentionHook(Hook):
+    """Lets mmpretrain's attention compute as ours does.
+
+    In bfloat16 on a CPU PyTorch's fused kernel, which it calls, takes several times as long; that
+    is no property of the methods that are compared.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        for module in runner.model.modules():
+            if hasattr(module, 'scaled_dot_product_attention'):
+                module.scaled_dot_product_attention = attend_without_dropout
+
+
+def attend_without_dropout(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+                           dropout_p: float = 0.) -> torch.Tensor:
+    """As PyTorch's function; the methods compared have no dropout."""
+    if dropout_p:
+        raise ValueError('this attention has no dropout')
+    return attend(q, k, v)
+
+
+def backbone_config(backbone: nn.Module) -> dict:
+    """The ConMIMViT that computes what a trained backbone does, for images without holes."""
+    if isinstance(backbone, ConMIMViT):
+        own = backbone
+        return dict(
+            arch=dict(embed_dims=own.embed_dims, num_layers=own.num_layers,
+                      num_heads=own.num_heads,
+                      feedforward_channels=own.blocks[0].mlp.fc1.out_features),
+            img_size=own.img_size, patch_size=own.patch_size,
+            layer_scale_init_value=0. if own.blocks[0].gamma_1 is None else 0.1,
+            use_shared_rel_pos_bias=own.rel_pos_bias is not None,
+            use_abs_pos_emb=own.pos_embed is not None)
+    layer = backbone.layers[0]
+    if layer.ln1.eps != NORM_EPS:
+        raise ValueError(f'a LayerNorm with eps {layer.ln1.eps} is none of a ConMIMViT')
+    return dict(
+        arch=dict(embed_dims=backbone.embed_dims, num_layers=backbone.num_layers,
+                  num_heads=layer.attn.num_heads,
+                  feedforward_channels=layer.ffn.layers[0][0].out_features),
+        img_size=backbone.img_size, patch_size=backbone.patch_embed.projection.kernel_size[0],
+        layer_scale_init_value=0., use_shared_rel_pos_bias=False, use_abs_pos_emb=True)
+
+
+def backbone_weights(backbone: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights of :func:`backbone_config`'s ConMIMViT, from a trained backbone."""
+    state = backbone.state_dict()
+    if isinstance(backbone, ConMIMViT):
+        state.pop('mask_token', None)
+        return state
+    weights = {key: state[key] for key in ('cls_token', 'pos_embed')}
+    weights |= _moved(state, 'patch_embed.projection', 'patch_embed.proj')
+    weights |= _moved(state, 'ln1', 'norm')
+    for i in range(backbone.num_layers):
+        old, new = f'layers.{i}', f'blocks.{i}'
+        for own, given in dict(ln1='norm1', ln2='norm2', **{
+                'attn.proj': 'attn.proj', 'ffn.layers.0.0': 'mlp.fc1',
+                'ffn.layers.1': 'mlp.fc2'}).items():
+            weights |= _moved(state, f'{old}.{own}', f'{new}.{given}')
+        weights[f'{new}.attn.qkv.weight'] = state[f'{old}.attn.qkv.weight']
+        # the bias of the keys adds the same to all logits of a query, so it changes nothing
+        q_bias, _, v_bias = state[f'{old}.attn.qkv.bias'].chunk(3)
+        weights |= {f'{new}.attn.q_bias': q_bias, f'{new}.attn.v_bias': v_bias}
+    return weights
+
+
+def _moved(state: dict[str, torch.Tensor], old: str, new: str) -> dict[str, torch.Tensor]:
+    return {f'{new}.{part}': state[f'{old}.{part}'] for part in ('weight', 'bias')}

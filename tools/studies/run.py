@@ -1,0 +1,197 @@
+"""Runs a study: several ways to pre-train, compared at equal time or equal numbers of images.
+
+A study is a short config (see tools/studies/cifar10/peers_study.py): ``arms``, each a training
+config with options; ``budget``, seconds or images of a run; ``judges``, the config that judges.
+Every run is an ordinary training in a folder of its own, on one thread, as many side by side as
+--jobs says. Seconds are turned into steps by the processor time of a step, which is measured once,
+all arms in turn, as many side by side; so other work on the machine harms no result. A study may be
+interrupted at any point and goes on when it is started again.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+from conmim_mm.errors import InputError
+from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.run_config import read_config
+
+TOOL = Path(__file__)
+SPEEDS = 'speeds.json'
+RESULTS = 'results.jsonl'
+ROUNDS = 3
+THREADS = dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1', OMP_WAIT_POLICY='passive')
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('study', type=Path, help='config of the study')
+    parser.add_argument('--data', required=True, metavar='DIR', help='the images')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0])
+    parser.add_argument('--arms', nargs='+', metavar='NAME', help='only these')
+    parser.add_argument('--budget', type=float, metavar='SECONDS',
+                        help="in the place of the study's own budget")
+    parser.add_argument('--jobs', type=int, default=2, help='runs side by side')
+    parser.add_argument('--out', type=Path, metavar='DIR',
+                        help='where runs and results go; default work_dirs/studies/STUDY')
+    parser.add_argument('--report', action='store_true',
+                        help='run nothing; write table and figure of what is there')
+    parser.add_argument('--one', nargs=3, metavar=('ARM', 'SEED', 'STEPS'), help=argparse.SUPPRESS)
+    parser.add_argument('--time', metavar='ARM', help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if not Path(args.data).is_dir():
+        raise InputError(f'no such folder: {args.data}')
+    if args.jobs < 1:
+        raise InputError(f'--jobs must be at least 1, but is {args.jobs}')
+    args.out = args.out or Path('work_dirs/studies', args.study.stem)
+    return args
+
+
+def read_study(args: argparse.Namespace):
+    """The study's config, cut to the arms and the budget that were asked for."""
+    study = read_config(str(args.study))
+    unknown = set(args.arms or ()) - set(study.arms)
+    if unknown:
+        raise InputError(f'{args.study} has no arm {sorted(unknown)[0]}; it has '
+                         f'{", ".join(study.arms)}')
+    if args.budget:
+        study.budget = dict(seconds=args.budget)
+    if set(study.budget) not in ({'seconds'}, {'images'}):
+        raise InputError('budget must have seconds or images')
+    return study
+
+
+def start(args: argparse.Namespace, *task: object) -> subprocess.Popen:
+    """A process of this tool with one task, on one thread."""
+    name = '-'.join(map(str, task)).strip('-').replace('/', '_')
+    log = args.out / 'logs' / f'{name}.log'
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, TOOL, args.study, '--data', args.data, '--out', args.out,
+               *map(str, task)]
+    with log.open('w') as file:
+        return subprocess.Popen(command, env=os.environ | THREADS, stdout=file, stderr=file)
+
+
+def measure_speeds(args: argparse.Namespace, arms: list[str]) -> dict[str, float]:
+    """Seconds per step of each arm, kept in a file; measured where that has none yet."""
+    path = args.out / SPEEDS
+    speeds = json.loads(path.read_text()) if path.is_file() else {}
+    missing = [arm for arm in arms if arm not in speeds]
+    found = {arm: [] for arm in missing}
+    for _ in range(ROUNDS):
+        for arm in missing:
+            running = [start(args, '--time', arm) for _ in range(args.jobs)]
+            if any([process.wait() for process in running]):
+                raise InputError(f'{arm} cannot be timed; see {args.out / "logs"}')
+            found[arm].append(json.loads((args.out / 'times' / f'{arm}.json').read_text()))
+    speeds |= {arm: median(times) for arm, times in found.items()}
+    path.write_text(json.dumps(speeds, indent=1))
+    return speeds
+
+
+def steps_of(study, arm: str, speeds: dict[str, float], batch_size: int) -> int:
+    """Steps of an arm's run; none of one that is not trained."""
+    if study.arms[arm].get('untrained'):
+        return 0
+    if 'images' in study.budget:
+        return study.budget.images // batch_size
+    return round(study.budget.seconds / speeds[arm])
+
+
+def run_study(args: argparse.Namespace) -> None:
+    """All runs that have no result yet, as many side by side as asked for."""
+    study = read_study(args)
+    arms = [arm for arm in study.arms if not args.arms or arm in args.arms]
+    args.out.mkdir(parents=True, exist_ok=True)
+    trained = [arm for arm in arms if not study.arms[arm].get('untrained')]
+    speeds = measure_speeds(args, trained) if 'seconds' in study.budget else {}
+    batch = batch_sizes(study, arms)
+    waiting = [(arm, seed, steps_of(study, arm, speeds, batch[arm]))
+               for seed in args.seeds for arm in arms]
+    running, failed = {}, []
+    while waiting or running:
+        while waiting and len(running) < args.jobs:
+            task = waiting.pop(0)
+            if not result_of(args, *task).is_file():
+                print(f'{task[0]}, seed {task[1]}: {task[2]} steps', flush=True)
+                running[start(args, '--one', *task)] = task
+        for process in list(running):
+            try:
+                status = process.wait(timeout=1)
+            except subprocess.TimeoutExpired:
+                continue
+            task = running.pop(process)
+            failed += [task[0]] if status else []
+            print(f'{task[0]}, seed {task[1]}: ' +
+                  (f'failed, see {args.out / "logs"}' if status else
+                   result_of(args, *task).read_text()), flush=True)
+    collect(args)
+    if failed:
+        raise InputError(f'{len(failed)} runs failed: {", ".join(failed)}; their logs are in '
+                         f'{args.out / "logs"}')
+
+
+def batch_sizes(study, arms: list[str]) -> dict[str, int]:
+    """Images per step of each arm."""
+    return {arm: read_config(study.arms[arm].config, study.arms[arm].get('options'))
+            .train_dataloader.batch_size for arm in arms}
+
+
+def folder_of(args: argparse.Namespace, arm: str, seed: int, steps: int) -> Path:
+    return args.out / 'runs' / f'{arm}-{steps}' / f'seed{seed}'
+
+
+def result_of(args: argparse.Namespace, arm: str, seed: int, steps: int) -> Path:
+    return folder_of(args, arm, seed, steps) / 'result.json'
+
+
+def collect(args: argparse.Namespace) -> None:
+    """Writes the results of all runs as JSON lines."""
+    lines = []
+    for path in sorted(args.out.glob('runs/*/seed*/result.json')):
+        arm, _, _ = path.parts[-3].rpartition('-')
+        lines.append(dict(arm=arm, seed=int(path.parts[-2].removeprefix('seed')),
+                          **json.loads(path.read_text())))
+    (args.out / RESULTS).write_text(''.join(f'{json.dumps(line)}\n' for line in lines))
+
+
+def do_task(args: argparse.Namespace) -> None:
+    """What a process that :func:`start` started does."""
+    import one_run
+
+    from conmim_mm import register_all_modules
+
+    register_all_modules()
+    one_run.set_threads()
+    study = read_study(args)
+    if args.time:
+        seconds = one_run.seconds_per_step(
+            study.arms[args.time], args.data, args.out / 'times' / str(os.getpid()))
+        (args.out / 'times' / f'{args.time}.json').write_text(json.dumps(seconds))
+    else:
+        arm, seed, steps = args.one[0], int(args.one[1]), int(args.one[2])
+        judges = read_config(study.judges, None, args.data)
+        one_run.run(study.arms[arm], judges, args.data,
+                    folder_of(args, arm, seed, steps), seed, steps, study.get('finetunes', True))
+
+
+def main() -> None:
+    args = parse()
+    if args.one or args.time:
+        do_task(args)
+    elif args.report:
+        study = read_study(args)
+        collect(args)
+        from study_report import write_report
+        print(write_report(args.out, list(study.arms), batch_sizes(study, list(study.arms))))
+    else:
+        run_study(args)
+
+
+if __name__ == '__main__':
+    run_tool(main)

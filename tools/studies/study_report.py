@@ -1,0 +1,109 @@
+"""The table and the figure of a study, from its JSON lines."""
+
+import json
+from pathlib import Path
+from statistics import mean, stdev
+from typing import NamedTuple
+
+import matplotlib
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt  # noqa: E402
+
+JUDGES = ('student/linear', 'student/knn', 'student/finetune', 'teacher/linear', 'teacher/knn')
+
+
+class Score(NamedTuple):
+    """What one judge says of an arm, in per cent.
+
+    Attributes:
+        runs: How many seeds.
+        mean: Over them.
+        sd: Their standard deviation; 0 of one run.
+        difference: Mean of the differences to the first arm, seed by seed; None of that arm itself,
+            or where fewer than two seeds have both.
+        error: Standard error of ``difference``.
+    """
+
+    runs: int
+    mean: float
+    sd: float
+    difference: float | None
+    error: float | None
+
+
+def read_results(path: Path, arms: list[str]) -> dict[str, dict[int, dict]]:
+    """Results by arm and seed; of several budgets those of the longest."""
+    found: dict[str, dict[int, dict]] = {arm: {} for arm in arms}
+    for line in sorted(map(json.loads, path.read_text().splitlines()), key=lambda x: x['steps']):
+        if line['arm'] in found:
+            found[line['arm']][line['seed']] = line
+    return {arm: runs for arm, runs in found.items() if runs}
+
+
+def summarise(results: dict[str, dict[int, dict]]) -> dict[str, dict[str, Score]]:
+    """Scores by arm and judge; ``results`` as of :func:`read_results`."""
+    first = next(iter(results.values()))
+    table = {}
+    for arm, runs in results.items():
+        table[arm] = {}
+        for judge in JUDGES:
+            scores = {seed: run[judge] for seed, run in runs.items() if judge in run}
+            if not scores:
+                continue
+            paired = [score - first[seed][judge] for seed, score in scores.items()
+                      if runs is not first and judge in first.get(seed, {})]
+            several = len(paired) > 1
+            table[arm][judge] = Score(
+                len(scores), mean(scores.values()), stdev(scores.values()) if len(scores) > 1
+                else 0., mean(paired) if several else None,
+                stdev(paired) / len(paired)**0.5 if several else None)
+    return table
+
+
+def as_markdown(table: dict[str, dict[str, Score]], images: dict[str, float]) -> str:
+    """The table of a study: an arm a row; in brackets the difference to the first."""
+    judges = [judge for judge in JUDGES if any(judge in row for row in table.values())]
+    lines = [f'| arm | images seen | {" | ".join(judges)} |',
+             f'|---|{"--:|" * (len(judges) + 1)}']
+    for arm, row in table.items():
+        cells = [_cell(row[judge]) if judge in row else '' for judge in judges]
+        lines.append(f'| {arm} | {images[arm]:,.0f} | {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
+def _cell(score: Score) -> str:
+    text = f'{score.mean:.1f}' + (f' ± {score.sd:.1f}' if score.runs > 1 else '')
+    if score.difference is not None:
+        text += f' ({score.difference:+.1f} ± {score.error:.1f})'
+    return text
+
+
+def draw(table: dict[str, dict[str, Score]], path: Path) -> None:
+    """A bar for each arm and judge of the student, with the standard error of its mean."""
+    judges = [judge for judge in JUDGES[:3] if any(judge in row for row in table.values())]
+    figure, axes = plt.subplots(
+        1, len(judges), figsize=(3.4 * len(judges), 0.4 * len(table) + 1.2), sharey=True,
+        squeeze=False)
+    for axis, judge in zip(axes[0], judges, strict=True):
+        own = {arm: row[judge] for arm, row in reversed(table.items()) if judge in row}
+        axis.barh(list(own), [score.mean for score in own.values()],
+                  xerr=[score.sd / score.runs**0.5 for score in own.values()],
+                  color='#4c78a8', ecolor='black', capsize=3)
+        axis.set_xlabel(f'{judge.partition("/")[2]}, %')
+        axis.set_xlim(left=max(0, min(score.mean for score in own.values()) - 10))
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def write_report(out: Path, arms: list[str], batch_sizes: dict[str, int]) -> str:
+    """Writes ``table.md`` and ``figure.png`` beside the results; returns the table."""
+    results = read_results(out / 'results.jsonl', arms)
+    images = {arm: batch_sizes[arm] * mean(run['steps'] for run in runs.values())
+              for arm, runs in results.items()}
+    table = summarise(results)
+    text = as_markdown(table, images)
+    (out / 'table.md').write_text(text, encoding='utf-8')
+    draw(table, out / 'figure.png')
+    return text
