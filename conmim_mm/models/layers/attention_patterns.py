@@ -180,7 +180,7 @@ def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
         As ``q``.
     """
     if q.device.type == 'cpu' and q.dtype == torch.bfloat16 and k.shape[2] <= MAX_SCORED_KEYS:
-        # backward through PyTorch's fused kernel takes 3 to 10 times as long (docs/performance.md)
+        # backward through PyTorch's fused kernel takes several times as long (docs/performance.md)
         scores = q * q.shape[-1]**-0.5 @ k.transpose(-2, -1)
         return (scores if bias is None else scores + bias).softmax(dim=-1).type_as(v) @ v
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
