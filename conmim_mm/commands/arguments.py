@@ -85,8 +85,8 @@ def _pretrain(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument('--config', metavar='FILE',
                         help='a pre-training config of your own, in place of --arch')
     data.add_argument('--student', choices=STUDENTS, metavar='{visible,paper}',
-                      help='what the student encodes: visible patches alone, which learns more in '
-                      "little time, or as in the paper mask tokens too (default: by the number of "
+                      help='what the student encodes: visible patches alone, a step in a third of '
+                      'the time, or as in the paper mask tokens too (default: by the number of '
                       'images and epochs)')
     data.add_argument('--epochs', type=_positive, metavar='N',
                       help="passes over the images (default: the recipe's)")

@@ -122,8 +122,8 @@ def choose_student(options: PretrainOptions) -> str:
     """The form of the student for this many images and epochs, a key of ``RECIPES``.
 
     The paper's where a run sees a tenth of the images of its ImageNet recipe or more; it has been
-    shown to learn at that length, while short runs learn more from visible patches alone
-    (docs/results.md).
+    shown to learn at that length, while short runs gain most from steps that take a third of the
+    time (docs/performance.md). Where the line is best drawn was not measured.
     """
     cfg = read_config(str(recipe_file(options.arch, 'paper')))
     if 'max_epochs' not in cfg.train_cfg:
