@@ -6,7 +6,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from ...errors import InputError
-from ..layers.embedding import trunc_normal_
+from ..layers.embedding import init_linear
 
 
 @MODELS.register_module()
@@ -52,11 +52,8 @@ class ConMIMProjector(BaseModule):
     def init_weights(self) -> None:
         """Initialises the linear layers like the ViT's."""
         super().init_weights()
-        if self.init_cfg:
-            return
-        for module in self.layers:
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight)
+        if not self.init_cfg:
+            init_linear(self.layers)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Projects ``(B, N, C)`` tokens to ``(B, N, D)``."""
