@@ -12,7 +12,4 @@ model = dict(
     decoder=dict(embed_dims=arch.embed_dims, num_heads=arch.num_heads),
     neck=dict(in_channels=arch.embed_dims, hid_channels=2 * arch.embed_dims,
               out_channels=arch.embed_dims))
-
-optim_wrapper = dict(
-    paramwise_cfg=dict(custom_keys=dict(_delete_=True, cls_token=dict(decay_mult=0.))))
 train_cfg = dict(max_epochs=800)

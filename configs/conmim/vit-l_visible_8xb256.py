@@ -13,8 +13,5 @@ model = dict(
     neck=dict(in_channels=arch.embed_dims, hid_channels=2 * arch.embed_dims,
               out_channels=arch.embed_dims))
 
-optim_wrapper = dict(
-    optimizer=dict(lr=7.5e-4),
-    clip_grad=dict(max_norm=1.0),
-    paramwise_cfg=dict(custom_keys=dict(_delete_=True, cls_token=dict(decay_mult=0.))))
+optim_wrapper = dict(optimizer=dict(lr=7.5e-4), clip_grad=dict(max_norm=1.0))
 train_cfg = dict(max_epochs=1600)

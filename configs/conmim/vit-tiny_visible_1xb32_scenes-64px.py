@@ -39,9 +39,7 @@ train_dataloader = dict(
     sampler=dict(_delete_=True, type='InfiniteSeededSampler', shuffle=True),
     dataset=dict(data_root=data_root, data_prefix=data_prefix, pipeline=train_pipeline))
 
-optim_wrapper = dict(
-    optimizer=dict(lr=learning_rate),
-    paramwise_cfg=dict(custom_keys=dict(_delete_=True, cls_token=dict(decay_mult=0.))))
+optim_wrapper = dict(optimizer=dict(lr=learning_rate))
 
 param_scheduler = dict(
     _delete_=True, type='WarmupCosineLR', warmup=max_iters // 10, eta_min=1e-5, by_epoch=False)

@@ -102,11 +102,9 @@ def plan_run(options: PretrainOptions) -> Plan:
     Raises:
         InputError: The config is of another kind, or the options or images don't fit it.
     """
-    student = options.student or (options.arch and choose_student(options))
-    recipe = options.config or recipe_file(options.arch, student)
-    cfg = read_config(str(recipe))
+    cfg = read_config(str(options.config or recipe_file(options.arch, options.student or 'paper')))
     try:
-        return fit_config(cfg, options, Path(recipe).name)
+        return fit_config(cfg, options)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         given = ' with '.join(['--config'] * bool(options.config)
                               + ['--cfg-options'] * bool(options.cfg_options))
@@ -118,38 +116,45 @@ def plan_run(options: PretrainOptions) -> Plan:
             'correct it, or start a config of another shape with tools/train.py') from error
 
 
-def choose_student(options: PretrainOptions) -> str:
-    """The form of the student for this many images and epochs, a key of ``RECIPES``.
+def is_short(cfg: Config, images: int, epochs: int | None) -> bool:
+    """Whether a run sees less than a tenth of the images of its ImageNet recipe.
 
-    The paper's where a run sees a tenth of the images of its ImageNet recipe or more; it has been
-    shown to learn at that length, while short runs gain most from steps that take a third of the
-    time (docs/performance.md). Where the line is best drawn was not measured.
+    The paper's student has been shown to learn at that length; short runs gain most from steps that
+    take a third of the time (docs/performance.md). Where the line is best drawn was not measured.
+
+    Args:
+        cfg: The paper's recipe.
+        images: Of the data set.
+        epochs: The user's; by default the recipe's.
     """
-    cfg = read_config(str(recipe_file(options.arch, 'paper')))
-    if 'max_epochs' not in cfg.train_cfg:
-        return 'visible'
-    set_training_images(cfg, options.data.absolute())
-    images = len(DATASETS.build(cfg.train_dataloader.dataset | dict(pipeline=[])))
-    epochs = options.epochs or cfg.train_cfg.max_epochs
-    return 'paper' if images * epochs >= RECIPE_IMAGES / 10 else 'visible'
+    epochs = epochs or cfg.train_cfg.get('max_epochs')
+    return 'max_iters' in cfg.train_cfg or images * epochs < RECIPE_IMAGES / 10
 
 
-def fit_config(cfg: Config, options: PretrainOptions, name: str) -> Plan:
-    """Fits a config, in place, to the images and the options; as :func:`plan_run`."""
+def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
+    """Fits a config to the images and the options; as :func:`plan_run`.
+
+    Args:
+        cfg: Changed in place; the paper's recipe is left for that of visible patches where the form
+            of the student is ours to choose and the run is short.
+        options: As for :func:`plan_run`.
+    """
     if cfg.get('model', {}).get('type', '').rpartition('.')[2] != 'ConMIM':
         raise InputError(f'{options.config} is no pre-training config; take one of configs/conmim')
-    lines = dict(images=set_training_images(cfg, options.data.absolute()))
-    dataset = cfg.train_dataloader.dataset
-    training_set = DATASETS.build(dataset | dict(pipeline=[]))
+    place = set_training_images(cfg, options.data.absolute())
+    training_set = DATASETS.build(cfg.train_dataloader.dataset | dict(pipeline=[]))
     if options.eval_data:  # before anything is written or started
         labelled_split(str(options.eval_data))
         check_apart(str(options.eval_data), training_set)
     images = len(training_set)
-    lines['images'] = f'{images:,} in {lines["images"]}'
+    if options.arch and not options.student and is_short(cfg, images, options.epochs):
+        cfg = read_config(str(recipe_file(options.arch, 'visible')))
+        set_training_images(cfg, options.data.absolute())
+    lines = dict(images=f'{images:,} in {place}')
     if options.img_size:
         set_image_size(cfg, options.img_size)
     lines['model'] = describe_model(
-        cfg, options.config or f'configs/conmim/{name}')
+        cfg, options.config or f'configs/conmim/{Path(cfg.filename).name}')
     lines['student'] = describe_student(cfg, options.arch, options.student)
 
     processes = options.gpus or 1

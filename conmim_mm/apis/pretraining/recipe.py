@@ -141,7 +141,8 @@ def raise_table_lr(cfg: Config, work: Workload) -> str:
     """
     factor = RECIPE_IMAGES / (work.images * work.epochs)
     table = cfg.optim_wrapper.get('paramwise_cfg', {}).get('custom_keys', {}).get(TABLE)
-    if factor < 4 or table is None:  # ImageNet's scale
+    has_table = cfg.model.backbone.get('use_shared_rel_pos_bias', True)
+    if factor < 4 or table is None or not has_table:  # ImageNet's scale
         return ''
     table.update(lr_mult=min(float(f'{factor:.2g}'), MAX_TABLE_FACTOR), decay_mult=0.)
     return (f'{table.lr_mult:g} x the learning rate, no weight decay: a run of '

@@ -19,9 +19,7 @@ model = dict(
 train_dataloader = dict(dataset=dict(
     pipeline=[_base_.load, mask, dict(type='PackConMIMInputs')]))
 
-optim_wrapper = dict(
-    optimizer=dict(lr=2e-3),
-    paramwise_cfg=dict(custom_keys=dict(_delete_=True, cls_token=dict(decay_mult=0.))))
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
 
 default_hooks = dict(
     learning_monitor=dict(type='mmpretrain.LearningMonitorHook'),
