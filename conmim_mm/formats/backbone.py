@@ -40,7 +40,7 @@ def load_backbone(checkpoint: dict, weights: str = 'teacher',
     sizes = read_sizes(state, saved_heads(checkpoint, state))
     if img_size:
         sizes = replace(sizes, img_size=img_size)
-    backbone = build_backbone(sizes)
+    backbone = ConMIMViT(**backbone_settings(sizes))
     state, _ = fit_to_backbone(backbone, state)
     backbone.load_state_dict(state)
     return backbone.eval()
@@ -155,9 +155,9 @@ def _read_grid(tables: list[torch.Tensor], pos_embed: torch.Tensor | None) -> tu
     return grid
 
 
-def build_backbone(sizes: BackboneSizes) -> ConMIMViT:
-    """The backbone that :func:`read_sizes` has read about, with weights of its own."""
-    return ConMIMViT(
+def backbone_settings(sizes: BackboneSizes) -> dict:
+    """Arguments of the ``ConMIMViT`` that :func:`read_sizes` has read about."""
+    return dict(
         arch={name: getattr(sizes, name) for name in ARCH_KEYS},
         img_size=sizes.img_size,
         patch_size=sizes.patch_size,
@@ -172,7 +172,7 @@ def build_backbone(sizes: BackboneSizes) -> ConMIMViT:
 
 def _check_complete(weights: Weights, sizes: BackboneSizes) -> None:
     with torch.device('meta'):
-        model = build_backbone(sizes)
+        model = ConMIMViT(**backbone_settings(sizes))
     differences = describe_differences(model.state_dict(), weights)
     if differences:
         raise InputError(f'these are not the weights of one ConMIMViT: {differences}')

@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from mmpretrain.registry import MODELS
-from peers import backbone_config, backbone_weights
+from peers import as_conmim_vit
 from torch import nn
 
 from conmim_mm.apis.evaluate import config_datasets
@@ -20,7 +20,7 @@ from conmim_mm.apis.train import resume_from_newest
 from conmim_mm.evaluation import evaluate_features, extract_features
 from conmim_mm.formats.backbone import save_weights
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
-from conmim_mm.utils.files import written_whole
+from conmim_mm.utils.files import write_text
 from conmim_mm.utils.run_config import drop_hooks_switched_off, read_config
 
 RESULT = 'result.json'
@@ -45,14 +45,18 @@ class StepTimes(Hook):
 def training_config(arm: dict, data: str, folder: Path, seed: int, steps: int) -> Config:
     """The config of an arm's training, over so many steps."""
     cfg = read_config(arm['config'], arm.get('options'), data)
-    warmup = max(1, steps // 10)
     cfg.train_cfg.max_iters = steps
-    cfg.param_scheduler.warmup = warmup
+    cfg.param_scheduler.warmup = max(1, steps // 10)
+    cfg.default_hooks.checkpoint.interval = max(1, steps // 8)
+    return fit_run(cfg, folder / 'train', seed)
+
+
+def fit_run(cfg: Config, work_dir: Path, seed: int) -> Config:
+    """Lets a config train in this process, quietly; changed in place."""
     cfg.randomness = dict(seed=seed)
-    cfg.work_dir = str(folder / 'train')
+    cfg.work_dir = str(work_dir)
     cfg.launcher = 'none'
     cfg.log_level = 'WARNING'
-    cfg.default_hooks.checkpoint.interval = max(1, steps // 8)
     drop_hooks_switched_off(cfg)
     return cfg
 
@@ -86,20 +90,20 @@ def trained_model(arm: dict, data: str, folder: Path, seed: int, steps: int) -> 
 def judge(backbone: nn.Module, judges: Config, seed: int, folder: Path,
           finetunes: bool) -> dict[str, float]:
     """Accuracies in per cent of a trained backbone: ``knn``, ``linear`` and ``finetune``."""
-    cfg = copy.deepcopy(judges)
-    settings = backbone_config(backbone)
+    settings, weights = as_conmim_vit(backbone)
     frozen = ConMIMViT(**settings)
-    frozen.load_state_dict(backbone_weights(backbone))
+    frozen.load_state_dict(weights)
     frozen.eval()
-    probe = copy.deepcopy(cfg)
-    probe.train_dataloader.dataset.images_per_class = cfg.reference_per_class
+    probe = copy.deepcopy(judges)
+    probe.train_dataloader.dataset.images_per_class = judges.reference_per_class
     preprocessor = MODELS.build(probe.model.data_preprocessor)
     scores = evaluate_features(*(
         extract_features(frozen, part, preprocessor, num_workers=0)
         for part in config_datasets(probe)))
     results = {name: 100 * score.value for name, score in scores.items()}
     if finetunes:
-        results['finetune'] = finetune(frozen, settings, cfg, seed, folder)
+        results['finetune'] = finetune(
+            frozen, settings, copy.deepcopy(judges), seed, folder)
     return results
 
 
@@ -108,17 +112,12 @@ def finetune(frozen: ConMIMViT, settings: dict, cfg: Config, seed: int, folder: 
     weights = folder / 'backbone.pth'
     save_weights(dict(meta=dict(weights='student'), state_dict=frozen.state_dict()), weights)
     cfg.model.backbone = dict(
-        type='mmpretrain.ConMIMViT', out_type='avg_featmap', drop_path_rate=0.,
+        type='mmpretrain.ConMIMViT', drop_path_rate=0.,
         init_cfg=dict(type='Pretrained', checkpoint=str(weights), weights='student'),
-        **settings | dict(use_shared_rel_pos_bias=False,
+        **settings | dict(out_type='avg_featmap', use_shared_rel_pos_bias=False,
                           use_rel_pos_bias=settings['use_shared_rel_pos_bias']))
-    cfg.randomness = dict(seed=seed)
-    cfg.work_dir = str(folder / 'finetune')
-    cfg.launcher = 'none'
-    cfg.log_level = 'WARNING'
     cfg.default_hooks.checkpoint = None
-    drop_hooks_switched_off(cfg)
-    runner = Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(fit_run(cfg, folder / 'finetune', seed))
     runner.train()
     return float(runner.message_hub.get_scalar('val/accuracy/top1').current())
 
@@ -138,8 +137,7 @@ def run(arm: dict, judges: Config, data: str, folder: Path, seed: int, steps: in
     if steps and finetunes and hasattr(model, 'teacher'):
         result |= {f'teacher/{key}': value for key, value in judge(
             model.teacher.backbone, judges, seed, folder, finetunes=False).items()}
-    with written_whole(path) as file:
-        Path(file).write_text(json.dumps(result))
+    write_text(path, json.dumps(result))
     return result
 
 

@@ -6,6 +6,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS, MODELS
 from torch import nn
 
+from conmim_mm.formats.backbone import backbone_settings, read_sizes
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 from conmim_mm.models.layers.attention_patterns import attend
 from conmim_mm.models.layers.block import NORM_EPS
@@ -45,35 +46,23 @@ def attend_without_dropout(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
     return attend(q, k, v)
 
 
-def backbone_config(backbone: nn.Module) -> dict:
-    """The ConMIMViT that computes what a trained backbone does, for images without holes."""
-    if isinstance(backbone, ConMIMViT):
-        own = backbone
-        return dict(
-            arch=dict(embed_dims=own.embed_dims, num_layers=own.num_layers,
-                      num_heads=own.num_heads,
-                      feedforward_channels=own.blocks[0].mlp.fc1.out_features),
-            img_size=own.img_size, patch_size=own.patch_size,
-            layer_scale_init_value=0. if own.blocks[0].gamma_1 is None else 0.1,
-            use_shared_rel_pos_bias=own.rel_pos_bias is not None,
-            use_abs_pos_emb=own.pos_embed is not None)
-    layer = backbone.layers[0]
-    if layer.ln1.eps != NORM_EPS:
-        raise ValueError(f'a LayerNorm with eps {layer.ln1.eps} is none of a ConMIMViT')
-    return dict(
-        arch=dict(embed_dims=backbone.embed_dims, num_layers=backbone.num_layers,
-                  num_heads=layer.attn.num_heads,
-                  feedforward_channels=layer.ffn.layers[0][0].out_features),
-        img_size=backbone.img_size, patch_size=backbone.patch_embed.projection.kernel_size[0],
-        layer_scale_init_value=0., use_shared_rel_pos_bias=False, use_abs_pos_emb=True)
+def as_conmim_vit(backbone: nn.Module) -> tuple[dict, dict[str, torch.Tensor]]:
+    """Settings and weights of the ConMIMViT that computes what a trained backbone does."""
+    weights = backbone_weights(backbone)
+    is_ours = isinstance(backbone, ConMIMViT)
+    heads = backbone.num_heads if is_ours else backbone.layers[0].attn.num_heads
+    return backbone_settings(read_sizes(weights, heads)), weights
 
 
 def backbone_weights(backbone: nn.Module) -> dict[str, torch.Tensor]:
-    """The weights of :func:`backbone_config`'s ConMIMViT, from a trained backbone."""
+    """The weights of a trained backbone under a ConMIMViT's names."""
     state = backbone.state_dict()
     if isinstance(backbone, ConMIMViT):
         state.pop('mask_token', None)
         return state
+    eps = backbone.layers[0].ln1.eps
+    if eps != NORM_EPS:
+        raise ValueError(f'a LayerNorm with eps {eps} is none of a ConMIMViT')
     weights = {key: state[key] for key in ('cls_token', 'pos_embed')}
     weights |= _moved(state, 'patch_embed.projection', 'patch_embed.proj')
     weights |= _moved(state, 'ln1', 'norm')

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmpretrain.registry import MODELS
-from peers import backbone_config, backbone_weights
+from peers import as_conmim_vit
 from study_report import summarise
 
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
@@ -31,8 +31,9 @@ def test_a_peers_backbone_is_judged_as_it_is(settings: dict) -> None:
         for param in backbone.parameters():
             param.add_(0.1 * torch.randn_like(param))  # biases of keys, norms and scales, too
     backbone.eval()
-    ours = ConMIMViT(**backbone_config(backbone))
-    ours.load_state_dict(backbone_weights(backbone))
+    settings, weights = as_conmim_vit(backbone)
+    ours = ConMIMViT(**settings)
+    ours.load_state_dict(weights)
     images = torch.randn(2, 3, 32, 32)
     mask = () if isinstance(backbone, ConMIMViT) else (None, )
     torch.testing.assert_close(ours.eval()(images)[0], backbone(images, *mask)[0],
