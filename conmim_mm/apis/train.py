@@ -1,7 +1,6 @@
 """Starting a training from its config; what tools/train.py and ``conmim pretrain`` share."""
 
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,13 +9,14 @@ from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_rank, get_world_size
 from mmengine.registry import RUNNERS
 
-from ..checkpoint.reading import read_meta
+from ..checkpoint.integrity import DamagedCheckpointError
+from ..checkpoint.reading import check_checkpoint_file, read_meta
 from ..distributed.agreement import check_configs_agree
 from ..distributed.launch import processes
 from ..engine.hooks.start_checks.run_facts import RUN_FACTS
 from ..errors import InputError
 from ..utils.run_config import check_checkpoint, drop_hooks_switched_off
-from ..utils.work_dir import is_complete, newest_complete_checkpoint
+from ..utils.work_dir import checkpoint_folder, newest_complete_checkpoint
 
 RESOLVED_CONFIG = 'resolved_config.py'
 
@@ -87,8 +87,12 @@ def resume_from_newest(cfg: Config) -> bool:
 
     Returns:
         Whether there is one.
+
+    Raises:
+        InputError: There are some, and none can be used.
     """
-    newest = broadcast_from_main(lambda: newest_complete_checkpoint(Path(cfg.work_dir)))
+    newest = broadcast_from_main(lambda: newest_complete_checkpoint(
+        Path(cfg.work_dir), checkpoint_folder(cfg)))
     if newest is None:
         return False
     cfg.load_from, cfg.resume = str(newest), True
@@ -101,18 +105,39 @@ def resume_from(cfg: Config, path: str) -> None:
     Raises:
         InputError: There is no such file, or it is damaged.
     """
-    check_checkpoint(path)
-    has_sums = '://' not in path and zipfile.is_zipfile(path)  # PyTorch's old format has none
-    if has_sums and not broadcast_from_main(lambda: is_complete(Path(path))):
-        raise InputError(f'{path} is damaged: what it holds does not fit its check sums. Resume '
-                         'from another one, or with --resume alone from the newest that is whole')
+    if '://' not in path:
+        broadcast_from_main(lambda: check_whole(path))
     cfg.load_from, cfg.resume = path, True
 
 
+def check_whole(path: str) -> None:
+    """Compares a checkpoint that is to be resumed from with its check sums.
+
+    Raises:
+        InputError: There is no such file, or it is damaged.
+    """
+    try:
+        check_checkpoint_file(path)
+    except DamagedCheckpointError as error:
+        raise InputError(f'{error}. Resume from another one, or with --resume alone from the '
+                         'newest that is whole') from error
+
+
 def broadcast_from_main(task: Callable[[], T]) -> T:
-    """What the main process finds out, on all of them; all call this together."""
-    found = [task() if get_rank() == 0 else None]
+    """What the main process finds out, on all of them; all call this together.
+
+    Raises:
+        InputError: On all of them, if the task does.
+    """
+    found = [None, None]
+    if get_rank() == 0:
+        try:
+            found[0] = task()
+        except InputError as error:  # while the others wait
+            found[1] = str(error)
     broadcast_object_list(found)
+    if found[1] is not None:
+        raise InputError(found[1])
     return found[0]
 
 
@@ -137,7 +162,7 @@ def keep_total_batch(cfg: Config) -> None:
     if not cfg.get('resume'):
         return
     facts = read_meta(cfg.load_from).get(RUN_FACTS)
-    if not facts:
+    if not isinstance(facts, dict):
         raise InputError(f'{cfg.load_from} does not tell its batch size: give '
                          'train_dataloader.batch_size and --allow-mismatch in place of --elastic')
     images, processes = facts['world_size'] * facts['batch_size'], get_world_size()

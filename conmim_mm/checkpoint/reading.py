@@ -1,19 +1,18 @@
 """Reads checkpoints without running code in them, and takes a backbone's weights out of them."""
 
+import hashlib
 import os
 import pickle
 import re
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
 
 from ..errors import InputError
+from .integrity import DamagedCheckpointError, check_file, is_archive
+from .plain_objects import STAND_INS, finished
 
 BACKBONE = 'backbone.'
 TEACHER_BACKBONE = 'teacher.backbone.'
@@ -37,34 +36,82 @@ def load_checkpoint_file(path: str | Path,
         path: A file, or an address that starts with ``https://`` or ``http://``.
         extra_types: Harmless types that may be in it besides what MMEngine saves.
         map_location: Where its tensors go, as in :func:`torch.load`.
-        mmap: Leave the tensors of a file on the disk until they are used.
+        mmap: Leave the tensors of a file on the disk, with their check sums, until they are used.
 
     Raises:
-        InputError: No such file, not a checkpoint, or one that needs more than plain data while the
-            environment does not say that it is trusted.
+        DamagedCheckpointError: It is no checkpoint, or damaged.
+        InputError: No such file, one that can't be read, or one that needs more than plain data
+            while the environment does not say that it is trusted.
     """
     address = str(path)
     is_remote = address.startswith(('https://', 'http://'))
-    if not is_remote and not Path(address).is_file():
-        raise InputError(f'no such checkpoint: {address}')
-    if not is_remote and not looks_like_checkpoint(address):
-        raise InputError(f'cannot load {address} as plain weights: it is no checkpoint (or a '
-                         'damaged one)')
-    load = torch.hub.load_state_dict_from_url if is_remote else torch.load
-    if mmap and not is_remote and zipfile.is_zipfile(address):  # PyTorch's old format can't
-        load = partial(load, mmap=True)
+    file = download(address) if is_remote else address
+    check_checkpoint_file(file, only='/data.pkl' if mmap else '')
     plain = not are_checkpoints_trusted()
     try:
-        with torch.serialization.safe_globals([*_MMENGINE_TYPES, *extra_types]):
-            checkpoint = load(address, map_location=map_location, weights_only=plain)
-    except Exception as error:  # a damaged file can fail in any way
+        with torch.serialization.safe_globals([*STAND_INS, *extra_types]):
+            checkpoint = torch.load(file, map_location=map_location, weights_only=plain,
+                                    mmap=mmap and is_archive(file))
+        checkpoint = finished(checkpoint) if plain else checkpoint
+    except (OSError, MemoryError, pickle.UnpicklingError) as error:  # not its damage
         raise InputError(describe_refusal(address, error)) from error
+    except Exception as error:  # a damaged file can fail in any way
+        raise DamagedCheckpointError(describe_refusal(address, error)) from error
     if not isinstance(checkpoint, dict):
         raise InputError(f'{address} holds a {type(checkpoint).__name__}, not a checkpoint')
-    if plain and isinstance(checkpoint.get('meta'), dict):
+    if plain and 'meta' in checkpoint:
+        if not isinstance(checkpoint['meta'], dict):
+            raise InputError(f'cannot load {address}: its meta is no dict')
         # The config of MMEngine's forerunner: text that resuming would run as Python.
         checkpoint['meta'].pop('config', None)
     return checkpoint
+
+
+def check_checkpoint_file(path: str | Path, only: str = '') -> None:
+    """Makes sure that a file is a checkpoint and whole.
+
+    Args:
+        path: The file.
+        only: As for :func:`check_file`.
+
+    Raises:
+        DamagedCheckpointError: It is no checkpoint, or damaged.
+        InputError: No such file, or one that can't be read.
+    """
+    try:
+        check_file(path, only)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f'no such checkpoint: {path}') from None
+    except OSError as error:
+        raise InputError(f'cannot read {path}: {error.strerror or error}') from error
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f'no such checkpoint: {str(path)!r}') from error  # a NUL in its name
+
+
+def download(address: str) -> str:
+    """Fetches a checkpoint, unless that was done before; where it is now.
+
+    Args:
+        address: Its web address. Two addresses are two files, whatever their last words are.
+
+    Raises:
+        InputError: It cannot be fetched.
+    """
+    name = re.sub(r'[^\w.-]', '_', address.partition('?')[0].rpartition('/')[2])[-100:]
+    digest = hashlib.sha256(address.encode()).hexdigest()[:16]
+    place = Path(torch.hub.get_dir(), 'checkpoints', f'{digest}-{name}')
+    if not place.is_file():
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(address, str(place))  # written aside, and moved
+            check_file(place)
+        except Exception as error:  # whatever the network has
+            place.unlink(missing_ok=True)
+            raise InputError(f'cannot fetch {address}: {" ".join(str(error).split())[:200]}'
+                             ) from error
+    return str(place)
 
 
 def read_meta(path: str | Path) -> dict[str, Any]:
@@ -78,12 +125,6 @@ def read_meta(path: str | Path) -> dict[str, Any]:
     """
     meta = load_checkpoint_file(path, mmap=True).get('meta')
     return meta if isinstance(meta, dict) else {}
-
-
-def looks_like_checkpoint(path: str | Path) -> bool:
-    """Whether a file is a zip archive or, as before PyTorch 1.6, begins like a pickle."""
-    with open(path, 'rb') as file:
-        return zipfile.is_zipfile(file) or (file.seek(0) == 0 and file.read(1) == pickle.PROTO)
 
 
 def are_checkpoints_trusted() -> bool:
@@ -170,7 +211,7 @@ def model_state(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
         raise InputError(f'the checkpoint holds no weights: its state_dict is a '
                          f'{type(state).__name__}')
     return {key.removeprefix('module.'): value for key, value in state.items()
-            if isinstance(value, torch.Tensor)}
+            if isinstance(key, str) and isinstance(value, torch.Tensor)}
 
 
 def weights_below(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -179,23 +220,5 @@ def weights_below(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, t
             if key.startswith(prefix)}
 
 
-def _attribute_of_history(owner: object, name: str) -> object:
-    # The record names its own methods through getattr, which in full would let in anything.
-    if owner is not HistoryBuffer or name.startswith('_'):
-        raise pickle.UnpicklingError(f'the file asks for the attribute {name!r} of {owner!r}')
-    return getattr(owner, name)
-
-
 # What a pickle names, in PyTorch's refusals.
 _WANTED = re.compile(r'GLOBAL (\S+) (?:was not an allowed global|whose module)')
-
-_reconstruct, _scalar = np._core.multiarray._reconstruct, np._core.multiarray.scalar
-# MMEngine's record of logged numbers, which it saves beside the weights.
-_MMENGINE_TYPES = [
-    HistoryBuffer, (_attribute_of_history, 'builtins.getattr'), np.ndarray, np.dtype,
-    _reconstruct, _scalar,
-    # the same under the names that they have in files written with NumPy 1
-    (_reconstruct, 'numpy.core.multiarray._reconstruct'), (_scalar, 'numpy.core.multiarray.scalar'),
-    *(type(np.dtype(kind)) for kind in (np.int64, np.int32, np.uint32, np.uint8, np.float64,
-                                        np.float32, bool))
-]

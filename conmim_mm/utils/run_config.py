@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 
-from ..checkpoint.reading import looks_like_checkpoint
+from ..checkpoint.reading import check_checkpoint_file
 from ..errors import InputError
 
 _HOOKS_OF_EVERY_RUN = (
@@ -124,11 +124,8 @@ def check_checkpoint(path: str) -> None:
         path: A file; addresses are left to whoever loads them.
 
     Raises:
-        InputError: No such file, or not a checkpoint.
+        InputError: No such file, not a checkpoint, or a damaged one.
     """
     if '://' in path:
         return
-    if not Path(path).is_file():
-        raise InputError(f'no such checkpoint: {path}')
-    if not looks_like_checkpoint(path):
-        raise InputError(f'{path} is no checkpoint (or a damaged one)')
+    check_checkpoint_file(path, only='/data.pkl')

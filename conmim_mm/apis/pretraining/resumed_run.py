@@ -13,7 +13,7 @@ from ...engine.hooks.start_checks.run_facts import RUN_FACTS
 from ...errors import InputError
 from ...utils.files import write_text
 from ...utils.run_config import read_config
-from ...utils.work_dir import newest_complete_checkpoint
+from ...utils.work_dir import checkpoint_folder, newest_complete_checkpoint
 from .plan import STARTED_WITH, PretrainOptions, given_options
 from .run_folder import CONFIG, describe_progress, holds_run
 
@@ -63,7 +63,7 @@ def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resum
     check_same_options(before, now, out)
     old = cfg.train_cfg.get('max_epochs')
     text = set_epochs(cfg, now['epochs'], out) if now.get('epochs') else None
-    saved = newest_complete_checkpoint(out)
+    saved = newest_complete_checkpoint(out, checkpoint_folder(cfg))
     meta = read_meta(saved) if saved else {}
     words, is_finished = describe_progress(meta, saved, cfg.train_cfg)
     if is_finished:

@@ -174,5 +174,5 @@ def test_resuming_passes_over_a_damaged_one(images, tmp_path, how: str) -> None:
 
 def test_nothing_to_resume(tmp_path) -> None:
     assert newest_complete_checkpoint(tmp_path / 'nowhere') is None
-    (tmp_path / 'a.pth').write_bytes(b'')
+    (tmp_path / 'bad_step_1_rank0.pth').touch()
     assert newest_complete_checkpoint(tmp_path) is None
