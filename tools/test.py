@@ -4,10 +4,10 @@ import argparse
 import os
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 from run_arguments import parse_run_arguments, run_config
 
 from conmim_mm import register_all_modules
+from conmim_mm.apis.build_runner import build_runner
 from conmim_mm.distributed.agreement import check_configs_agree
 from conmim_mm.distributed.launch import processes
 from conmim_mm.errors import InputError
@@ -85,7 +85,7 @@ def main() -> None:
     drop_hooks_switched_off(cfg)
     with processes(cfg):
         check_configs_agree(cfg)
-        Runner.from_cfg(cfg).test()
+        build_runner(cfg).test()
 
 
 if __name__ == '__main__':

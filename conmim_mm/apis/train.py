@@ -1,22 +1,24 @@
 """Starting a training from its config; what tools/train.py and ``conmim pretrain`` share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_rank, get_world_size
-from mmengine.registry import RUNNERS
 
 from ..checkpoint.integrity import DamagedCheckpointError
-from ..checkpoint.reading import check_checkpoint_file, read_meta
+from ..checkpoint.reading import check_checkpoint_file, load_checkpoint_file, read_meta
 from ..distributed.agreement import check_configs_agree
 from ..distributed.launch import processes
 from ..engine.hooks.start_checks.run_facts import RUN_FACTS
 from ..errors import InputError
 from ..utils.run_config import check_checkpoint, drop_hooks_switched_off
 from ..utils.work_dir import checkpoint_folder, newest_complete_checkpoint
+from ..utils.work_dir_lock import locked
+from .build_runner import build_runner
 
 RESOLVED_CONFIG = 'resolved_config.py'
 
@@ -38,11 +40,10 @@ def run_training(cfg: Config, resume: str | None = None, elastic: bool = False) 
     """
     protect_config_file(cfg)
     drop_hooks_switched_off(cfg)
-    with processes(cfg):
+    with processes(cfg), locked_for_all(Path(cfg.work_dir)):
         choose_start(cfg, resume, elastic)
         check_configs_agree(cfg)
-        # not RUNNERS.build, which writes over what an error says
-        RUNNERS.get(cfg.get('runner_type', 'Runner')).from_cfg(cfg).train()
+        build_runner(cfg).train()
 
 
 def choose_start(cfg: Config, resume: str | None = None, elastic: bool = False) -> None:
@@ -57,11 +58,17 @@ def choose_start(cfg: Config, resume: str | None = None, elastic: bool = False) 
     Raises:
         InputError: No such checkpoint, or one that does not fit what was asked.
     """
+    if cfg.get('resume') and not cfg.get('load_from'):
+        resume = resume or 'auto'  # which MMEngine would take on trust
+        cfg.resume = False
     found = (resume == 'auto' or was_restarted()) and resume_from_newest(cfg)
     if not found and resume not in (None, 'auto'):
         resume_from(cfg, resume)
     elif not found and cfg.get('load_from'):
         check_checkpoint(cfg.load_from)
+    if cfg.get('resume'):
+        with_schedules = bool(cfg.get('param_scheduler'))
+        broadcast_from_main(lambda: check_resumable(cfg.load_from, with_schedules))
     if elastic:
         keep_total_batch(cfg)
 
@@ -108,6 +115,41 @@ def resume_from(cfg: Config, path: str) -> None:
     if '://' not in path:
         broadcast_from_main(lambda: check_whole(path))
     cfg.load_from, cfg.resume = path, True
+
+
+@contextmanager
+def locked_for_all(work_dir: Path) -> Iterator[None]:
+    """Keeps other runs out of a work dir; all processes of this one call it together.
+
+    Raises:
+        InputError: On all of them, if another run is in it.
+    """
+    with ExitStack() as held:
+        broadcast_from_main(lambda: held.enter_context(locked(work_dir)))
+        yield
+
+
+def check_resumable(path: str, with_schedules: bool) -> None:
+    """Looks whether a checkpoint has all that a run goes on from, without reading its tensors.
+
+    Args:
+        path: The file or address.
+        with_schedules: Whether the run has schedules, of the learning rate say.
+
+    Raises:
+        InputError: It lacks a part, or has something else in its place.
+    """
+    found = load_checkpoint_file(path, mmap=True)
+    meta = found.get('meta', {})
+    parts = {'state_dict': dict, 'optimizer': dict, 'message_hub': dict}
+    parts |= {'param_schedulers': list | dict} if with_schedules else {}
+    lacking = [name for name, kind in parts.items() if not isinstance(found.get(name), kind)]
+    lacking += [f'meta.{name}' for name in ('epoch', 'iter')
+                if not (isinstance(meta.get(name), int) and meta[name] >= 0)]
+    if lacking:
+        raise InputError(f'{path} cannot be resumed from: it has no {", no ".join(lacking)}. '
+                         'Resume from a regular checkpoint (epoch_*.pth, iter_*.pth), or start '
+                         'from these weights with --cfg-options load_from=PATH')
 
 
 def check_whole(path: str) -> None:

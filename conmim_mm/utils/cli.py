@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import errno
 import gc
 import os
 import re
@@ -13,6 +14,10 @@ from ..errors import InputError
 _UNKNOWN_TYPE = re.compile(r"(\S+) is not in the ([\w-]+)::([\w ]+) registry")
 _EMPTY_DATA_SET = 'need at least one array to concatenate'  # MMEngine's, packing no samples
 _UNKNOWN_ARGUMENT = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
+# a full disk, a forbidden or read-only place, a network drive that is away
+_OF_THE_MACHINE = frozenset((
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE,
+    errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG))
 
 USER_ERROR_STATUS = 2
 INTERRUPTED_STATUS = 130
@@ -34,7 +39,7 @@ def run_tool(main: Callable[[], None]) -> None:
     gc.freeze()
     try:
         main()
-    except (InputError, KeyError, TypeError, ValueError, FileNotFoundError) as error:
+    except (InputError, KeyError, TypeError, ValueError, OSError) as error:
         reason = explain(error)
         if reason is None:
             raise
@@ -64,6 +69,9 @@ def explain(error: Exception) -> str | None:
         # a data worker's reason comes at the end of its traceback
         missing = error.filename or text.rpartition('FileNotFoundError: ')[2]
         return f'no such file or folder: {missing} (is --data-root, or data_root, right?)'
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        return (f'cannot read or write {error.filename or "a file"}: {error.strerror}; what was '
+                'saved before is kept')
     if isinstance(error, ValueError) and _EMPTY_DATA_SET in text:
         return ('no sample is left in the data set: are --data-root, ann_file and data_prefix '
                 'right, and do the annotations name metainfo.classes?')

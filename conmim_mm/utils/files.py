@@ -123,7 +123,8 @@ def remove_leftovers(folder: Path, name: str) -> None:
     """
     with writing(folder):
         for path in folder.glob(f'.{name.replace("[", "[[]").replace("?", "[?]")}.*.tmp'):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            is_folder = path.is_dir() and not path.is_symlink()
+            shutil.rmtree(path) if is_folder else path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, durable: bool = False) -> None:

@@ -193,8 +193,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('kill_and_resume', log_level='ERROR')
+    images, disturbed, undisturbed = own = [args.out / name for name in
+                                            ('images', 'run', 'undisturbed')]
+    if args.out.is_dir() and not set(args.out.iterdir()) <= set(own):
+        raise InputError(f'{args.out} holds something else, and would be emptied: choose another '
+                         '--out')
     shutil.rmtree(args.out, ignore_errors=True)
-    images, disturbed, undisturbed = (args.out / name for name in ('images', 'run', 'undisturbed'))
     args.out.mkdir(parents=True)
     write_images(images)
 

@@ -18,6 +18,7 @@ from statistics import median
 
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.files import write_text
 from conmim_mm.utils.run_config import read_config
 
 TOOL = Path(__file__)
@@ -90,7 +91,7 @@ def measure_speeds(args: argparse.Namespace, arms: list[str]) -> dict[str, float
                 raise InputError(f'{arm} cannot be timed; see {args.out / "logs"}')
             found[arm].append(json.loads((args.out / 'times' / f'{arm}.json').read_text()))
     speeds |= {arm: median(times) for arm, times in found.items()}
-    path.write_text(json.dumps(speeds, indent=1))
+    write_text(path, json.dumps(speeds, indent=1))
     return speeds
 
 
@@ -157,7 +158,7 @@ def collect(args: argparse.Namespace) -> None:
         arm, _, _ = path.parts[-3].rpartition('-')
         lines.append(dict(arm=arm, seed=int(path.parts[-2].removeprefix('seed')),
                           **json.loads(path.read_text())))
-    (args.out / RESULTS).write_text(''.join(f'{json.dumps(line)}\n' for line in lines))
+    write_text(args.out / RESULTS, ''.join(f'{json.dumps(line)}\n' for line in lines))
 
 
 def do_task(args: argparse.Namespace) -> None:
@@ -172,7 +173,7 @@ def do_task(args: argparse.Namespace) -> None:
     if args.time:
         seconds = one_run.seconds_per_step(
             study.arms[args.time], args.data, args.out / 'times' / str(os.getpid()))
-        (args.out / 'times' / f'{args.time}.json').write_text(json.dumps(seconds))
+        write_text(args.out / 'times' / f'{args.time}.json', json.dumps(seconds))
     else:
         arm, seed, steps = args.one[0], int(args.one[1]), int(args.one[2])
         judges = read_config(study.judges, None, args.data)

@@ -10,6 +10,8 @@ import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 
+from conmim_mm.utils.files import write_text  # noqa: E402
+
 JUDGES = ('student/linear', 'student/knn', 'student/finetune', 'teacher/linear', 'teacher/knn')
 
 
@@ -104,6 +106,6 @@ def write_report(out: Path, arms: list[str], batch_sizes: dict[str, int]) -> str
               for arm, runs in results.items()}
     table = summarise(results)
     text = as_markdown(table, images)
-    (out / 'table.md').write_text(text, encoding='utf-8')
+    write_text(out / 'table.md', text)
     draw(table, out / 'figure.png')
     return text

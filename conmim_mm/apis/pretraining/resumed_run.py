@@ -50,7 +50,7 @@ def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resum
         InputError: There is no such run, or an option contradicts it.
     """
     out = options.out
-    if not out.is_dir() or not holds_run(out):
+    if not holds_run(out):
         raise InputError(f'there is no run in {out}: start one without --resume')
     if not (out / CONFIG).is_file():
         raise InputError(f'{out} has no {CONFIG}: go on with the command that started it, such as '

@@ -11,6 +11,7 @@ from ...checkpoint.settings import SETTINGS
 from ...errors import InputError
 from ...report.progress import FACTS, read_json
 from ...utils.work_dir import LAST_CHECKPOINT_FILE, LOG_FILES, last_checkpoint
+from ...utils.work_dir_lock import LOCK_FILE
 
 CONFIG = 'config.py'
 
@@ -33,7 +34,7 @@ def check_folder(out: Path, overwrite: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise InputError(f'{out} is a file: choose another --out')
-    content = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    content = sorted({path.name for path in out.iterdir()} - {LOCK_FILE}) if out.is_dir() else []
     if not content:
         return
     if not holds_run(out):

@@ -15,6 +15,7 @@ from ...utils.files import writing
 from ...utils.run_config import fit_to_machine, read_config
 from ...utils.shipped_files import RECIPES, shipped_file
 from ...utils.work_dir import log_entries
+from ...utils.work_dir_lock import WorkDirInUseError, locked
 from ..options import set_mismatch
 from ..train import run_training
 from .plan import PretrainOptions, plan_run
@@ -90,7 +91,10 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         gpus=gpus, resume=resume, overwrite=overwrite, allow_mismatch=allow_mismatch,
         eval_data=eval_data and Path(eval_data), track=tuple(track))
     if resume:
-        how = resumed_run(options, say)
+        if not out.is_dir():
+            raise InputError(f'there is no run in {out}: start one without --resume')
+        with locked(out):
+            how = resumed_run(options, say)
         if not how.is_finished:
             start(out, how, in_place)
     else:
@@ -103,15 +107,22 @@ def start_new(options: PretrainOptions, say: Callable[[str], object], in_place: 
     out = options.out
     check_run_folders(options)
     plan = plan_run(options)
-    with writing(out):
-        earlier = move_aside(out) if options.overwrite else None
-        out.mkdir(parents=True, exist_ok=True)
+    earlier = None
+    if options.overwrite and out.is_dir():
+        with locked(out):
+            pass  # or somebody's run would be moved away below them
+        with writing(out):
+            earlier = move_aside(out)
+    with locked(out):
+        check_folder(out, overwrite=False)  # the same command may have been started twice
         plan.write(out / CONFIG)
     if earlier:
         say(f'the earlier run is in {earlier} now')
     say(plan.summary())
     try:
         start(out, Resumption(None, False, options.gpus or 1), in_place)
+    except WorkDirInUseError:  # of which nothing is taken back
+        raise
     except Exception as error:
         has_begun = any(out.glob('*.pth')) or any(log_entries(out))
         # else the corrected command would find a run there

@@ -1,8 +1,10 @@
 """Checkpoints that are whole or not there, whenever the run is killed, and complete."""
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from logging import WARNING
 from pathlib import Path
 
 from mmengine.dist import barrier, is_main_process
@@ -15,9 +17,15 @@ from ...checkpoint.plain_data import plain_data
 from ...checkpoint.settings import SETTINGS
 from ...distributed.rank_state import gather_rank_states, restore_rank_state
 from ...errors import InputError
-from ...utils.files import remove_leftovers, written_whole
-from ...utils.work_dir import INTERRUPTED, LAST_CHECKPOINT_FILE, write_last_checkpoint
+from ...utils.files import check_place, remove_leftovers, written_whole
+from ...utils.work_dir import (
+    BEST_PREFIX,
+    INTERRUPTED,
+    LAST_CHECKPOINT_FILE,
+    write_last_checkpoint,
+)
 
+KEPT = 'keep_ckpt_ids'  # MMEngine's
 OUTDATED = 'outdated_ckpt_ids'
 VALIDATED_ITER = 'validated_iter'
 RANKS = 'ranks'
@@ -48,7 +56,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._loaded_states: list[dict] | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        self._loaded_states = checkpoint.get(RANKS) if runner._resume else None
+        self._loaded_states = _as_list(checkpoint.get(RANKS)) if runner._resume else None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         checkpoint['meta'][SETTINGS] = plain_data(runner.cfg.to_dict())
@@ -56,10 +64,15 @@ class AtomicCheckpointHook(CheckpointHook):
             checkpoint[RANKS] = self._rank_states
 
     def before_train(self, runner: Runner) -> None:
+        known = runner.message_hub.runtime_info
+        for name in known.keys() & {KEPT, OUTDATED}:  # of which files are deleted
+            known[name] = [step for step in _as_list(known[name]) if type(step) is int]
         super().before_train(runner)
+        self._forget_foreign_files()
         if is_main_process():
+            check_place(Path(runner.work_dir, LAST_CHECKPOINT_FILE))
             # what a kill before the end of the last saving left
-            self._remove(runner.message_hub.runtime_info.get(OUTDATED, []))
+            self._remove(map(self._path, known.get(OUTDATED, [])))
             remove_leftovers(Path(self.out_dir), '*.pth')
             remove_leftovers(Path(runner.work_dir), LAST_CHECKPOINT_FILE)
         states, self._loaded_states = self._loaded_states, None
@@ -67,7 +80,31 @@ class AtomicCheckpointHook(CheckpointHook):
             print_log(f'the checkpoint has the random states of {len(states)} processes, not of '
                       f'{runner.world_size}: they start anew', logger='current')
         elif states:
-            restore_rank_state(runner, states)
+            try:
+                restore_rank_state(runner, states)
+            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                raise InputError('the random states in the checkpoint are none: resume from '
+                                 f'another one ({type(error).__name__}: {error})') from error
+
+    def _forget_foreign_files(self) -> None:
+        """Takes only files in its own folder for the best checkpoints so far.
+
+        Their names stand in the checkpoint that is resumed, with the folder that the run had then;
+        a copy of the run must not delete those of the original, nor a crafted name anything else.
+        """
+        step = re.escape(self.filename_tmpl).replace(re.escape('{}'), r'\d+')
+
+        def own(path: object, key: str) -> str | None:
+            name = path.rpartition('/')[2] if isinstance(path, str) else ''
+            metric = '.+' if key == 'auto' else re.escape(key.replace('/', '_'))
+            pattern = f'{BEST_PREFIX}{metric}_{step}'
+            return str(Path(self.out_dir, name)) if re.fullmatch(pattern, name) else None
+
+        if self.save_best and len(self.key_indicators) == 1:
+            self.best_ckpt_path = own(self.best_ckpt_path, self.key_indicators[0])
+        elif self.save_best:
+            self.best_ckpt_path_dict = {
+                key: own(path, key) for key, path in self.best_ckpt_path_dict.items()}
 
     def save_interrupted(self, runner: Runner, meta: dict) -> Path:
         """Saves where a run stands between two regular checkpoints, the next of which replaces it.
@@ -109,9 +146,7 @@ class AtomicCheckpointHook(CheckpointHook):
             new = self.best_ckpt_path_dict[key] = self.best_ckpt_path_dict[key] or old
             replaced.append((old, new))
         if is_main_process():
-            for old, new in replaced:
-                if old and old != new:
-                    Path(old).unlink(missing_ok=True)
+            self._remove(Path(old) for old, new in replaced if old and old != new)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = []
@@ -120,15 +155,14 @@ class AtomicCheckpointHook(CheckpointHook):
             kept = [*(old for old in self.keep_ckpt_ids if old != step), step]
             outdated, kept = kept[:-self.max_keep_ckpts], kept[-self.max_keep_ckpts:]
             self.keep_ckpt_ids = deque(kept)
-            runner.message_hub.update_info('keep_ckpt_ids', kept)
+            runner.message_hub.update_info(KEPT, kept)
         runner.message_hub.update_info(OUTDATED, outdated)
         path = self._path(step)
         self.last_ckpt = str(path)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         self._save(runner, path, meta)
         if is_main_process():
-            self._remove(outdated)
-            Path(self.out_dir, INTERRUPTED).unlink(missing_ok=True)
+            self._remove([*map(self._path, outdated), Path(self.out_dir, INTERRUPTED)])
 
     def _save(self, runner: Runner, path: Path, meta: dict) -> None:
         self._rank_states = gather_rank_states(runner)
@@ -148,12 +182,20 @@ class AtomicCheckpointHook(CheckpointHook):
         finally:
             self._rank_states = None
 
-    def _remove(self, steps: Iterable[int]) -> None:
-        for step in steps:
-            self._path(step).unlink(missing_ok=True)
+    def _remove(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:  # the new one is there: no reason to end the run
+                print_log(f'{path} stays, as it cannot be removed: {error.strerror}',
+                          logger='current', level=WARNING)
 
     def _path(self, step: int) -> Path:
         return Path(self.out_dir, self.filename_tmpl.format(step))
+
+
+def _as_list(value: object) -> list:
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 @contextmanager

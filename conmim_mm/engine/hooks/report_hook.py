@@ -98,8 +98,11 @@ class ReportHook(Hook):
 
     def _note_start(self, runner: Runner) -> None:
         from ...report.facts import gather_facts
-        from ...report.progress import note_start
+        from ...report.progress import FOLDER, note_start
 
+        folder = Path(runner.work_dir, FOLDER)
+        if folder.is_symlink():
+            folder.unlink()  # or all would be written to where it leads
         note_start(Path(runner.work_dir), gather_facts(runner), runner.iter)
 
     def _take_samples(self, runner: Runner) -> None:

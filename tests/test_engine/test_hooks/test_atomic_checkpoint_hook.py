@@ -2,6 +2,7 @@
 
 import errno
 import re
+import shutil
 import struct
 import zipfile
 from pathlib import Path
@@ -15,7 +16,12 @@ from conmim_mm.engine.hooks import atomic_checkpoint_hook
 from conmim_mm.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from conmim_mm.errors import InputError
 from conmim_mm.utils import files
-from conmim_mm.utils.work_dir import is_complete, last_checkpoint, newest_complete_checkpoint
+from conmim_mm.utils.work_dir import (
+    is_complete,
+    last_checkpoint,
+    newest_complete_checkpoint,
+    write_last_checkpoint,
+)
 
 from ...toy import run_cfg
 
@@ -27,11 +33,11 @@ class Killed(BaseException):
 
 
 def train(images: Path, work_dir: Path, keep: int = 1, save_best: str | None = None,
-          **overrides) -> Runner:
+          epochs: int = EPOCHS, **overrides) -> Runner:
     """Trains three epochs, or goes on, as tools/train.py --resume does."""
     newest = newest_complete_checkpoint(work_dir)
     runner = Runner.from_cfg(run_cfg(
-        images, work_dir, epochs=EPOCHS, resume=newest is not None,
+        images, work_dir, epochs=epochs, resume=newest is not None,
         load_from=str(newest) if newest else None,
         default_hooks=dict(checkpoint=dict(
             type='AtomicCheckpointHook', interval=1, max_keep_ckpts=keep, save_best=save_best,
@@ -176,3 +182,53 @@ def test_nothing_to_resume(tmp_path) -> None:
     assert newest_complete_checkpoint(tmp_path / 'nowhere') is None
     (tmp_path / 'bad_step_1_rank0.pth').touch()
     assert newest_complete_checkpoint(tmp_path) is None
+
+
+def test_a_copy_leaves_the_original_alone(images, tmp_path, validated) -> None:
+    """Its best checkpoint is replaced by the copy's own only."""
+    train(images, tmp_path / 'run', save_best='score', **validated)
+    before = checkpoints(tmp_path / 'run')
+    shutil.copytree(tmp_path / 'run', tmp_path / 'copy')
+    train(images, tmp_path / 'copy', save_best='score', epochs=EPOCHS + 1, **validated)
+    assert checkpoints(tmp_path / 'run') == before
+    assert checkpoints(tmp_path / 'copy') == ['best_score_epoch_4.pth', 'epoch_4.pth']
+
+
+@pytest.mark.parametrize('crafted', [
+    dict(best_ckpt='{victim}'), dict(best_ckpt=7), dict(keep_ckpt_ids=['/../{victim}', -1]),
+    dict(keep_ckpt_ids='ab'), dict(outdated_ckpt_ids=['../{victim}', 1.5, None]),
+    dict(outdated_ckpt_ids=3)], ids=str)
+def test_a_crafted_checkpoint_deletes_nothing(images, tmp_path, validated, crafted) -> None:
+    train(images, tmp_path / 'run', save_best='score', **validated)
+    for victim in ('mine.pth', 'run/mine.pth'):
+        (tmp_path / victim).write_text('mine')
+        path = tmp_path / 'run' / 'epoch_3.pth'
+        checkpoint = torch.load(path, weights_only=False)
+        checkpoint['message_hub']['runtime_info'] |= {
+            key: [one.format(victim=victim) if isinstance(one, str) else one for one in value]
+            if isinstance(value, list) else
+            value.format(victim=tmp_path / victim) if isinstance(value, str) else value
+            for key, value in crafted.items()}
+        torch.save(checkpoint, path)
+    train(images, tmp_path / 'run', save_best='score', epochs=EPOCHS + 1, **validated)
+    assert (tmp_path / 'mine.pth').is_file() and (tmp_path / 'run' / 'mine.pth').is_file()
+    assert (tmp_path / 'run' / 'epoch_4.pth').is_file()
+
+
+def test_what_cannot_be_deleted_stays(images, tmp_path) -> None:
+    train(images, tmp_path)
+    (tmp_path / 'epoch_3.pth').rename(tmp_path / 'interrupted.pth')
+    write_last_checkpoint(tmp_path, tmp_path / 'interrupted.pth')
+    (tmp_path / 'epoch_3.pth').mkdir()
+    assert train(images, tmp_path, epochs=EPOCHS + 1).epoch == EPOCHS + 1
+    assert checkpoints(tmp_path) == ['epoch_3.pth', 'epoch_4.pth']
+
+
+def test_a_place_for_the_pointer_is_looked_at_before_the_first_step(images, tmp_path) -> None:
+    (tmp_path / 'last_checkpoint').mkdir()
+    with pytest.raises(InputError, match='none of its checkpoints'):
+        train(images, tmp_path)
+    runner = Runner.from_cfg(run_cfg(images, tmp_path))
+    with pytest.raises(InputError, match='cannot write .*last_checkpoint: it is a folder'):
+        runner.train()
+    assert runner.iter == 0
