@@ -107,3 +107,28 @@ def dist_train(config: Path, *options: object, processes: int = 2,
     return subprocess.run(
         [TOOLS / 'dist_train.sh', config, str(processes), *options], timeout=600, cwd=ROOT,
         text=True, capture_output=True, env=environment(config.parent) | variables)
+
+
+HOLD = '''
+import multiprocessing, sys, time
+from pathlib import Path
+from conmim_mm.utils.work_dir_lock import locked
+with locked(Path(sys.argv[1])):
+    child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))
+    child.start()  # a data worker, which outlives the process
+    print(child.pid, flush=True)
+    sys.stdin.read()
+    child.kill()
+'''
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds the lock of a folder until its input is closed, and its child."""
+    process = subprocess.Popen([sys.executable, '-c', HOLD, tmp_path / 'run'], text=True,
+                               env=environment(ROOT), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = int(process.stdout.readline())
+    yield process
+    process.kill()
+    os.kill(child, signal.SIGKILL)
+    process.wait()

@@ -99,7 +99,7 @@ def resume_from_newest(cfg: Config) -> bool:
         InputError: There are some, and none can be used.
     """
     newest = broadcast_from_main(lambda: newest_complete_checkpoint(
-        Path(cfg.work_dir), checkpoint_folder(cfg)))
+        Path(cfg.work_dir), checkpoint_folder(cfg.work_dir, cfg)))
     if newest is None:
         return False
     cfg.load_from, cfg.resume = str(newest), True

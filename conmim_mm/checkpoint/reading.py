@@ -210,8 +210,12 @@ def model_state(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     if not isinstance(state, Mapping):
         raise InputError(f'the checkpoint holds no weights: its state_dict is a '
                          f'{type(state).__name__}')
-    return {key.removeprefix('module.'): value for key, value in state.items()
-            if isinstance(key, str) and isinstance(value, torch.Tensor)}
+    weights = {key.removeprefix('module.'): value for key, value in state.items()
+               if isinstance(key, str) and isinstance(value, torch.Tensor)}
+    for key, value in weights.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_complex():
+            raise InputError(f'the checkpoint holds no weights: its {key} is no plain tensor')
+    return weights
 
 
 def weights_below(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

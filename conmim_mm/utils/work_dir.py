@@ -115,13 +115,14 @@ def is_complete(path: Path) -> bool:
         return False
 
 
-def checkpoint_folder(cfg: Config) -> Path:
+def checkpoint_folder(work_dir: str | Path, cfg: Config) -> Path:
     """Where a run puts its checkpoints: its work dir, or a folder of the same name elsewhere.
 
     Args:
+        work_dir: Folder of the run, which may be a copy by now.
         cfg: Of the run.
     """
-    work_dir = Path(os.path.abspath(cfg.work_dir))
+    work_dir = Path(os.path.abspath(work_dir))
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     return Path(hook.get('out_dir') or work_dir.parent, work_dir.name)
 

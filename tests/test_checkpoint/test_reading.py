@@ -17,7 +17,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 from conmim_mm.checkpoint.integrity import DamagedCheckpointError
-from conmim_mm.checkpoint.reading import load_checkpoint_file
+from conmim_mm.checkpoint.reading import load_checkpoint_file, model_state
 from conmim_mm.errors import InputError
 
 FLIPS = 600
@@ -220,6 +220,14 @@ def test_what_is_no_checkpoint_is_refused_in_time(tmp_path, kind: str) -> None:
     with pytest.raises(InputError) as caught:
         load_checkpoint_file(path)
     assert str(path) in str(caught.value) and '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('state', [
+    [1], dict(w=torch.eye(2).to_sparse()), dict(w=torch.ones(1, dtype=torch.complex64))], ids=str)
+def test_what_is_no_weights_is_refused(state: object) -> None:
+    with pytest.raises(InputError, match='the checkpoint holds no weights'):
+        model_state(dict(state_dict=state))
+    assert model_state({'state_dict': {'module.w': torch.ones(1), 7: 'x'}}) == dict(w=1)
 
 
 def test_a_name_that_cannot_be_is_no_such_checkpoint() -> None:

@@ -76,6 +76,22 @@ def test_a_damaged_checkpoint_is_refused_or_passed_over(train, config, tmp_path,
     assert last_checkpoint(work_dir)['meta']['iter'] == 8
 
 
+def test_a_work_dir_in_use_is_left_alone(train_fails, config, tmp_path, holder) -> None:
+    error = train_fails(config, '--work-dir', tmp_path / 'run')
+    assert f'{tmp_path / "run"} is in use by process {holder.pid} on ' in error
+    assert [path.name for path in (tmp_path / 'run').iterdir()] == ['.lock']
+
+
+def test_checkpoints_on_another_disk_are_resumed_from(train, config, tmp_path) -> None:
+    options = '--work-dir', tmp_path / 'run', '--cfg-options', (
+        f'default_hooks.checkpoint.out_dir={tmp_path / "disk"}')
+    train(config, *options)
+    train(config, '--resume', *options, 'train_cfg.max_epochs=3')
+    assert last_checkpoint(tmp_path / 'run')['meta']['iter'] == 12
+    names = [path.name for path in (tmp_path / 'disk' / 'run').iterdir()]
+    assert 'epoch_3.pth' in names and not list((tmp_path / 'run').glob('*.pth'))
+
+
 def test_a_restarted_run_goes_on_from_what_it_was_given(train, config, tmp_path,
                                                         monkeypatch) -> None:
     """torchrun restarts a run that had not saved anything yet."""

@@ -113,7 +113,7 @@ def test_checkpoints_of_which_none_can_be_used_are_refused(tmp_path, name: str) 
 def test_checkpoints_on_another_disk_are_found(tmp_path) -> None:
     cfg = Config(dict(work_dir=str(tmp_path / 'run'), default_hooks=dict(
         checkpoint=dict(out_dir=str(tmp_path / 'disk')))))
-    folder = checkpoint_folder(cfg)
+    folder = checkpoint_folder(cfg.work_dir, cfg)
     (tmp_path / 'run').mkdir()
     (tmp_path / 'disk').mkdir()
     saved = save(folder / 'iter_10.pth', 10)

@@ -1,39 +1,12 @@
 """A work dir takes one run at a time."""
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from conmim_mm.utils import work_dir_lock
 from conmim_mm.utils.work_dir_lock import LOCK_FILE, WorkDirInUseError, locked
-
-HOLD = '''
-import multiprocessing, sys, time
-from pathlib import Path
-from conmim_mm.utils.work_dir_lock import locked
-with locked(Path(sys.argv[1])):
-    child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))
-    child.start()  # a data worker, which outlives the process
-    print(child.pid, flush=True)
-    sys.stdin.read()
-    child.kill()
-'''
-
-
-@pytest.fixture
-def holder(tmp_path):
-    """A process that holds the lock of a folder until its input is closed, and its child."""
-    process = subprocess.Popen([sys.executable, '-c', HOLD, tmp_path / 'run'], text=True,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    child = int(process.stdout.readline())
-    yield process
-    process.kill()
-    os.kill(child, signal.SIGKILL)
-    process.wait()
 
 
 def test_one_run_at_a_time(tmp_path, holder, monkeypatch) -> None:

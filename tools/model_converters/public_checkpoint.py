@@ -58,11 +58,12 @@ def publishable_checkpoint(checkpoint: dict[str, Any], weights: str) -> dict[str
         raise InputError('the checkpoint holds no weights')
     run = run_record(checkpoint)
     meta = dict(conmim_mm_version=__version__, weights=weights, config=config_name(checkpoint))
-    meta |= {key: plain_data(run[key]) for key in _KEPT if key in run}
+    meta |= {key: plain_data(run[key]) for key in _KEPT if isinstance(run.get(key), str | int)}
     if 'mmengine_version' in meta:  # MMEngine appends the commit of the folder it is started in
-        meta['mmengine_version'] = _COMMIT.sub('', meta['mmengine_version'])
-    if run.get('dataset_meta'):  # class names, for the inferencers
-        meta['dataset_meta'] = plain_data(run['dataset_meta'])
+        meta['mmengine_version'] = _COMMIT.sub('', str(meta['mmengine_version']))
+    classes = run.get('dataset_meta')
+    if isinstance(classes, dict) and classes:  # class names, for the inferencers
+        meta['dataset_meta'] = plain_data(classes)
     try:
         settings = public_settings(saved_settings(checkpoint))
     except ValueError as error:
@@ -76,7 +77,7 @@ def publishable_checkpoint(checkpoint: dict[str, Any], weights: str) -> dict[str
 def config_name(checkpoint: dict[str, Any]) -> str | None:
     """The stem of the config's file, which MMEngine keeps before the time in a run's name."""
     name = run_record(checkpoint).get('experiment_name')
-    return _TIMESTAMP.sub('', name) if name else None
+    return _TIMESTAMP.sub('', name) if isinstance(name, str) and name else None
 
 
 def public_settings(settings: dict[str, Any]) -> dict[str, Any]:

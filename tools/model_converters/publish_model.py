@@ -49,7 +49,8 @@ def publish(source: Path, out_dir: Path, weights: str | None = None, name: str |
     """
     checkpoint = load_checkpoint_file(source)
     stem = name or config_name(checkpoint)
-    date = date or str(run_record(checkpoint).get('time') or '')[:8]
+    time = run_record(checkpoint).get('time')
+    date = date or (time[:8] if isinstance(time, str) else '')
     if not stem:
         raise InputError(f'{source} does not tell the name of its config; give --name')
     if not re.fullmatch(r'[\w-]+', stem):

@@ -63,7 +63,7 @@ def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resum
     check_same_options(before, now, out)
     old = cfg.train_cfg.get('max_epochs')
     text = set_epochs(cfg, now['epochs'], out) if now.get('epochs') else None
-    saved = newest_complete_checkpoint(out, checkpoint_folder(cfg))
+    saved = newest_complete_checkpoint(out, checkpoint_folder(out, cfg))
     meta = read_meta(saved) if saved else {}
     words, is_finished = describe_progress(meta, saved, cfg.train_cfg)
     if is_finished:
