@@ -62,6 +62,16 @@ def test_what_contradicts_the_run_is_refused(toy, run_copy, fails) -> None:
     assert 'has no config.py: go on with the command' in fails(*resume)
 
 
+@pytest.mark.parametrize('more', [[], ['--overwrite'], ['--resume']], ids=' '.join)
+def test_a_run_in_use_is_left_alone(toy, fails, tmp_path, holder, more) -> None:
+    if more:
+        (tmp_path / 'run' / 'config.py').write_bytes((toy.out / 'config.py').read_bytes())
+    before = sorted(tmp_path.rglob('*'))
+    error = fails('pretrain', *toy.options, '--out', tmp_path / 'run', *more)
+    assert f'is in use by process {holder.pid} on ' in error
+    assert sorted(tmp_path.rglob('*')) == before
+
+
 def test_a_run_is_not_written_over(toy, run_copy, fails, monkeypatch, capsys, tmp_path) -> None:
     start = ['pretrain', *toy.options, '--out', str(run_copy)]
     line = fails(*start)
