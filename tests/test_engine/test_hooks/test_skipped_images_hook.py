@@ -46,7 +46,7 @@ def make_images(folder: Path) -> Path:
 # Which they are, as in skipped.txt, and why with the loader of Pillow, and of OpenCV.
 BAD = {
     'bad_\\udcff\\n.png': ('not an image', 'failed to load image: '),
-    'bad_bomb.bmp': ('it has more pixels than max_pixels=178956970 allows',
+    'bad_bomb.bmp': ('it has more pixels than max_pixels=67108864 allows',
                      'OpenCV('),
     'bad_empty.jpg': ('not an image', 'OpenCV('),
     'bad_link.png': ('no such file', 'no such file'),
