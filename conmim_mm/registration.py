@@ -1,4 +1,4 @@
-"""Importing this module registers all components, and changes two other libraries on purpose.
+"""Importing this module registers all components, and changes three other libraries on purpose.
 
 In a config: ``custom_imports = dict(imports=['conmim_mm.registration'],
 allow_failed_imports=False)``. From Python: ``conmim_mm.register_all_modules()``.
@@ -6,6 +6,8 @@ allow_failed_imports=False)``. From Python: ``conmim_mm.register_all_modules()``
 
 import gc
 import warnings
+
+from PIL import EpsImagePlugin
 
 _collects = gc.isenabled()
 gc.disable()  # nothing of an import is garbage, and looking for some takes a seventh of its time
@@ -25,5 +27,7 @@ finally:
 # MMEngine runs the code in a checkpoint that is not plain weights. Its runner, initialisers and
 # inferencers know no other way to a checkpoint than its own loaders, so it gets ours there.
 register_loaders()
+# OpenMMLab's loaders let Pillow find out what a file is, and for some it starts a program.
+EpsImagePlugin.gs_binary = False
 # mmpretrain finds the models of other packages only if they are put into its hub.
 register_models()

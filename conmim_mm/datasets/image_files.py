@@ -1,14 +1,20 @@
 """Images from any folder tree or list file."""
 
+import logging
 import os
 from collections import Counter
+from collections.abc import Sequence
 
+from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
 from ..errors import InputError
+from ..utils.files import escape_name
 from .replacing_dataset import ReplacingDataset
 
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
+EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.avif', '.jp2', '.gif', '.bmp', '.tif',
+              '.tiff')
+NAMED_ENDINGS = 5
 
 
 def is_image(name: str, extensions: tuple[str, ...] = EXTENSIONS) -> bool:
@@ -28,6 +34,9 @@ class ImageFiles(ReplacingDataset):
     ``LoadRGBImage`` and OpenMMLab's ``LoadImageFromFile`` may read the images; the latter refuses
     2**30 pixels (environment variable ``OPENCV_IO_MAX_IMAGE_PIXELS``), and a damaged PNG may cost
     it 4 GiB and seconds.
+
+    What is left out in a folder, files for their endings and folders that may not be listed, is
+    ``left_out`` in words, and a warning in the log.
 
     Args:
         data_root: The folder. Sub-folders are searched, hidden ones and hidden files left out;
@@ -59,6 +68,7 @@ class ImageFiles(ReplacingDataset):
         if images_per_class is not None and not with_label:
             raise InputError('images_per_class needs with_label=True')
         self.images_per_class = images_per_class
+        self.left_out = ''
         self.extensions = tuple(ext.lower() for ext in extensions)
         super().__init__(
             data_root=os.path.expanduser(data_root),
@@ -101,22 +111,28 @@ class ImageFiles(ReplacingDataset):
         return chosen
 
     def _scan_folder(self) -> list[dict]:
-        paths = []
+        paths, others, closed = [], Counter(), []
         visited = {os.path.realpath(self.folder)}
-        for parent, folders, files in os.walk(self.folder, followlinks=True):
+        for parent, folders, files in os.walk(self.folder, onerror=closed.append, followlinks=True):
             # Links may lead in circles; hidden folders hold thumbnails and the like.
             folders[:] = [
                 name for name in sorted(folders) if not name.startswith('.')
                 and (place := os.path.realpath(os.path.join(parent, name))) not in visited
                 and not visited.add(place)
             ]
-            paths += [
-                os.path.join(parent, file) for file in sorted(files)
-                if is_image(file, self.extensions)
-            ]
+            for file in sorted(files):
+                if is_image(file, self.extensions):
+                    paths.append(os.path.join(parent, file))
+                elif not file.startswith('.'):
+                    others[os.path.splitext(file)[1].lower()] += 1
+        self.left_out = describe_left_out(others, closed)
         if not paths:
+            found = f'; left out: {self.left_out}' if self.left_out else ''
             raise InputError(f'no images in {self.folder}: looked for {" ".join(self.extensions)} '
-                             'there and in all its sub-folders')
+                             f'there and in all its sub-folders{found}')
+        if self.left_out:
+            print_log(f'left out in {self.folder}: {self.left_out}', logger='current',
+                      level=logging.WARNING)
         if not self.with_label:
             return [dict(img_path=path) for path in paths]
 
@@ -145,6 +161,25 @@ class ImageFiles(ReplacingDataset):
         if not samples:
             raise InputError(f'the list file is empty: {self.ann_file}')
         return samples
+
+
+def describe_left_out(endings: Counter, closed: Sequence[OSError]) -> str:
+    """In one line what of a folder is not among its images; empty if that is nothing.
+
+    Args:
+        endings: How many files there are of each.
+        closed: Of each folder that cannot be listed.
+    """
+    parts = [f'{count:,} {ending or "without an ending"}'
+             for ending, count in endings.most_common(NAMED_ENDINGS)]
+    if len(endings) > NAMED_ENDINGS:
+        parts.append(f'{endings.total():,} files in all')
+    if closed:
+        first = closed[0]
+        more = ', ...' if len(closed) > 1 else ''
+        parts.append(f'{len(closed):,} folder{"s" * (len(closed) > 1)} that cannot be listed '
+                     f'({first.filename}: {first.strerror}{more})')
+    return ', '.join(escape_name(part) for part in parts)
 
 
 def _split_label(line: str) -> tuple[str, int | None]:

@@ -1,11 +1,13 @@
 """Data sets of image files in which another image takes the place of an unreadable one."""
 
+import os
+
 from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset
 
 from ..errors import UnreadableImageError
 from .sample_rng import RNG_KEY, SampleIndex, replacement_rng
-from .transforms.loading import reading
+from .transforms.loading import check_file, reading
 
 MAX_REPLACEMENTS = 100
 
@@ -58,6 +60,7 @@ class ReplacingDataset(BaseDataset):
             if isinstance(transform, LoadImageFromFile):
                 # LoadRGBImage raises the one error by itself; what others raise is a defect.
                 with reading(results['img_path']):
+                    check_file(os.stat(results['img_path']))
                     results = transform(results)
                     if results is None:  # ignore_empty=True
                         raise ValueError('not an image')

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from PIL import Image
 
+from ..datasets.transforms.loading import FORMATS
 from ..errors import InputError
 from ..utils.files import write_text
 from ..utils.work_dir import LOG_FILES, SKIPPED_IMAGES_FILE
@@ -198,7 +199,7 @@ def embed_picture(path: Path) -> EmbeddedPicture | None:
 def _embed(path: Path, _changed: int) -> EmbeddedPicture | None:
     try:
         content, kind = path.read_bytes(), 'png'
-        with Image.open(BytesIO(content)) as image:
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
             image.load()
             if image.format != 'PNG' or len(content) > PNG_BYTES or max(image.size) > MAX_SIDE:
                 image, kind = image.convert('RGB'), 'jpeg'

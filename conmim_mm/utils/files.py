@@ -137,3 +137,9 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file."""
     with path.open('rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def escape_name(text: str) -> str:
+    """A file's name as text for a line: line ends, tabs and bytes that are no UTF-8 escaped."""
+    return ''.join(
+        char if char.isprintable() else char.encode('unicode_escape').decode() for char in text)

@@ -6,7 +6,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 from PIL import Image
 
-from conmim_mm.datasets import ImageFiles, LoadRGBImage
+from conmim_mm.datasets import ImageFiles, LoadRGBImage, image_files
 from conmim_mm.errors import InputError
 
 
@@ -68,16 +68,57 @@ def test_order_is_not_the_file_systems(tmp_path: Path, monkeypatch: pytest.Monke
     assert listed(build(tmp_path), tmp_path) == expected
 
 
-IMAGES = ['a.jpg', 'b.JPEG', 'c.Png', 'd.webp', 'e.BMP', 'f.tif', 'g.TIFF', 'h.b.jpg']
+IMAGES = ['a.jpg', 'b.JPEG', 'c.Png', 'd.webp', 'e.BMP', 'f.tif', 'g.TIFF', 'h.b.jpg', 'i.gif',
+          'j.JFIF', 'k.avif', 'l.jp2']
 
 
 @pytest.mark.parametrize('names, settings, expected', [
-    ([*IMAGES, 'notes.txt', 'a.jpg.txt', 'jpg', 'i.gif', 'j.npy', 'README'], {}, IMAGES),
+    ([*IMAGES, 'notes.txt', 'a.jpg.txt', 'jpg', 'm.heic', 'n.npy', 'README'], {}, IMAGES),
     (['a.jpg', 'b.gif', 'c.GIF'], dict(extensions=('.Gif',)), ['b.gif', 'c.GIF']),
     (['odd.jpg/a.png'], {}, ['odd.jpg/a.png'])], ids=['ours', 'own', 'a folder'])
 def test_extensions(tmp_path: Path, names: list, settings: dict, expected: list) -> None:
     put(tmp_path, *names)
     assert listed(build(tmp_path, **settings), tmp_path) == expected
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    said = []
+    monkeypatch.setattr(image_files, 'print_log', lambda text, **_: said.append(text))
+    return said
+
+
+def test_what_is_left_out_is_counted_and_named(
+        tmp_path: Path, warnings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, 'a.jpg', *(f'b/{i}.HEIC' for i in range(3)), 'b/c.jxl', 'd.txt', 'e', '.f.heic',
+        'closed/g.jpg', 'open/h.png')
+    scandir = os.scandir
+
+    def deny(path: str):  # root may list any folder
+        if path.endswith('closed'):
+            raise PermissionError(13, 'Permission denied', path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', deny)
+    dataset = build(tmp_path)
+    assert listed(dataset, tmp_path) == ['a.jpg', 'open/h.png']
+    assert dataset.left_out == (
+        '3 .heic, 1 .txt, 1 without an ending, 1 .jxl, 1 folder that cannot be listed '
+        f'({tmp_path}/closed: Permission denied)')
+    assert warnings == [f'left out in {tmp_path}: {dataset.left_out}']
+
+
+def test_nothing_is_left_out(tmp_path: Path, warnings: list[str]) -> None:
+    put(tmp_path, 'a.jpg', '.hidden', '.thumbnails/b.heic')
+    assert build(tmp_path).left_out == '' and not warnings
+
+
+def test_of_many_endings_the_most_frequent_are_named(tmp_path: Path) -> None:
+    put(tmp_path, 'a.jpg', *(f'{i}{j}.x{i}\n' for i in range(7) for j in range(9 - i)))
+    assert build(tmp_path).left_out == (
+        '9 .x0\\n, 8 .x1\\n, 7 .x2\\n, 6 .x3\\n, 5 .x4\\n, 42 files in all')
+    (tmp_path / 'a.jpg').unlink()
+    assert '; left out: 9 .x0' in message(tmp_path)
 
 
 def test_links_to_folders_are_followed(tmp_path: Path) -> None:
@@ -174,7 +215,7 @@ def test_pipeline_reads_the_image_of_the_index(tmp_path: Path) -> None:
     (dict(ann_file='blank.txt'), ['the list file is empty: {root}/blank.txt']),
     ({}, ['{root}', '.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff'])])
 def test_no_images(tmp_path: Path, settings: dict, words: list[str]) -> None:
-    put(tmp_path, 'empty.txt', 'sub/a.gif')
+    put(tmp_path, 'empty.txt', 'sub/a.heic')
     (tmp_path / 'blank.txt').write_text('\n \n\t\n')
     text = message(tmp_path, **settings)
     assert all(word.format(root=tmp_path) in text for word in words)

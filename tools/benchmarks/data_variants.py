@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from conmim_mm.datasets import ImageFiles, SampleIndex
 from conmim_mm.datasets.transforms import jpeg_region
+from conmim_mm.datasets.transforms.loading import FORMATS
 from conmim_mm.datasets.transforms.masks import RandomPatchMask
 from conmim_mm.errors import InputError
 from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
@@ -100,7 +101,7 @@ def torchvision(paths: list[str], size: int) -> Sample:
     mask, rng = RandomPatchMask(size), np.random.default_rng(0)
 
     def sample(index: int) -> object:
-        view = crop(Image.open(paths[index]).convert('RGB'))
+        view = crop(Image.open(paths[index], formats=FORMATS).convert('RGB'))
         return to_tensor(view), to_tensor(perturbation(view)), mask.draw(rng)
 
     return sample

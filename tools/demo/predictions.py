@@ -14,6 +14,7 @@ from PIL import Image
 from scenes import CLASS_NAMES
 from transfer_tasks import INITS, Training
 
+from conmim_mm.datasets.transforms.loading import FORMATS, read_rgb
 from conmim_mm.utils.work_dir import last_checkpoint
 
 NUM_IMAGES = 8
@@ -50,7 +51,7 @@ def draw_predictions(trainings: Sequence[Training], target: Path) -> None:
     axes = figure.subplots(len(rows), len(paths))
     for row, (name, annotations) in enumerate(rows):
         for axis, path, annotation in zip(axes[row], paths, annotations, strict=True):
-            _draw(axis, np.asarray(Image.open(path).convert('RGB')), **annotation)
+            _draw(axis, np.asarray(read_rgb(str(path))), **annotation)
         axes[row, 0].set_ylabel(name, fontsize=9)
     if task != 'classification':
         handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS]
@@ -84,7 +85,8 @@ def _class_truths(root: Path) -> tuple[list[Path], list[Annotation]]:
 
 def _map_truths(root: Path) -> tuple[list[Path], list[Annotation]]:
     paths = sorted((root / 'images' / 'validation').iterdir())[:NUM_IMAGES]
-    maps = [np.asarray(Image.open(root / 'annotations' / 'validation' / f'{path.stem}.png'))
+    folder = root / 'annotations' / 'validation'
+    maps = [np.asarray(Image.open(folder / f'{path.stem}.png', formats=FORMATS))
             for path in paths]
     return paths, [dict(class_map=values.astype(int) - NUM_MAP_VALUES_BELOW_CLASSES)
                    for values in maps]

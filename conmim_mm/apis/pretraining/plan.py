@@ -8,7 +8,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
+from ...datasets.grey_levels import describe_lost_levels
 from ...datasets.labelled_folder import check_apart, labelled_split
+from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError
 from ...utils.cli import COMMAND, explain
 from ...utils.files import write_text
@@ -150,7 +152,9 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
     if options.arch and not options.student and is_short(cfg, images, options.epochs):
         cfg = read_config(str(recipe_file(options.arch, 'visible')))
         set_training_images(cfg, options.data.absolute())
-    lines = dict(images=f'{images:,} in {place}')
+    lines = {'images': f'{images:,} in {place}', 'left out': getattr(training_set, 'left_out', '')}
+    if isinstance(training_set, ReplacingDataset):
+        lines['grey levels'] = describe_lost_levels(training_set)
     if options.img_size:
         set_image_size(cfg, options.img_size)
     lines['model'] = describe_model(

@@ -13,7 +13,9 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
 from ...datasets import ImageFiles, SampleIndex
+from ...datasets.grey_levels import describe_lost_levels
 from ...datasets.transforms.loading import read_rgb
+from ...engine.hooks.skipped_images_hook import allowed_unreadable
 from ...errors import InputError, UnreadableImageError
 from ...utils.machine import usable_cores
 from ...utils.shipped_files import recipe_file
@@ -41,6 +43,11 @@ def check_data(folder: Path) -> Iterator[Check]:
     few = count < MIN_IMAGES_ADVISED
     yield Check(NOTE if few else OK, 'images', f'{count:,} in {folder}',
                 'very few to learn from' if few else '')
+    if dataset.left_out:
+        yield Check(NOTE, 'left out', dataset.left_out,
+                    'convert them to JPEG or PNG if they are images; make the folders readable')
+    if lost := describe_lost_levels(dataset):
+        yield Check(PROBLEM, 'grey levels', *lost.split(': ', 1))
     step = max(count // NUM_CHECKED_IMAGES, 1)
     chosen = range(0, count, step)[:NUM_CHECKED_IMAGES]
     paths = [dataset.get_data_info(i)['img_path'] for i in chosen]
@@ -59,10 +66,10 @@ def check_readable(paths: list[str]) -> Iterator[Check]:
         else:
             sizes.append(image.size)
     if unreadable:
-        share = len(unreadable) / len(paths)
-        yield Check(PROBLEM if share > 0.01 else NOTE, 'readable',
+        too_many = len(unreadable) > allowed_unreadable(len(paths), 0.01)
+        yield Check(PROBLEM if too_many else NOTE, 'readable',
                     f'{len(unreadable)} of {len(paths)} are not: {unreadable[0]}',
-                    'a run skips them up to 1 %; remove or repair them')
+                    'a run skips three of them, or 1 %; remove or repair them')
     else:
         yield Check(OK, 'readable', f'all of {len(paths)} looked at')
     if sizes:

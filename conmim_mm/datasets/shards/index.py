@@ -15,6 +15,7 @@ from ...errors import InputError
 from ...utils.files import written_whole
 from ..image_files import EXTENSIONS, is_image
 from ..transforms.loading import describe_read_error
+from .headers import Member, read_headers
 
 INDEX_SUFFIX = '.index.npz'
 LABEL_SUFFIX = '.cls'
@@ -78,7 +79,7 @@ def index_shard(path: str, extensions: tuple[str, ...] = EXTENSIONS) -> ShardInd
                                      'read by itself: uncompress it (images are compressed '
                                      'already)')
             file.seek(0)
-            members, damage = _scan(file)
+            members, damage = read_headers(file)
             return _index(file, members, extensions, damage)
     except OSError as error:
         raise InputError(f'cannot read the shard {path}: {describe_read_error(error)}') from error
@@ -98,43 +99,16 @@ def join_indexes(indexes: Sequence[ShardIndex]) -> ShardIndex:
            for key in ('offsets', 'sizes', 'labels')})
 
 
-def _scan(file: FileIO) -> tuple[list[tarfile.TarInfo], str]:
-    """The members, and what ended them before their time.
-
-    Raises:
-        TarError: There is not even a first one.
-    """
-    size = os.fstat(file.fileno()).st_size
-    members = []
-    with tarfile.open(fileobj=file, mode='r:', encoding='utf-8') as tar:
-        try:
-            for member in tar:
-                # an impossible size also keeps tarfile from ever coming to an end
-                if member.size < 0 or not member.issparse() and (
-                        member.isreg() and member.offset_data + member.size > size):
-                    return members, f'it ends within {member.name!a}'
-                members.append(member)
-        except (tarfile.TarError, ValueError, OverflowError) as error:
-            return members, describe_read_error(error)
-        # tarfile takes a damaged header, and the end of the file, for the end of the archive
-        end = os.pread(file.fileno(), tarfile.BLOCKSIZE, tar.offset)
-        if len(end) < tarfile.BLOCKSIZE:
-            return members, 'its end is missing'
-        if any(end):
-            return members, 'a header is damaged'
-    return members, ''
-
-
-def _index(file: FileIO, members: Sequence[tarfile.TarInfo], extensions: tuple[str, ...],
+def _index(file: FileIO, members: Sequence[Member], extensions: tuple[str, ...],
            damage: str) -> ShardIndex:
     places, labels, rows = {}, {}, []
     for member in members:
         name = posixpath.normpath(member.name).lstrip('/')
-        if member.isreg() and not member.issparse():
-            places[member.name] = member.offset_data, member.size
-        elif not member.islnk() or member.linkname not in places:
+        if member.target is None:
+            places[member.name] = member.offset, member.size
+        elif member.target not in places:
             continue
-        place = places[member.linkname if member.islnk() else member.name]
+        place = places[member.name if member.target is None else member.target]
         folder, _, base = name.rpartition('/')
         if is_image(base, extensions) and not f'/{folder}'.count('/.'):
             rows.append((name, *place))
@@ -207,7 +181,8 @@ def _load(place: Path, stamp: bytes) -> ShardIndex | None:
     """The index in a file; None if there is none, or another one's."""
     try:
         with np.load(place, allow_pickle=False) as file:
-            if file['stamp'].tobytes() != stamp:
+            is_compressed = any(entry.compress_type for entry in file.zip.infolist())
+            if is_compressed or file['stamp'].tobytes() != stamp:  # ours never is, but a bomb
                 return None
             return ShardIndex(file['names'], *(file[key] for key in _COLUMNS),
                               damage=file['damage'].tobytes().decode())

@@ -18,7 +18,7 @@ from mmpretrain.registry import DATASETS
 from ...errors import InputError
 from ..image_files import EXTENSIONS
 from ..replacing_dataset import ReplacingDataset
-from ..transforms.loading import reading
+from ..transforms.loading import check_size, reading
 from .index import NO_LABEL, ShardIndex, cached_index, join_indexes
 
 OPEN_SHARDS = 128  # of each process; the usual limit of open files is 1024
@@ -166,6 +166,7 @@ class TarShards(ReplacingDataset):
     def source(self, info: dict) -> dict:
         """Adds ``img_bytes``, the image file."""
         with reading(info['img_path']):
+            check_size(info['num_bytes'])
             content = self.reader.read(
                 info['shard_path'], info['shard_offset'], info['num_bytes'])
         return info | dict(img_bytes=content)

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from mmengine.logging import print_log
 
-from .loading import read_orientation
+from .image_metadata import EXIF, XMP, orientation_in
+from .loading import has_too_many_scans
 
 try:
     import simplejpeg
@@ -47,14 +48,14 @@ class Frame(NamedTuple):
         rows_at: Where in the file the number of rows stands, as two bytes.
         width: Pixels a row, as stored.
         height: Rows, as stored.
-        has_metadata: Whether there is a segment that may hold an orientation.
+        orientation: EXIF orientation, 1 to 8.
         scan_at: Where the first scan starts.
     """
 
     rows_at: int
     width: int
     height: int
-    has_metadata: bool
+    orientation: int
     scan_at: int
 
 
@@ -64,13 +65,13 @@ class JpegImage:
     Args:
         data: The file's content.
         frame: Of this file.
-        orientation: EXIF orientation, 1 to 8.
 
     Attributes:
         size: Width and height in pixels, upright.
     """
 
-    def __init__(self, data: bytes, frame: Frame, orientation: int) -> None:
+    def __init__(self, data: bytes, frame: Frame) -> None:
+        orientation = frame.orientation
         self.data = data
         self.frame = frame
         self.transposed = orientation >= 5
@@ -159,7 +160,8 @@ def parse_jpeg(data: bytes, max_pixels: int) -> JpegImage | None:
     """A file's content as a JPEG image, or None if the plain reader should have it.
 
     That is what is no JPEG file, a JPEG file of a rare kind (CMYK, lossless, arithmetic), one that
-    was cut off or is too large, and anything at all where simplejpeg is not installed.
+    was cut off, is too large or has too many scans, and anything at all where simplejpeg is not
+    installed.
 
     Args:
         data: The file's content.
@@ -172,12 +174,13 @@ def parse_jpeg(data: bytes, max_pixels: int) -> JpegImage | None:
         return None
     if data.find(END, max(frame.scan_at, len(data) - MAX_TRAILER)) < 0:
         return None
-    orientation = read_orientation(data, max_pixels) if frame.has_metadata else 1
-    return JpegImage(data, frame, orientation)
+    if _has_several_scans(data, frame) and has_too_many_scans(data):
+        return None
+    return JpegImage(data, frame)
 
 
 def _parse_header(data: bytes) -> Frame | None:
-    position, size, has_metadata = len(START), None, False
+    position, size, exif, xmp = len(START), None, b'', b''
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:  # a fill byte
@@ -186,14 +189,24 @@ def _parse_header(data: bytes) -> Frame | None:
         if marker in STANDALONE:
             return None
         if marker == SCAN:
-            return size and Frame(*size, has_metadata, scan_at=position)
+            return size and Frame(*size, orientation_in(exif, xmp), position)
+        end = position + 2 + int.from_bytes(data[position + 2:position + 4], 'big')
         if marker in FRAMES and marker not in NO_FRAMES:
             size = _parse_size(data, position)
             if size is None:
                 return None
-        has_metadata = has_metadata or marker == APP1
-        position += 2 + int.from_bytes(data[position + 2:position + 4], 'big')
+        elif marker == APP1 and data.startswith(EXIF, position + 4):
+            exif += data[position + 4 + len(EXIF):end]
+        elif marker == APP1 and data.startswith(XMP, position + 4):
+            xmp = data[position + 4:end]
+        position = end
     return None
+
+
+def _has_several_scans(data: bytes, frame: Frame) -> bool:
+    components = data[frame.rows_at + 4:frame.rows_at + 5]
+    return data[frame.rows_at - 4] == PROGRESSIVE or (
+        data[frame.scan_at + 4:frame.scan_at + 5] != components)
 
 
 def _parse_size(data: bytes, position: int) -> tuple[int, int, int] | None:

@@ -1,20 +1,38 @@
 """Reading of image files; whatever a bad one causes becomes one kind of error."""
 
+import os
+import re
+import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from ...errors import InputError, UnreadableImageError
+from .image_metadata import ORIENTATION, orientation_in, without_metadata
 
-MAX_PIXELS = 178_956_970  # where Pillow stops
+# For every Image.open: some of Pillow's others start programs (EPS).
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'GIF', 'BMP', 'AVIF', 'JPEG2000')
+# A pixel takes 10 to 20 bytes while it is read, by its format: a GiB or so in each worker.
+MAX_PIXELS = 2**26
+MAX_BYTES = 2**30
+MAX_SCANS = 50  # each takes two seconds where there are as many pixels as that
 
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
+_MARKER = re.compile(rb'\xff[^\x00\x01\xd0-\xd7\xff]')  # less those without a length
 _limit_lock = threading.Lock()
+
+
+class _Refused(ValueError):
+    """For its size, not for damage: nothing to try again."""
 
 
 @contextmanager
@@ -50,11 +68,42 @@ def describe_read_error(error: Exception) -> str:
     return ' '.join(str(error).split()) or type(error).__name__
 
 
+def read_file(path: str) -> bytes:
+    """The content of a file that may be an image.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is a pipe or a device, whose end may never come, or above ``MAX_BYTES``.
+    """
+    with open(path, 'rb', opener=_open_without_waiting) as file:
+        facts = os.fstat(file.fileno())
+        check_file(facts)
+        return file.read()
+
+
+def check_file(facts: os.stat_result) -> None:
+    """Refuses what cannot be an image file, as :func:`read_file` does."""
+    if not stat.S_ISREG(facts.st_mode):
+        raise ValueError('not a regular file')
+    check_size(facts.st_size)
+
+
+def check_size(num_bytes: int) -> None:
+    """Refuses files of more than ``MAX_BYTES`` by a ValueError."""
+    if num_bytes > MAX_BYTES:
+        raise ValueError(f'it has {num_bytes} bytes, more than any image that is read')
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe would wait for somebody to write
+
+
 def read_rgb(path: str, max_pixels: int = MAX_PIXELS, data: bytes | None = None) -> Image.Image:
-    """Reads any image file Pillow knows as 8-bit RGB, upright.
+    """Reads an image file of one of ``FORMATS`` as 8-bit RGB, upright.
 
     EXIF rotation is applied; palette, grey, CMYK and 16-bit grey are converted; transparency is
-    dropped, keeping the colours below it, as in the original implementation.
+    dropped, keeping the colours below it, as in the original implementation. Of several pictures in
+    a file it is the first. Metadata that is damaged, or more than Pillow takes, is passed over.
 
     Args:
         path: The file.
@@ -65,28 +114,64 @@ def read_rgb(path: str, max_pixels: int = MAX_PIXELS, data: bytes | None = None)
     Raises:
         UnreadableImageError: The file is missing, is not a readable image, or is too large.
     """
-    file = path if data is None else BytesIO(data)
-    with reading(path), _pillows_limit(max_pixels), Image.open(file) as image:
+    with reading(path):
+        data = read_file(path) if data is None else data
+        try:
+            return _decode(data, max_pixels)
+        except (_Refused, MemoryError):
+            raise
+        except Exception:
+            plain = without_metadata(data)
+            if plain is None or plain == data:
+                raise
+            with suppress(Exception):  # then the first error is the one to tell of
+                return _decode(plain, max_pixels)
+            raise
+
+
+def _decode(data: bytes, max_pixels: int) -> Image.Image:
+    with _pillows_limit(max_pixels), Image.open(BytesIO(data), formats=FORMATS) as image:
         if image.width * image.height > max_pixels:  # from the header; no pixel is decoded yet
-            raise _too_large(max_pixels)
-        image = ImageOps.exif_transpose(image)
+            raise _Refused(_too_large(max_pixels))
+        if image.format in ('JPEG', 'MPO') and has_too_many_scans(data):
+            raise _Refused(f'a JPEG file of more than {MAX_SCANS} scans')
+        image.load()
+        method = _UPRIGHT.get(_orientation(image))
+        if method is not None:
+            image = image.transpose(method)
         if image.mode.startswith('I'):
             # Pillow would clip 16-bit grey levels at 255, which is nearly all of them.
             levels = np.asarray(image).clip(0, 2**16 - 1) // 2**8
             image = Image.fromarray(levels.astype(np.uint8))
-        return image.convert('RGB')
+        return image if image.mode == 'RGB' else image.convert('RGB')
 
 
-def read_orientation(data: bytes, max_pixels: int) -> int:
-    """How an image is to be turned, 1 to 8 as in EXIF; 1, as it is, where nothing says so.
+def _orientation(image: Image.Image) -> int:
+    """As :func:`orientation_in`, of a file that Pillow has loaded."""
+    if image.format == 'TIFF':  # which Pillow has turned already, except in old versions
+        return image.tag_v2.get(ORIENTATION, 1)
+    exif, xmp = image.info.get('exif', b''), image.info.get('xmp', b'')
+    if not exif and (text := image.info.get('Raw profile type exif')):  # ImageMagick's, in a PNG
+        with suppress(ValueError):
+            exif = bytes.fromhex(''.join(text.split('\n')[3:]))
+    xmp = image.info.get('XML:com.adobe.xmp', xmp)
+    return orientation_in(exif, xmp.encode() if isinstance(xmp, str) else xmp)
 
-    Args:
-        data: The file's content.
-        max_pixels: As for :func:`read_rgb`.
+
+def has_too_many_scans(data: bytes) -> bool:
+    """Whether a JPEG file would take its decoder through all pixels more than ``MAX_SCANS`` times.
+
+    A progressive file usually does so ten times.
     """
-    with _pillows_limit(max_pixels), Image.open(BytesIO(data)) as image:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return orientation if orientation in range(1, 9) else 1
+    pairs = (np.frombuffer(data, '>u2', (len(data) - first) // 2, first) for first in (0, 1))
+    # more than there are, as what lies behind the image or in metadata counts, but quickly found
+    if sum(np.count_nonzero(pair == 0xFFDA) for pair in pairs) <= MAX_SCANS:
+        return False
+    scans, place = 0, 2
+    while (marker := _MARKER.search(data, place)) and marker[0] != b'\xff\xd9':
+        scans += marker[0] == b'\xff\xda'
+        place = marker.end() + int.from_bytes(data[marker.end():marker.end() + 2], 'big')
+    return scans > MAX_SCANS
 
 
 @contextmanager
@@ -98,13 +183,13 @@ def _pillows_limit(max_pixels: int) -> Iterator[None]:
         try:
             yield
         except Image.DecompressionBombError:
-            raise _too_large(max_pixels) from None
+            raise _Refused(_too_large(max_pixels)) from None
         finally:
             Image.MAX_IMAGE_PIXELS = usual
 
 
-def _too_large(max_pixels: int) -> ValueError:
-    return ValueError(f'it has more pixels than max_pixels={max_pixels} allows')
+def _too_large(max_pixels: int) -> str:
+    return f'it has more pixels than max_pixels={max_pixels} allows'
 
 
 @TRANSFORMS.register_module()

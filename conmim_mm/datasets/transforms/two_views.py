@@ -14,7 +14,7 @@ from ...errors import InputError
 from ...utils.sizes import to_size
 from ..sample_rng import sample_rng
 from .jpeg_region import Box, JpegImage, announce_missing_decoder, parse_jpeg
-from .loading import MAX_PIXELS, LoadRGBImage, read_rgb, reading
+from .loading import MAX_PIXELS, LoadRGBImage, read_file, read_rgb, reading
 
 CROP_ATTEMPTS = 10
 
@@ -83,9 +83,7 @@ def open_image(path: str, max_pixels: int, data: bytes | None = None) -> WholeIm
         UnreadableImageError: As :func:`read_rgb`; ``region`` too may raise it.
     """
     with reading(path):
-        if data is None:
-            with open(path, 'rb') as file:
-                data = file.read()
+        data = read_file(path) if data is None else data
         jpeg = parse_jpeg(data, max_pixels)
         if jpeg is None:
             return WholeImage(np.asarray(read_rgb(path, max_pixels, data)))

@@ -1,5 +1,6 @@
 """Counts the images that could not be read, by name, and stops a run that skips too many."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,10 +9,14 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
+from ...datasets.grey_levels import describe_lost_levels
+from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError
-from ...utils.files import write_text
+from ...utils.files import escape_name, write_text
 from ...utils.work_dir import SKIPPED_IMAGES_FILE
 
+MIN_ALLOWED = 3  # files, however few the images are
+NAMED_IMAGES = 3
 COUNTS = 'skipped_images'  # in the message hub, which is part of every checkpoint
 
 Counts = dict[str, list]  # of each path: how many times (int), and the last reason (str)
@@ -32,7 +37,8 @@ class SkippedImagesHook(Hook):
     that is in iterations. A single process needs no interval.
 
     Args:
-        max_share: Share of the data set's images, 0 to 1, that may be unreadable.
+        max_share: Share of the data set's images, 0 to 1, that may be unreadable; three files may
+            in any case, unless it is 0.
         interval: Iterations between two exchanges of several processes.
 
     Raises:
@@ -60,6 +66,9 @@ class SkippedImagesHook(Hook):
             Path(runner.work_dir, SKIPPED_IMAGES_FILE).unlink(missing_ok=True)
             if counts:
                 write_counts(Path(runner.work_dir), counts)
+            dataset = runner.train_dataloader.dataset
+            if isinstance(dataset, ReplacingDataset) and (lost := describe_lost_levels(dataset)):
+                runner.logger.warning(lost)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
@@ -99,13 +108,19 @@ class SkippedImagesHook(Hook):
 
     def _check_share(self, runner: Runner, counts: Counts) -> None:
         total = len(runner.train_dataloader.dataset)
-        if len(counts) / total > self.max_share:
+        if len(counts) > allowed_unreadable(total, self.max_share):
+            named = sorted(f'{escape_name(path)} ({escape_name(reason)})'
+                           for path, (_, reason) in counts.items())[:NAMED_IMAGES]
+            more = ', ...' if len(counts) > NAMED_IMAGES else ''
             raise InputError(
                 f'{len(counts)} of {total} images cannot be read, more than '
-                f'max_share={self.max_share:g} of them; the first is '
-                f'{min(map(escape_name, counts))}, all are in '
-                f'{Path(runner.work_dir, SKIPPED_IMAGES_FILE)}; '
-                f'repair or remove them, or raise default_hooks.skipped_images.max_share')
+                f'max_share={self.max_share:g} of them: {", ".join(named)}{more}; repair or '
+                'remove them, or raise default_hooks.skipped_images.max_share')
+
+
+def allowed_unreadable(total: int, max_share: float) -> int:
+    """How many of so many images may be unreadable: their share, or three where that is less."""
+    return max(math.floor(total * max_share + 1e-6), min(MIN_ALLOWED, total - 1)) * (max_share > 0)
 
 
 def add_counts(counts: Counts, new: Iterable[tuple[str, str]]) -> Counts:
@@ -126,9 +141,3 @@ def write_counts(work_dir: Path, counts: Counts) -> None:
     lines = sorted(f'{escape_name(path)}\t{times}\t{escape_name(reason)}\n'
                    for path, (times, reason) in counts.items())
     write_text(work_dir / SKIPPED_IMAGES_FILE, ''.join(lines))
-
-
-def escape_name(text: str) -> str:
-    """A file's name as text for a line: line ends, tabs and bytes that are no UTF-8 escaped."""
-    return ''.join(
-        char if char.isprintable() else char.encode('unicode_escape').decode() for char in text)

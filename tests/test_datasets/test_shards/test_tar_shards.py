@@ -156,7 +156,7 @@ def test_a_shard_that_was_cut_off(shards: Path, warnings: list[str]) -> None:
 def test_shards_without_images(shards: Path) -> None:
     write_shard(shards / 'none.tar', {'a.txt': b'x'})
     assert message(shards) == (f'no images in the shard {shards}/none.tar: looked for .jpg .jpeg '
-                               '.png .webp .bmp .tif .tiff')
+                               '.jfif .png .webp .avif .jp2 .gif .bmp .tif .tiff')
     write_shard(shards / 'none.tar', {'a.jpg': b'x' * 2000})
     (shards / 'none.tar').write_bytes((shards / 'none.tar').read_bytes()[:1000])
     assert "none.tar (it ends within 'a.jpg'): looked for" in message(shards)

@@ -1,8 +1,11 @@
 import errno
+import io
+import os
 import struct
 import warnings
 from pathlib import Path
 
+import mmcv
 import numpy as np
 import pytest
 import torch
@@ -16,7 +19,11 @@ from conmim_mm.datasets import (
     RandomPatchMask,
     read_rgb,
 )
+from conmim_mm.datasets.transforms import loading
+from conmim_mm.datasets.transforms.two_views import open_image
 from conmim_mm.errors import InputError, UnreadableImageError
+
+from ...conftest import ROOT
 
 COLOURS = np.array([[(200, 100, 50), (10, 20, 30)], [(0, 255, 0), (255, 255, 255)],
                     [(90, 90, 200), (0, 0, 0)]], dtype=np.uint8)
@@ -39,7 +46,8 @@ def read(path: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize('name, options', [
-    ('a.png', {}), ('a.bmp', {}), ('a.tiff', {}), ('a.TIF', {}), ('a.webp', dict(lossless=True))])
+    ('a.png', {}), ('a.bmp', {}), ('a.tiff', {}), ('a.TIF', {}), ('a.webp', dict(lossless=True)),
+    ('a.jp2', {}), ('a.gif', {})])
 def test_lossless_formats_are_read_exactly(tmp_path: Path, name: str, options: dict) -> None:
     path = saved(Image.fromarray(blocks()), tmp_path / name, **options)
     assert np.array_equal(read(path), blocks())
@@ -54,7 +62,7 @@ def test_bytes_take_the_place_of_the_file(tmp_path: Path) -> None:
     assert str(error.value).startswith('cannot read the image /nowhere/b.png: ')
 
 
-@pytest.mark.parametrize('name', ['a.jpg', 'A.JPEG', 'a.webp'])
+@pytest.mark.parametrize('name', ['a.jpg', 'A.JPEG', 'a.jfif', 'a.webp', 'a.avif'])
 def test_lossy_formats(tmp_path: Path, name: str) -> None:
     path = saved(Image.fromarray(blocks()), tmp_path / name, quality=100)
     # webp halves the chroma resolution: look inside the squares
@@ -183,7 +191,7 @@ def test_large_images_are_refused_by_their_header(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[18:26] = struct.pack('<ii', 20000, 20000)  # of which there are 48 x 32
     path.write_bytes(content)
-    assert 'max_pixels=178956970' in one_line_error(path)
+    assert 'max_pixels=67108864' in one_line_error(path)
     # With a limit that lets it pass, it is decoded, which fails otherwise.
     with pytest.raises(UnreadableImageError) as error:
         LoadRGBImage(max_pixels=20000**2)(dict(img_path=str(path)))
@@ -208,6 +216,73 @@ def test_only_our_own_limit_counts(tmp_path: Path, name: str, pillows: int,
             warnings.simplefilter('ignore')
             LoadRGBImage(max_pixels=too_few)(dict(img_path=path))
     assert Image.MAX_IMAGE_PIXELS == pillows  # for everybody else
+
+
+@pytest.fixture
+def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program of that name; the path is of what it leaves when it runs."""
+    program = tmp_path / 'bin' / 'gs'
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\ntouch {tmp_path}/ran\n')
+    program.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{program.parent}:{os.environ["PATH"]}')
+    return tmp_path / 'ran'
+
+
+EPS = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n'
+
+
+def test_no_image_starts_a_program(tmp_path: Path, ghostscript: Path) -> None:
+    path = tmp_path / 'a.jpg'
+    path.write_bytes(EPS)
+    assert 'not an image' in one_line_error(path)
+    with pytest.raises(OSError):  # as mmseg's and mmdet's loaders read label maps
+        mmcv.imfrombytes(EPS, backend='pillow')
+    assert not ghostscript.exists()
+
+
+def test_every_place_names_the_formats_it_opens() -> None:
+    for folder in ('conmim_mm', 'tools'):
+        for path in (ROOT / folder).rglob('*.py'):
+            calls = path.read_text().split('Image.open(')[1:]
+            assert all('formats=FORMATS)' in call[:80] for call in calls), path
+
+
+def test_pipes_devices_and_what_is_too_large(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'pipe.jpg')
+    (tmp_path / 'zero.png').symlink_to('/dev/zero')
+    with (tmp_path / 'large.tif').open('wb') as file:
+        file.truncate(loading.MAX_BYTES + 1)
+    for name, words in {'pipe.jpg': 'not a regular file', 'zero.png': 'not a regular file',
+                        'large.tif': 'bytes, more than any image'}.items():
+        assert words in one_line_error(tmp_path / name)
+        with pytest.raises(UnreadableImageError, match=words):
+            open_image(str(tmp_path / name), 10**6)
+
+
+def scans(count: int, trailer: bytes = b'') -> bytes:
+    """A progressive JPEG file of so many scans, which refine nothing."""
+    file = io.BytesIO()
+    Image.fromarray(blocks()).convert('L').save(file, 'JPEG', progressive=True)
+    data = file.getvalue()
+    start = data.rindex(b'\xff\xda')
+    before, last = data[:start], data[start:-2]
+    return before + last * (count - before.count(b'\xff\xda')) + b'\xff\xd9' + trailer
+
+
+@pytest.mark.parametrize('count, trailer, words', [
+    (loading.MAX_SCANS, b'', None), (loading.MAX_SCANS, b'\xff\xda\0\0' * 99, None),
+    (loading.MAX_SCANS + 1, b'', 'more than 50 scans'), (3000, b'', 'more than 50 scans')])
+def test_scans_are_limited(tmp_path: Path, count: int, trailer: bytes, words: str | None) -> None:
+    path = tmp_path / 'a.jpg'
+    path.write_bytes(scans(count, trailer))
+    if words is None:
+        np.testing.assert_allclose(read(str(path)), open_image(str(path), 10**6).region(
+            (0, 0, 32, 48), (64, 64)), atol=2)
+        return
+    assert words in one_line_error(path)
+    with pytest.raises(UnreadableImageError, match=words):
+        open_image(str(path), 10**6)
 
 
 def test_a_size_of_zero(tmp_path: Path) -> None:

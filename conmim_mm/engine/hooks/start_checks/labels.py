@@ -7,6 +7,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset
 
+from ....datasets.transforms.loading import FORMATS
 from ....errors import InputError
 
 CHECKED_FILES = 1000
@@ -58,7 +59,7 @@ def _check_maps(dataset: Dataset, num_classes: int) -> None:
         if not os.path.isfile(path):
             raise InputError(f'no such label map: {path} (is data_prefix.seg_map_path right?)')
     for path in _spread_paths(dataset, CHECKED_MAPS):
-        labels = np.unique(np.asarray(Image.open(path))).astype(int)
+        labels = np.unique(np.asarray(Image.open(path, formats=FORMATS))).astype(int)
         # As mmseg's LoadAnnotations: 0 becomes 255, "no label", and the others move down.
         labels = labels[labels != dataset.ignore_index]
         if dataset.reduce_zero_label:
