@@ -14,6 +14,7 @@ from ..checkpoint.reading import read_meta
 from ..distributed.agreement import check_configs_agree
 from ..distributed.launch import processes
 from ..engine.hooks.start_checks.run_facts import RUN_FACTS
+from ..engine.optimizers.auto_scale_lr import scaling_of_a_batch
 from ..errors import InputError
 from ..utils.run_config import check_checkpoint, drop_hooks_switched_off
 from ..utils.work_dir import is_complete, newest_complete_checkpoint
@@ -42,7 +43,12 @@ def run_training(cfg: Config, resume: str | None = None, elastic: bool = False) 
         choose_start(cfg, resume, elastic)
         check_configs_agree(cfg)
         # not RUNNERS.build, which writes over what an error says
-        RUNNERS.get(cfg.get('runner_type', 'Runner')).from_cfg(cfg).train()
+        runner = RUNNERS.get(cfg.get('runner_type', 'Runner')).from_cfg(cfg)
+        # Not in the config, which is saved and may be trained from again. FSDP's strategy does so
+        # by itself.
+        batches = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+        runner.auto_scale_lr = scaling_of_a_batch(cfg.get('auto_scale_lr'), batches)
+        runner.train()
 
 
 def choose_start(cfg: Config, resume: str | None = None, elastic: bool = False) -> None:
