@@ -18,6 +18,7 @@ from ..engine.optimizers.auto_scale_lr import scaling_of_a_batch
 from ..errors import InputError
 from ..utils.run_config import check_checkpoint, drop_hooks_switched_off
 from ..utils.work_dir import is_complete, newest_complete_checkpoint
+from .data_settings import sound_data_settings
 
 RESOLVED_CONFIG = 'resolved_config.py'
 
@@ -39,7 +40,7 @@ def run_training(cfg: Config, resume: str | None = None, elastic: bool = False) 
     """
     protect_config_file(cfg)
     drop_hooks_switched_off(cfg)
-    with processes(cfg):
+    with processes(cfg), sound_data_settings(cfg):
         choose_start(cfg, resume, elastic)
         check_configs_agree(cfg)
         # not RUNNERS.build, which writes over what an error says
