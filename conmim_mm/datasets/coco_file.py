@@ -95,7 +95,8 @@ class CocoFile(BaseDataset):
                 if category['name'] in classes}
 
     def _image(self, image: dict) -> dict:
-        path = os.path.join(self.data_prefix.get('img', ''), image['file_name'])
+        folder = self.data_prefix.get('img') or self.data_prefix.get('img_path') or ''
+        path = os.path.join(folder, image['file_name'])
         width, height = image.get('width'), image.get('height')
         if not (width and height):
             width, height = upright_size(path)

@@ -1,6 +1,7 @@
 """A task whose labels do not fit its model stops before it has trained."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -109,11 +110,19 @@ def test_classes_are_looked_for_in_more_maps(maps, warned, tmp_path: Path) -> No
     assert warned == []
 
 
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize('change, words', [
     (lambda path: Image.new('RGB', (1, 1)).save(path), r'b\.png has 3 channels \(RGB\)'),
     (lambda path: Image.new('LA', (1, 1)).save(path), r'b\.png has 2 channels'),
     (lambda path: Image.new('L', (2, 3)).save(path), r'b\.png is 2 x 3 pixels, its image .*1 x 1'),
     (lambda path: path.write_bytes(b'no image'), r'cannot read the image .*b\.png'),
+    (lambda path: path.write_bytes(b'%!PS'), r'cannot read the image .*b\.png'),
+    (lambda path: make_pipe(path.parents[1] / 'images' / 'b.jpg'),
+     r'cannot read the image .*b\.jpg: not a regular file'),
     (lambda path: path.rename(path.with_suffix('.tif')), r'b\.png \(there is one ending in \.tif'),
 ])
 def test_maps_of_another_form(maps, tmp_path: Path, change, words) -> None:
@@ -190,7 +199,8 @@ def test_a_class_without_an_instance(instances, warned) -> None:
 
 
 @pytest.mark.parametrize('file, words', [
-    (dict(images=[dict(id=1, file_name='1.jpg', height=9, width=8)]), r'no such image: .*1\.jpg'),
+    (dict(images=[dict(id=1, file_name='1.jpg', height=9, width=8)]),
+     r'no such image: .*1\.jpg .* ending in \.png'),
     (dict(images=[dict(id=1, file_name='1.png', height=8, width=9)]),
      r'image 1 .* is 8 x 9 pixels, but 9 x 8 in the annotations')])
 def test_images_that_do_not_fit_the_annotations(instances, file, words) -> None:

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from ....datasets.class_names import agree_on_classes, names_of_classes, some_of
 from ....datasets.image_size import upright_size
 from ....errors import InputError
-from .maps import check_maps
+from .maps import check_maps, ending_beside
 
 CHECKED_IMAGES = 1000
 MAX_SHARE = 0.1  # of images whose annotations are of another size
@@ -107,8 +107,10 @@ def _check_instance_images(infos: list[dict]) -> None:
         if '://' in path:
             continue
         if not os.path.isfile(path):
+            ending = ending_beside(path)
+            hint = f'there is one ending in {ending}' if ending else 'is data_prefix.img right?'
             raise InputError(f'no such image: {path} (image {info["img_id"]} of the annotations; '
-                             'are data_root and data_prefix.img right?)')
+                             f'{hint})')
         if (real := upright_size(path)) != size:
             other_size.append(f'image {info["img_id"]} ({path}) is {real[0]} x {real[1]} pixels, '
                               f'but {size[0]} x {size[1]} in the annotations')

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.logging import print_log
-from PIL import Image
 from torch.utils.data import Dataset
 
 from ....datasets.image_files import is_image
-from ....datasets.image_size import upright_size
-from ....datasets.transforms.loading import reading
+from ....datasets.image_size import opened, upright_size
 from ....errors import InputError
 
 MAX_VALUE = 2**16  # higher ones are too high, whatever they are
@@ -64,11 +62,11 @@ def _rounds(infos: list[dict]) -> list[list[dict]]:
 
 def _check_form(path: str, image: str) -> None:
     if not os.path.isfile(path):
-        same_stem = [other.suffix for other in Path(path).parent.glob(f'{Path(path).stem}.*')]
-        hint = (f'there is one ending in {same_stem[0]}: set seg_map_suffix' if same_stem else
+        ending = ending_beside(path)
+        hint = (f'there is one ending in {ending}: set seg_map_suffix' if ending else
                 'is data_prefix.seg_map_path right?')
         raise InputError(f'no such label map: {path} ({hint})')
-    with reading(path), Image.open(path) as labels:
+    with opened(path) as labels:
         bands, size = labels.getbands(), labels.size
     if len(bands) > 1:
         raise InputError(f'the label map {path} has {len(bands)} channels ({"".join(bands)}); a '
@@ -80,7 +78,7 @@ def _check_form(path: str, image: str) -> None:
 
 def _labels(path: str, dataset: Dataset, num_classes: int) -> tuple[set[int], int]:
     """The labels in a map, and how many of its pixels have none."""
-    with reading(path), Image.open(path) as image:
+    with opened(path) as image:
         counts = np.bincount(np.asarray(image).astype(int).clip(0, MAX_VALUE).ravel())
     values = np.flatnonzero(counts)
     # As mmseg's LoadAnnotations: 0 becomes 255, "no label", and the others move down.
@@ -112,6 +110,13 @@ def _report_other_endings(dataset: Dataset) -> None:
         print_log(f'left out of {folder}: {", ".join(f"{n} of {end}" for end, n in others.items())}'
                   f', as img_suffix is {dataset.img_suffix}', logger='current',
                   level=logging.WARNING)
+
+
+def ending_beside(path: str) -> str:
+    """How a file ends that is there in the place of a missing one; empty without any."""
+    folder, name = os.path.split(os.path.splitext(path)[0])
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return next((ending for stem, ending in map(os.path.splitext, names) if stem == name), '')
 
 
 def other_endings(folder: str, suffix: str) -> dict[str, int]:
