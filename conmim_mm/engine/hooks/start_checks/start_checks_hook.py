@@ -30,7 +30,9 @@ class StartChecksHook(Hook):
     A checkpoint fits if its weights have the model's names and shapes and, on resume, if it was
     saved with as many processes, images and batches. A run that starts from a checkpoint of
     ConMIM's other form, with a decoder or without, takes what both have and says what starts anew.
-    A sampler of tar shards that does not fit the data workers gets a warning.
+    A sampler of tar shards that does not fit the data workers gets a warning. Folders to validate
+    or test on are labelled by the names of the training's classes, and COCO's metrics are given
+    what their annotation file leaves out.
 
     Args:
         mismatch: What to do with a checkpoint that does not fit: ``'refuse'``; ``'rescale'``,
