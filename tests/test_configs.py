@@ -1,6 +1,7 @@
 """Every pre-training config builds at full size, and its derived numbers are the recipe's."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,13 @@ from mmpretrain.registry import (
 
 from conmim_mm.datasets import ShardSequentialSampler
 from conmim_mm.engine import ConMIMFSDPStrategy, GuardedOptimWrapper
+from conmim_mm.engine.optimizers.auto_scale_lr import scaling_of_a_batch
 from conmim_mm.utils.run_config import replace_data_root
 
 from .conftest import CONFIGS
 from .shards import write_shard
 
+RECIPES = sorted(CONFIGS.glob('[!_]*/*.py'))
 PRETRAINING = sorted((CONFIGS / 'conmim').glob('*.py'))
 
 
@@ -80,6 +83,16 @@ def test_imagenet_recipes() -> None:
         assert table == dict(lr_mult=1., decay_mult=1.)
         gpus = int(stem.split('_')[1].split('x')[0])
         assert gpus * batch == 2048
+
+
+@pytest.mark.parametrize('path', RECIPES, ids=lambda path: f'{path.parent.name}-{path.stem}')
+def test_auto_scale_lr_leaves_a_recipe_as_it_is(path: Path) -> None:
+    cfg = Config.fromfile(path)
+    gpus, images = map(int, re.search(r'_(\d+)xb(\d+)', path.stem).groups())
+    batches = cfg.optim_wrapper.get('accumulative_counts', 1)
+    assert images == cfg.train_dataloader.batch_size
+    assert gpus * images * batches == cfg.auto_scale_lr.base_batch_size
+    assert scaling_of_a_batch(cfg.auto_scale_lr, batches)['base_batch_size'] == gpus * images
 
 
 def test_fsdp_changes_only_the_runner() -> None:

@@ -66,7 +66,8 @@ def test_every_recipe_is_listed_once() -> None:
 def test_schedule_and_batch_are_the_configs(model: Model) -> None:
     cfg = config_of(model)
     processes = int(re.search(r'_(\d+)xb\d+', model.config)[1])
-    expected = {'Batch Size': processes * cfg.train_dataloader.batch_size}
+    batches = cfg.optim_wrapper.get('accumulative_counts', 1)
+    expected = {'Batch Size': processes * cfg.train_dataloader.batch_size * batches}
     if 'max_epochs' in cfg.train_cfg:
         expected['Epochs'] = cfg.train_cfg.max_epochs
     else:

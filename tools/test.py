@@ -8,6 +8,7 @@ from run_arguments import parse_run_arguments, run_config
 
 from conmim_mm import register_all_modules
 from conmim_mm.apis.build_runner import build_runner
+from conmim_mm.apis.data_settings import sound_data_settings
 from conmim_mm.distributed.agreement import check_configs_agree
 from conmim_mm.distributed.launch import processes
 from conmim_mm.errors import InputError
@@ -83,7 +84,7 @@ def main() -> None:
     register_all_modules()  # for configs, too, that do not do it themselves
     cfg = load_config(args)
     drop_hooks_switched_off(cfg)
-    with processes(cfg):
+    with processes(cfg), sound_data_settings(cfg):
         check_configs_agree(cfg)
         build_runner(cfg).test()
 

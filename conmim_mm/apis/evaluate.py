@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmpretrain.registry import DATASETS, MODELS
 from torch.utils.data import Dataset
 
+from ..datasets.class_names import agree_on_classes, names_of_classes
 from ..datasets.labelled_folder import labelled_datasets, labelled_split
 from ..errors import InputError
 from ..evaluation import Accuracy, extract_features, knn_predict, linear_probe_predict
@@ -138,8 +139,5 @@ def config_datasets(cfg: Config) -> tuple[Dataset, Dataset]:
             for part in (cfg.train_dataloader.dataset, cfg.test_dataloader.dataset))
     except (AssertionError, OSError) as error:
         raise InputError(f'cannot read the images: {error}') from error
-    classes = [dataset.metainfo.get('classes') for dataset in (reference, queries)]
-    if classes[0] != classes[1]:
-        raise InputError(f'training and test images have different classes: {classes[0]} and '
-                         f'{classes[1]}')
+    agree_on_classes(names_of_classes(reference), queries)
     return reference, queries

@@ -14,11 +14,13 @@ from ..checkpoint.reading import check_checkpoint_file, load_checkpoint_file, re
 from ..distributed.agreement import check_configs_agree
 from ..distributed.launch import processes
 from ..engine.hooks.start_checks.run_facts import RUN_FACTS
+from ..engine.optimizers.auto_scale_lr import scaling_of_a_batch
 from ..errors import InputError
 from ..utils.run_config import check_checkpoint, drop_hooks_switched_off
 from ..utils.work_dir import checkpoint_folder, newest_complete_checkpoint
 from ..utils.work_dir_lock import locked
 from .build_runner import build_runner
+from .data_settings import sound_data_settings
 
 RESOLVED_CONFIG = 'resolved_config.py'
 
@@ -40,10 +42,15 @@ def run_training(cfg: Config, resume: str | None = None, elastic: bool = False) 
     """
     protect_config_file(cfg)
     drop_hooks_switched_off(cfg)
-    with processes(cfg), locked_for_all(Path(cfg.work_dir)):
+    with processes(cfg), locked_for_all(Path(cfg.work_dir)), sound_data_settings(cfg):
         choose_start(cfg, resume, elastic)
         check_configs_agree(cfg)
-        build_runner(cfg).train()
+        runner = build_runner(cfg)
+        # Not in the config, which is saved and may be trained from again. FSDP's strategy does so
+        # by itself.
+        batches = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+        runner.auto_scale_lr = scaling_of_a_batch(cfg.get('auto_scale_lr'), batches)
+        runner.train()
 
 
 def choose_start(cfg: Config, resume: str | None = None, elastic: bool = False) -> None:

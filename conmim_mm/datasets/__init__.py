@@ -1,3 +1,4 @@
+from .coco_file import CocoFile
 from .image_files import ImageFiles
 from .labelled_folder import LabelledImages
 from .sample_rng import SampleIndex, sample_rng
@@ -11,8 +12,8 @@ from .transforms.perturbation import DevicePerturbation, TeacherPerturbation
 from .transforms.two_views import ConMIMTwoViews, LoadTwoViews
 
 __all__ = [
-    'BlockPatchMask', 'ConMIMTwoViews', 'DevicePerturbation', 'EpochSeededSampler', 'ImageFiles',
-    'InfiniteSeededSampler', 'LabelledImages', 'LoadRGBImage', 'LoadTwoViews', 'PackConMIMInputs',
-    'RandomPatchMask', 'SampleIndex', 'ShardSequentialSampler', 'TarShards', 'TeacherPerturbation',
-    'read_rgb', 'sample_rng'
+    'BlockPatchMask', 'CocoFile', 'ConMIMTwoViews', 'DevicePerturbation', 'EpochSeededSampler',
+    'ImageFiles', 'InfiniteSeededSampler', 'LabelledImages', 'LoadRGBImage', 'LoadTwoViews',
+    'PackConMIMInputs', 'RandomPatchMask', 'SampleIndex', 'ShardSequentialSampler', 'TarShards',
+    'TeacherPerturbation', 'read_rgb', 'sample_rng'
 ]

@@ -10,6 +10,7 @@ from mmpretrain.registry import DATASETS
 
 from ..errors import InputError
 from ..utils.files import escape_name
+from .class_names import some_of
 from .replacing_dataset import ReplacingDataset
 
 EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.avif', '.jp2', '.gif', '.bmp', '.tif',
@@ -88,14 +89,32 @@ class ImageFiles(ReplacingDataset):
         elif os.path.isdir(self.folder):
             samples = self._scan_folder()
         else:
-            raise InputError(f'no such folder: {self.folder} (set data_root and data_prefix)')
+            raise InputError(f'no such folder: {self.folder} (set data_root and data_prefix'
+                             f'{_other_spelling(self.folder)})')
         if self.with_label:
             for sample in samples:
                 if sample.get('gt_label') is None:
-                    raise InputError(f'{sample["img_path"]} has no label: it must lie in a class '
-                                     f'folder below {self.folder}, or its line in a list file must '
-                                     'end with a number')
+                    raise InputError(self._why_no_label(sample['img_path']))
         return samples if self.images_per_class is None else self._first_of_each_class(samples)
+
+    def use_classes(self, classes: Sequence[str]) -> None:
+        """Labels the folders' images by the places of these names, not of the folders' own.
+
+        Raises:
+            InputError: A folder has none of the names.
+        """
+        self._metainfo['classes'] = tuple(classes)
+        self._fully_initialized = False
+        self.full_init()
+
+    def _why_no_label(self, path: str) -> str:
+        if self.ann_file:
+            return f'{path} has no label: its line in {self.ann_file} must end with a number'
+        name = os.path.relpath(path, self.folder).split(os.sep)[0]
+        if os.path.isdir(os.path.join(self.folder, name)):
+            return (f'{path} has no label: its folder {name} is none of metainfo.classes '
+                    f'({some_of(self._metainfo["classes"])})')
+        return f'{path} has no label: it must lie in a class folder below {self.folder}'
 
     def _first_of_each_class(self, samples: list[dict]) -> list[dict]:
         taken = Counter()
@@ -180,6 +199,12 @@ def describe_left_out(endings: Counter, closed: Sequence[OSError]) -> str:
         parts.append(f'{len(closed):,} folder{"s" * (len(closed) > 1)} that cannot be listed '
                      f'({first.filename}: {first.strerror}{more})')
     return ', '.join(escape_name(part) for part in parts)
+
+
+def _other_spelling(folder: str) -> str:
+    above, name = os.path.split(folder)
+    names = os.listdir(above) if os.path.isdir(above) else []
+    return ''.join(f'; there is {other}' for other in names if other.lower() == name.lower())
 
 
 def _split_label(line: str) -> tuple[str, int | None]:

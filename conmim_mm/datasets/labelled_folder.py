@@ -16,10 +16,9 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError, UnreadableImageError
 from ..utils.sizes import to_size
-from .image_files import ImageFiles, is_image
+from .class_folders import class_folders, common_classes, parts_of, why_no_labels
+from .image_files import ImageFiles
 
-TRAIN_NAMES = ('train', 'training')
-HELD_OUT_NAMES = ('val', 'valid', 'validation', 'test')
 HELD_OUT_SHARE = 5  # without a folder of its own, every fifth image of a class is held out
 MAX_HELD_OUT = 3  # of a drawn subset, at most one image in so many is held out
 COMPARED_IMAGES = 10_000
@@ -45,19 +44,16 @@ def find_labelled_split(root: str) -> LabelledSplit | None:
     """Reads labels from folder names.
 
     Args:
-        root: Either holds ``train/CLASS/*`` and ``val/CLASS/*`` (also ``test`` and the like), or
-            ``CLASS/*``, of which every fifth image is then held out.
+        root: Either holds ``train/CLASS/*`` and ``val/CLASS/*`` (also ``Train``, ``test`` and the
+            like; ``val`` may lack a class), or ``CLASS/*``, of which every fifth image is then held
+            out. Images may lie in folders of their class's own folder.
 
     Returns:
         None where there are fewer than two such classes, or images beside the class folders.
     """
-    for train in TRAIN_NAMES:
-        for held_out in HELD_OUT_NAMES:
-            classes = class_folders(os.path.join(root, train))
-            if classes and classes == class_folders(os.path.join(root, held_out)):
-                parts = (dict(data_root=root, data_prefix=name) for name in (train, held_out))
-                return LabelledSplit(classes, *parts)
-
+    if found := common_classes(root):
+        *parts, classes = found
+        return LabelledSplit(classes, *(dict(data_root=root, data_prefix=name) for name in parts))
     classes = class_folders(root)
     if not classes:
         return None
@@ -82,8 +78,9 @@ def labelled_split(root: str) -> LabelledSplit:
         raise InputError(f'no such folder: {root}')
     split = find_labelled_split(root)
     if split is None:
-        raise InputError(f'no labels in {root}: it must hold train/CLASS/* and val/CLASS/*, or '
-                         'CLASS/* with five images or more in a class, and no images beside them')
+        raise InputError(f'no labels in {root}: {why_no_labels(root)}. It must hold train/CLASS/* '
+                         'and val/CLASS/*, or CLASS/* with five images or more in a class, and no '
+                         'images beside the class folders')
     return split
 
 
@@ -93,30 +90,7 @@ def held_out_beside(root: str) -> tuple[str, str] | None:
     Args:
         root: Holds, say, ``train/`` and ``val/``, with or without classes in them.
     """
-    folders = [{name for name in names if os.path.isdir(os.path.join(root, name))}
-               for names in (TRAIN_NAMES, HELD_OUT_NAMES)]
-    if not all(folders):
-        return None
-    return sorted(folders[0])[0], sorted(folders[1])[0]
-
-
-def class_folders(folder: str) -> tuple[str, ...]:
-    """Names of the sub-folders if they look like classes, otherwise empty.
-
-    Classes are two or more folders, all with images in them, and no images beside them. Hidden
-    folders do not count, and ``train/`` and ``val/`` are no classes but parts.
-    """
-    if not os.path.isdir(folder):
-        return ()
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    if any(is_image(entry.name) for entry in entries if entry.is_file()):
-        return ()
-    names = tuple(
-        entry.name for entry in entries if entry.is_dir() and not entry.name.startswith('.'))
-    has_images = all(
-        any(is_image(name) for name in os.listdir(os.path.join(folder, sub))) for sub in names)
-    are_parts = set(names) <= {*TRAIN_NAMES, *HELD_OUT_NAMES}
-    return names if len(names) >= 2 and has_images and not are_parts else ()
+    return next(iter(parts_of(root)), None)
 
 
 def class_names(root: str, paths: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from conmim_mm.datasets.labelled_folder import (
     class_names,
     evaluation_pipeline,
     find_labelled_split,
+    labelled_split,
 )
 from conmim_mm.errors import InputError
 
@@ -98,6 +99,48 @@ def test_images_beside_the_class_folders(tmp_path: Path) -> None:
     assert find_labelled_split(str(tmp_path)) is not None
     (tmp_path / 'stray.PNG').touch()
     assert find_labelled_split(str(tmp_path)) is None
+
+
+HARMLESS = {
+    'capitals': dict(Train__a=2, Train__b=2, Val__a=1, Val__b=1),
+    'nested': dict(train__a__deep=2, train__b__x__y=2, val__a=1, val__b__z=1),
+    'an empty class': dict(train__a=2, train__b=2, train__c=0, val__a=1, val__b=1, val__c=0),
+    'a class missing in val': dict(train__a=2, train__b=2, train__c=2, val__b=1, val__c=1),
+    'one class in val': dict(train__a=2, train__b=2, val__b=1),
+    'nested without parts': dict(a__deep=3, a__other=4, b=7),
+}
+
+
+@pytest.mark.parametrize('kind', HARMLESS)
+def test_harmless_differences_leave_the_labels_right(tmp_path, kind) -> None:
+    split = labelled_split(str(fill(tmp_path, **HARMLESS[kind])))
+    for part in (split.train, split.held_out):
+        found = samples(part | dict(metainfo=dict(classes=split.classes)))
+        assert found
+        for path, label in found:
+            below = Path(path).relative_to(tmp_path / part.get('data_prefix', ''))
+            assert split.classes[label] == below.parts[0]
+
+
+@pytest.mark.parametrize('counts, reason', [
+    (dict(train__cat=2, train__dog=2, val__ant=2, val__cat=2), '/val has classes .*/train: ant'),
+    (dict(train__a=2, train__b=0, val__a=2, val__b=2), 'have no image in .*/train: b'),
+    (dict(train__a=2, train__b=2, train=1, val__a=1, val__b=1),
+     '/train/00.jpg lies beside the class folders'),
+    (dict(train__a=2, train__b=2, val__a=1, val__b=1, val=1),
+     '/val/00.jpg lies beside the class folders'),
+    (dict(a=9, b=9, **{'.': 1}), '/00.jpg lies beside the class folders'),
+    (dict(Train=3, Val=3), 'the images lie in .*/Train itself'),
+    (dict(train__a=2, train__b=2), 'the classes lie in .*/train, so give that'),
+    (dict(photos__train__a=2, photos__train__b=2, photos__val__a=2, photos__val__b=2),
+     'the classes lie in .*/photos, so give that'),
+    (dict(a=9), 'one folder of images only, a'),
+    (dict(a=0, b=0), 'no folder in .* has images'),
+    (dict(a=4, b=4), 'no class in .* has the five images'),
+])
+def test_what_is_wrong_with_a_folder_is_said(tmp_path, counts, reason) -> None:
+    with pytest.raises(InputError, match=f'no labels in {tmp_path}: .*{reason}'):
+        labelled_split(str(fill(tmp_path, **counts)))
 
 
 def test_no_such_folder(tmp_path: Path) -> None:

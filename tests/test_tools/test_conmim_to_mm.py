@@ -70,9 +70,10 @@ def golden_classifier() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor
     return weights, arrays
 
 
-def test_classifier_gives_the_references_values(tmp_path) -> None:
+@pytest.mark.parametrize('key', ['model', 'module'])  # the latter under DeepSpeed
+def test_classifier_gives_the_references_values(tmp_path, key) -> None:
     weights, golden = golden_classifier()
-    torch.save(dict(model=weights), tmp_path / 'finetuned.pth')
+    torch.save({key: weights}, tmp_path / 'finetuned.pth')
     convert(tmp_path / 'finetuned.pth', tmp_path / 'mm.pth')
     classifier = MODELS.build(
         dict(

@@ -136,11 +136,16 @@ def test_a_tracker_is_added_or_missed_before_the_start(monkeypatch, config, trai
     assert train_fails(config, '--track', 'tensorboard', 'mlflow').endswith('pip install mlflow')
 
 
-def test_auto_scale_lr_scales_by_the_batch(train, config, tmp_path) -> None:
-    train(config, '--auto-scale-lr', '--work-dir', tmp_path / 'run',
-          '--cfg-options', 'default_hooks.logger.interval=1')
-    logs = next((tmp_path / 'run').glob('*/vis_data/scalars.json')).read_text().splitlines()
-    assert json.loads(logs[0])['lr'] == pytest.approx(1e-3 * 2 / 4)
+@pytest.mark.parametrize(('batches', 'ratio'), [(1, 1 / 2), (2, 1), (4, 2)])
+def test_auto_scale_lr_scales_by_the_images_of_a_step(train, config, tmp_path, batches,
+                                                      ratio) -> None:
+    """Also when the config that the run has saved is trained from."""
+    for source, run in ((config, tmp_path / 'run'), (tmp_path / 'run' / 'toy.py', tmp_path / '2')):
+        train(source, '--auto-scale-lr', '--work-dir', run, '--cfg-options',
+              'default_hooks.logger.interval=1', 'train_cfg.max_epochs=1',
+              f'optim_wrapper.accumulative_counts={batches}')
+        logs = next(run.glob('*/vis_data/scalars.json')).read_text().splitlines()
+        assert json.loads(logs[0])['lr'] == pytest.approx(1e-3 * ratio)
 
 
 @pytest.mark.parametrize('switched_off', [

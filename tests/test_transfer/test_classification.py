@@ -19,7 +19,7 @@ from conmim_mm.engine.optimizers.amp_optim_wrapper import has_cpu_bfloat16
 
 from ..conftest import CONFIGS
 from ..toy import save_scenes_model
-from .conftest import two_steps
+from .conftest import two_steps, use_data
 
 FOLDER = CONFIGS / 'classification'
 FILES = sorted(FOLDER.glob('*.py'))
@@ -256,3 +256,24 @@ def test_tiny_run_starts_from_the_teacher_and_ends_with_an_accuracy(tiny, tmp_pa
     assert len(own) == tiny.backbone.arch.num_layers
     for table in own:
         torch.testing.assert_close(table, shared)
+
+
+def test_validation_and_test_folders_may_lack_a_class(tiny, tmp_path) -> None:
+    """Of ten the first one: without the names of the training all labels would be one too low."""
+    root = shutil.copytree(tiny.train_dataloader.dataset.data_root, tmp_path / 'data')
+    shutil.rmtree(root / 'val' / 'butterfly')
+    use_data(tiny, root)
+    tiny.model.backbone.init_cfg = None
+    training = Runner.from_cfg(tiny)
+    training.train()
+    tiny.load_from = str(tmp_path / 'run' / 'iter_2.pth')
+    testing = Runner.from_cfg(tiny)
+    testing.test()
+    classes = sorted(path.name for path in (root / 'train').iterdir())
+    for runner, loop in ((training, training.val_loop), (testing, testing.test_loop)):
+        dataset = loop.dataloader.dataset
+        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+        assert {info['gt_label'] for info in infos} == set(range(1, 10))
+        assert all(classes[info['gt_label']] == Path(info['img_path']).parent.name
+                   for info in infos)
+        assert list(runner.visualizer.dataset_meta['classes']) == classes

@@ -1,6 +1,8 @@
 """Detection: every config builds at full size, learns a step, tests a step, and runs on scenes."""
 
+import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from scenes import CLASS_NAMES
+
+from conmim_mm.errors import InputError
 
 from ..conftest import CONFIGS
 from .conftest import two_steps, use_data
@@ -241,3 +245,26 @@ def test_trains_and_evaluates_on_scenes(scenes: Path, tmp_path: Path) -> None:
         average_precision = runner.message_hub.get_scalar(f'val/coco/{kind}_mAP').current()
         assert 0. <= average_precision <= 1.
     assert (tmp_path / 'iter_2.pth').is_file()
+
+
+def test_boxes_without_masks_of_another_tool(scenes: Path, tmp_path: Path) -> None:
+    """As configs/detection/README.md says; without its settings an annotation is named."""
+    root = shutil.copytree(scenes, tmp_path / 'coco')
+    for path in (root / 'annotations').iterdir():
+        content = json.loads(path.read_text())
+        for entry in content['annotations']:
+            for key in ('segmentation', 'area', 'iscrowd'):
+                del entry[key]
+        content['categories'].reverse()
+        path.write_text(json.dumps(content))
+    cfg = two_steps(use_scenes(load(SCENES), root), root, tmp_path / 'run')
+    with pytest.raises(InputError, match=r'annotation \d+ \(and \d+ others\) has no mask'):
+        Runner.from_cfg(cfg).train()
+    cfg.merge_from_dict({
+        'model.roi_head.mask_head': None, 'model.roi_head.mask_roi_extractor': None,
+        'train_dataloader.dataset.pipeline.1.with_mask': False,
+        'val_dataloader.dataset.pipeline.2.with_mask': False, 'val_evaluator.metric': 'bbox',
+        'model.test_cfg.rcnn.score_thr': 0.})
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert 0. <= runner.message_hub.get_scalar('val/coco/bbox_mAP').current() <= 1.

@@ -31,11 +31,13 @@ def load_original(path: Path) -> dict[str, torch.Tensor]:
     """
     # The original saves its command line beside the weights; a Namespace is only a record.
     checkpoint = load_checkpoint_file(path, [argparse.Namespace])
-    weights = checkpoint.get('model', checkpoint)
+    # DeepSpeed, with which the original fine-tunes, calls them "module"
+    weights = checkpoint.get('model', checkpoint.get('module', checkpoint))
     plain = isinstance(weights, dict) and weights and all(
         isinstance(value, torch.Tensor) for value in weights.values())
     if not plain:
-        raise InputError(f'{path} has no state dict, neither under "model" nor at the top')
+        raise InputError(f'{path} has no state dict, neither under "model" nor "module" nor at the '
+                         'top')
     return weights
 
 

@@ -1,5 +1,5 @@
-# AdamW and a step-wise cosine; total batch 2048. lr and clip_grad of S and B are ours (BEiT's): the
-# originals were not published.
+# AdamW and a step-wise cosine; total batch 2048. lr and clip_grad of S and B are those of mc-BEiT's
+# README for its B: ConMIM's own were not published.
 optim_wrapper = dict(
     type='ConMIMAmpOptimWrapper',
     dtype='bfloat16',

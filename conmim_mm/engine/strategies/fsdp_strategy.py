@@ -15,6 +15,7 @@ from ...models.layers.block import Block
 from ...models.necks.conmim_projector import ConMIMProjector
 from ...models.selfsup.ema_teacher import EMATeacher
 from ..optimizers.amp_optim_wrapper import ConMIMAmpOptimWrapper
+from ..optimizers.auto_scale_lr import scaling_of_a_batch
 from ..private_names import FSDPStrategy
 
 
@@ -65,6 +66,8 @@ class ConMIMFSDPStrategy(FSDPStrategy):
             raise InputError('FSDP cannot train in float16; set optim_wrapper.dtype=bfloat16')
         if wrapper.clip_grad_kwargs and wrapper.clip_func is nn.utils.clip_grad_norm_:
             wrapper.clip_func = lambda params, **kwargs: model.clip_grad_norm_(**kwargs)
+        self._auto_scale_lr = scaling_of_a_batch(
+            self._auto_scale_lr, getattr(wrapper, '_accumulative_counts', 1))
         return wrapper
 
     def load_model_state_dict(self, state_dict: dict, **_: object) -> None:

@@ -1,11 +1,13 @@
 """Stops a run before its first step when it could not do what it was asked to."""
 
+from collections.abc import Sequence
+
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from mmpretrain.registry import HOOKS
-from torch.utils.data import DataLoader
 
 from ....checkpoint.differences import check_state_dict, names_of_differences
+from ....datasets.class_names import names_of_classes
 from ....datasets.samplers.shard_sequential_sampler import why_reads_scatter
 from ....distributed.agreement import check_data_agrees
 from ....distributed.sharded import unwrap_model, whole_state_dict
@@ -16,6 +18,7 @@ from ....models.selfsup.conmim import (
     is_other_form,
     start_teacher_from_student,
 )
+from .coco_metrics import complete_coco_metrics
 from .labels import check_labels
 from .run_facts import RUN_FACTS, describe_changes, rescale_progress, run_facts
 
@@ -27,7 +30,9 @@ class StartChecksHook(Hook):
     A checkpoint fits if its weights have the model's names and shapes and, on resume, if it was
     saved with as many processes, images and batches. A run that starts from a checkpoint of
     ConMIM's other form, with a decoder or without, takes what both have and says what starts anew.
-    A sampler of tar shards that does not fit the data workers gets a warning.
+    A sampler of tar shards that does not fit the data workers gets a warning. Folders to validate
+    or test on are labelled by the names of the training's classes, and COCO's metrics are given
+    what their annotation file leaves out.
 
     Args:
         mismatch: What to do with a checkpoint that does not fit: ``'refuse'``; ``'rescale'``,
@@ -46,6 +51,7 @@ class StartChecksHook(Hook):
         if mismatch not in self.choices:
             raise InputError(f'mismatch must be one of {self.choices}, but is {mismatch!r}')
         self.mismatch = mismatch
+        self._trained_classes: Sequence[str] = ()
 
     def before_train(self, runner: Runner) -> None:
         loader = runner.train_dataloader
@@ -57,20 +63,30 @@ class StartChecksHook(Hook):
                 'train_dataloader.batch_size or add images')
         if warning := why_reads_scatter(loader):
             runner.logger.warning(warning)
-        self._check_labels(runner, loader)
+        check_labels(unwrap_model(runner.model), loader.dataset)
         if runner.val_loop is not None:
-            self._check_labels(runner, runner.val_loop.dataloader)
+            self._check_evaluation(runner, runner.val_loop, names_of_classes(loader.dataset))
 
     def before_test(self, runner: Runner) -> None:
-        self._check_labels(runner, runner.test_dataloader)
+        # only folders are labelled by names; and a checkpoint may call its classes otherwise
+        dataset = runner.test_loop.dataloader.dataset
+        by_name = hasattr(dataset, 'use_classes') and not set(
+            self._trained_classes).isdisjoint(names_of_classes(dataset))
+        self._check_evaluation(runner, runner.test_loop, self._trained_classes if by_name else ())
 
-    def _check_labels(self, runner: Runner, loader: DataLoader) -> None:
-        check_labels(unwrap_model(runner.model), loader.dataset)
+    def _check_evaluation(self, runner: Runner, loop: BaseLoop, classes: Sequence[str]) -> None:
+        dataset = loop.dataloader.dataset
+        check_labels(unwrap_model(runner.model), dataset, classes)
+        complete_coco_metrics(loop.evaluator, dataset)
+        if names_of_classes(dataset):  # the names may be others than when the loop was built
+            loop.evaluator.dataset_meta = runner.visualizer.dataset_meta = dataset.metainfo
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         checkpoint['meta'][RUN_FACTS] = run_facts(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        meta = checkpoint.get('meta') or {}
+        self._trained_classes = (meta.get('dataset_meta') or {}).get('classes') or ()
         if runner._resume:
             self._check_run(runner, checkpoint)
         own = whole_state_dict(runner.model)
