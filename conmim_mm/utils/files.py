@@ -11,6 +11,8 @@ from pathlib import Path
 
 from ..errors import InputError
 
+MAX_LINE = 2**20  # characters
+
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
@@ -130,6 +132,35 @@ def write_text(path: Path, text: str, durable: bool = False) -> None:
     """Writes a text as :func:`written_whole` does, in UTF-8."""
     with written_whole(path, durable) as aside:
         aside.write_text(text, encoding='utf-8', errors='replace')
+
+
+def is_plain_file_in(folder: Path, path: Path) -> bool:
+    """Whether a path leads to a file inside a folder: no link out of it, no pipe, no device."""
+    try:
+        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    except OSError:
+        return False
+
+
+def lines_in(folder: Path, path: Path) -> Iterator[str]:
+    """The lines of a text file of a folder, whoever made it.
+
+    Args:
+        folder: Nothing outside of it is read.
+        path: The file; what is no plain file has no lines. Bytes that are no UTF-8 are replaced,
+            and a line too long to be one comes in pieces.
+
+    Raises:
+        InputError: It can't be read.
+    """
+    if not is_plain_file_in(folder, path):
+        return
+    try:
+        with path.open(encoding='utf-8', errors='replace') as file:
+            while line := file.readline(MAX_LINE):
+                yield line
+    except OSError as error:
+        raise InputError(f'cannot read {path}: {error.strerror or error}') from error
 
 
 def sha256_of(path: Path) -> str:
