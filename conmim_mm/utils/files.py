@@ -47,6 +47,22 @@ def check_place(path: Path) -> None:
             pass
 
 
+def check_new(path: Path, overwrite: bool = False) -> None:
+    """As :func:`check_place`, for a name that a user gave: what is there stays.
+
+    Args:
+        path: A file or folder to be.
+        overwrite: Whether what is there may be replaced.
+
+    Raises:
+        InputError: Also where there is something, be it a link to nothing.
+    """
+    if os.path.lexists(path) and not path.is_dir() and not overwrite:
+        raise InputError(f'{path} exists already: add --overwrite to replace it, or give another '
+                         'name')
+    check_place(path)
+
+
 @contextmanager
 def written_whole(path: Path, durable: bool = False) -> Iterator[Path]:
     """A name to write to, which becomes ``path`` once all inside is done.
@@ -97,7 +113,7 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
     """As :func:`written_whole`, for a folder, or whatever else is made under the name given.
 
     Args:
-        path: What is to appear. There is nothing, or an empty folder.
+        path: What is to appear. In a folder that is there files of the same names are replaced.
 
     Yields:
         A name under which nothing is yet.
@@ -109,8 +125,13 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.',
                                          suffix='.tmp') as staging:
-            yield Path(staging, path.name)
-            os.rename(Path(staging, path.name), path)
+            made = Path(staging, path.name)
+            yield made
+            if made.is_dir() and path.is_dir():
+                for file in made.iterdir():
+                    os.replace(file, path / file.name)
+            else:
+                os.rename(made, path)
 
 
 def remove_leftovers(folder: Path, name: str) -> None:
