@@ -110,7 +110,7 @@ def main() -> None:
         packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
         include_package_data=True,
         entry_points=dict(console_scripts=[f'conmim = {PACKAGE}.commands:main']),
-        python_requires='>=3.10',
+        python_requires='>=3.11',
         install_requires=parse_requirements('runtime') + parse_requirements('mminstall'),
         extras_require={
             'tests': tests,

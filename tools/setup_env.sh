@@ -22,11 +22,11 @@ trap 'die "interrupted; the same command goes on from here"' INT TERM
 describe() { "$1" -c 'import platform as p; print(p.python_version(), p.system(), p.machine())' 2>/dev/null || true; }
 
 find_python() {
-  for python in ${PYTHON:+"$PYTHON"} python3.11 python3 python3.12 python3.10; do
+  for python in ${PYTHON:+"$PYTHON"} python3.11 python3 python3.12; do
     about=$(describe "$python")
-    [[ $about == 3.1[012].* || -n ${PYTHON:-} ]] && break
+    [[ $about == 3.1[12].* || -n ${PYTHON:-} ]] && break
   done
-  [[ $about == 3.1[012].* ]] || die "Python 3.11 is needed (3.10 and 3.12 may do), $python is ${about:-none that runs}:" \
+  [[ $about == 3.1[12].* ]] || die "Python 3.11 is needed (3.12 may do), $python is ${about:-none that runs}:" \
     'apt-get install python3 python3-venv, or name one: make PYTHON=/path/to/python3.11'
 }
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from pathlib import Path
 
 from mmengine.config import Config
 from run_arguments import parse_run_arguments, run_config
@@ -12,7 +13,8 @@ from conmim_mm.apis.data_settings import sound_data_settings
 from conmim_mm.distributed.agreement import check_configs_agree
 from conmim_mm.distributed.launch import processes
 from conmim_mm.errors import InputError
-from conmim_mm.utils.cli import run_tool
+from conmim_mm.utils.cli import add_overwrite_argument, run_tool
+from conmim_mm.utils.files import check_new
 from conmim_mm.utils.run_config import check_checkpoint, drop_hooks_switched_off
 
 
@@ -23,6 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--tta', action='store_true',
                         help="test-time augmentation, by the config's tta_model and tta_pipeline")
     parser.add_argument('--out', metavar='FILE.pkl', help='save all predictions')
+    add_overwrite_argument(parser)
     parser.add_argument('--show-dir', metavar='DIR', help='save pictures of the predictions')
     return parse_run_arguments(parser)
 
@@ -33,6 +36,8 @@ def load_config(args: argparse.Namespace) -> Config:
     Raises:
         InputError: No such config or checkpoint, or the config lacks what an option needs.
     """
+    if args.out:
+        check_new(Path(args.out), args.overwrite)
     cfg = run_config(args)
     if not cfg.get('test_dataloader') or not cfg.get('test_evaluator'):
         raise InputError(f'{args.config} has no test_dataloader and test_evaluator: nothing to '

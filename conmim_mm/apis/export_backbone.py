@@ -10,8 +10,9 @@ from ..formats.backbone import read_sizes, saved_heads
 from ..formats.mmpretrain_format import extract
 from ..formats.official_format import official_line, write_official
 from ..formats.timm_format import timm_line, write_timm
+from ..formats.transformers_format import FILES as TRANSFORMERS_FILES
 from ..formats.transformers_format import transformers_line, write_transformers
-from ..utils.files import check_place
+from ..utils.files import check_new
 from .backbone import checkpoint_file
 
 FORMAT_WRITERS = dict(
@@ -21,7 +22,8 @@ FORMAT_WRITERS = dict(
 
 
 def export(checkpoint: str | Path, target: str | Path, format: str, *,
-           weights: str | None = None, num_heads: int | None = None) -> str:
+           weights: str | None = None, num_heads: int | None = None,
+           overwrite: bool = False) -> str:
     """Writes the backbone of a checkpoint for another library, or as a small file for this one.
 
     Task heads and the projector are left out. The weights expect RGB images, normalised with the
@@ -35,6 +37,7 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
         weights: ``'teacher'`` or ``'student'``, whose to take from a pre-training checkpoint; None
             for the teacher's.
         num_heads: Attention heads, where the weights do not tell them.
+        overwrite: Replace the file if it exists; of a folder the files of the same names.
 
     Returns:
         What loads it: a line of Python; for mmpretrain an option of its tools.
@@ -44,7 +47,7 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
             asked for; ``target`` exists or cannot be written.
     """
     source, target = checkpoint_file(checkpoint), Path(target)
-    check_target(target, format)
+    check_target(target, format, overwrite)
     if format == 'mmpretrain':
         extract(Path(source), target, weights or 'teacher')
         return f'--cfg-options model.backbone.init_cfg.checkpoint={target}'
@@ -73,7 +76,7 @@ def warn_of_windows(checkpoint: dict) -> None:
                           stacklevel=3)
 
 
-def check_target(target: Path, format_name: str) -> None:
+def check_target(target: Path, format_name: str, overwrite: bool) -> None:
     """Looks at the format and the name of the file before anything takes time.
 
     Raises:
@@ -82,8 +85,10 @@ def check_target(target: Path, format_name: str) -> None:
     if format_name not in (*FORMAT_WRITERS, 'mmpretrain'):
         raise InputError(f'format must be one of {(*FORMAT_WRITERS, "mmpretrain")}, but is '
                          f'{format_name!r}')
-    if target.exists():
-        raise InputError(f'{target} exists already; remove it or give another name')
-    if format_name != 'transformers' and target.suffix != '.pth':
+    if format_name == 'transformers':
+        for name in TRANSFORMERS_FILES:
+            check_new(target / name, overwrite)
+    elif target.suffix != '.pth':
         raise InputError(f'{target} must end in .pth for --format {format_name}')
-    check_place(target)
+    else:
+        check_new(target, overwrite)

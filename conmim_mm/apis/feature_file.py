@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..datasets.labelled_folder import class_names, evaluation_pipeline
 from ..errors import InputError
 from ..evaluation.features import image_features
-from ..utils.files import check_place, remove_leftovers, written_whole
+from ..utils.files import check_new, remove_leftovers, written_whole
 from .backbone import frozen_backbone, num_workers
 
 ROWS = 8192  # of a parquet row group
@@ -97,10 +97,7 @@ def check_feature_file(out: Path, overwrite: bool) -> None:
     """
     if out.suffix not in FEATURE_FILES:
         raise InputError(f'--out {out} must end in {" or ".join(FEATURE_FILES)}')
-    check_place(out)
-    if out.exists() and not overwrite:
-        raise InputError(f'{out} exists already: add --overwrite to replace it, or choose another '
-                         '--out')
+    check_new(out, overwrite)
 
 
 @contextmanager

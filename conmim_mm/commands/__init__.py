@@ -55,10 +55,11 @@ def _linear(**options: object) -> None:
 
 
 def _evaluate(function: Callable, name: str, options: dict) -> None:
-    from ..utils.files import check_place, write_text
+    from ..utils.files import check_new, write_text
 
-    if path := options.pop('json'):
-        check_place(path)
+    path, overwrite = options.pop('json'), options.pop('overwrite')
+    if path:
+        check_new(path, overwrite)
     found = function(**options)
     print(f'{name} top-1: {found.top1:.2%} (standard error {found.standard_error:.2%}) on '
           f'{found.num_images:,} held-out images, from {found.num_reference:,} with labels of '

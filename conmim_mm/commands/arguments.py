@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ..utils.cli import COMMAND, add_trust_argument
+from ..utils.cli import COMMAND, add_overwrite_argument, add_trust_argument
 from ..version import __version__
 
 ARCHS = ('tiny', 's', 'b', 'l')
@@ -143,6 +143,7 @@ def _evaluation(parser: argparse.ArgumentParser) -> None:
                         help='change settings of --config')
     _weights(parser)
     parser.add_argument('--json', type=_path, metavar='FILE', help='also write the result there')
+    add_overwrite_argument(parser)
     _loading(parser)
 
 
@@ -153,7 +154,7 @@ def _embed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', required=True, type=_path, metavar='FILE',
                         help=f'file to write, ending in {" or ".join(FEATURE_FILES)}')
     _weights(parser)
-    parser.add_argument('--overwrite', action='store_true', help='replace the file if it exists')
+    add_overwrite_argument(parser)
     _loading(parser)
 
 
@@ -168,6 +169,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--num-heads', type=_positive, metavar='N',
                         help='attention heads; needed only without relative position tables, '
                         'which tell them')
+    add_overwrite_argument(parser)
     add_trust_argument(parser)
 
 

@@ -11,6 +11,7 @@ from ..utils.files import folder_written_whole
 from .backbone import BackboneSizes
 from .key_names import Weights, normalisation
 
+FILES = ('config.json', 'preprocessor_config.json', 'model.safetensors')  # in its folder
 _QKV = re.compile(r'^(.*)\.attn\.qkv\.weight$')
 # Hugging Face's names on disk, in force in transformers 4 and 5; applied one after the other.
 _TO_TRANSFORMERS = (
@@ -88,12 +89,13 @@ def write_transformers(weights: Weights, sizes: BackboneSizes, path: Path) -> No
     """A folder for Hugging Face's transformers."""
     with folder_written_whole(path) as aside:
         aside.mkdir()
-        for name, content in (('config.json', transformers_config(sizes)),
-                              ('preprocessor_config.json', transformers_preprocessor(sizes))):
-            (aside / name).write_text(json.dumps(content, indent=2) + '\n')
-        save_file(to_transformers(weights), aside / 'model.safetensors', metadata=dict(format='pt'))
+        config, preprocessor, model = (aside / name for name in FILES)
+        for file, content in ((config, transformers_config(sizes)),
+                              (preprocessor, transformers_preprocessor(sizes))):
+            file.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+        save_file(to_transformers(weights), model, metadata=dict(format='pt'))
         # safetensors lets nobody but the owner read its files.
-        (aside / 'model.safetensors').chmod((aside / 'config.json').stat().st_mode)
+        model.chmod(config.stat().st_mode)
 
 
 def transformers_line(sizes: BackboneSizes, path: Path) -> str:

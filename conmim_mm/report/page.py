@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..datasets.transforms.loading import FORMATS
 from ..errors import InputError
-from ..utils.files import write_text
+from ..utils.files import is_plain_file_in, lines_in, write_text
 from ..utils.work_dir import LOG_FILES, SKIPPED_IMAGES_FILE
 from .charts import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH
 from .curves import further_curves, learning_curves, tiles
@@ -25,6 +25,9 @@ from .verdict import judge_learning
 
 HERE = Path(__file__).parent
 SHOWN_SKIPPED = 10
+MAX_SHOWN = 50  # pictures, samples, starts
+MAX_PATCHES = 10**6
+MAX_CONFIG = 2**20  # bytes; more is no config
 
 CONFIGS = ('*.py', '*/vis_data/config.py')
 
@@ -61,7 +64,7 @@ def build_report(work_dir: Path) -> Path:
 def _render(work_dir: Path, config: Path | None) -> str:
     log = read_run_log(work_dir)
     facts = _facts(work_dir)
-    config_text = config.read_text(encoding='utf-8', errors='replace') if config else ''
+    config_text = ''.join(lines_in(work_dir, config)) if config else ''
     samples = list(_samples(work_dir))
     num_patches = _num_patches(samples, facts['settings'])
     learning, further = learning_curves(log, num_patches), further_curves(log)
@@ -91,9 +94,10 @@ def _template() -> Template:
 
 def _moment(seconds: object) -> str:
     """A time as the page shows it, on the clock of the machine that writes it."""
-    if not finite(seconds):
+    try:
+        return time.strftime('%Y-%m-%d %H:%M:%S %Z', time.localtime(seconds))
+    except (TypeError, ValueError, OverflowError, OSError):
         return 'at an unknown time'
-    return time.strftime('%Y-%m-%d %H:%M:%S %Z', time.localtime(seconds))
 
 
 def _facts(work_dir: Path) -> dict:
@@ -105,14 +109,14 @@ def _facts(work_dir: Path) -> dict:
     return facts | dict(
         command=str(noted.get('command', '')), folder=str(noted.get('folder', '')),
         starts=[dict(time=start.get('time'), iteration=start.get('iteration'))
-                for start in (starts if isinstance(starts, list) else [])
+                for start in (starts[-MAX_SHOWN:] if isinstance(starts, list) else [])
                 if isinstance(start, dict)])
 
 
 def _num_patches(samples: list[dict], settings: dict) -> int | None:
     """Patches L of an image, by the masks the model was fed, otherwise by the run's settings."""
     for sample in samples:
-        if isinstance(sample['num_patches'], int) and sample['num_patches'] > 1:
+        if _is_count(sample['num_patches']) and sample['num_patches'] > 1:
             return sample['num_patches']
     match settings:
         case {'model': {'type': 'ConMIM' | 'mmpretrain.ConMIM',
@@ -121,10 +125,14 @@ def _num_patches(samples: list[dict], settings: dict) -> int | None:
         case _:
             return None
     img_size = img_size if isinstance(img_size, list) and img_size else [img_size]
-    if not all(isinstance(size, int) and size > 0 for size in (*img_size, patch_size)):
+    if not all(map(_is_count, (*img_size, patch_size))):
         return None
     num_patches = (img_size[0] // patch_size) * (img_size[-1] // patch_size)
-    return num_patches if num_patches > 1 else None
+    return num_patches if num_patches > 1 and _is_count(num_patches) else None
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 < value <= MAX_PATCHES
 
 
 def _samples(work_dir: Path) -> Iterator[dict]:
@@ -132,44 +140,43 @@ def _samples(work_dir: Path) -> Iterator[dict]:
         files = entry.get('files')
         if not isinstance(files, dict):
             continue
-        views = {view: embed_picture(work_dir / FOLDER / Path(str(name)).name)
-                 for view, name in files.items()}
-        if None not in views.values() and {'student', 'teacher', 'masked'} <= views.keys():
-            yield dict(path=entry.get('path') or '', views=views, hidden=entry.get('hidden'),
+        views = {view: _picture(work_dir, files.get(view))
+                 for view in ('student', 'teacher', 'masked')}
+        if None not in views.values():
+            hidden = entry.get('hidden')
+            yield dict(path=entry.get('path') or '', views=views,
+                       hidden=hidden if finite(hidden) else None,
                        num_patches=entry.get('num_patches'))
 
 
 def _pictures(work_dir: Path) -> Iterator[dict]:
     for entry in _listed(work_dir, PICTURES):
-        picture = embed_picture(work_dir / FOLDER / Path(str(entry.get('file'))).name)
+        picture = _picture(work_dir, entry.get('file'))
         if picture is not None:
             yield dict(picture=picture, title=entry.get('title', ''),
                        caption=entry.get('caption', ''), step=entry.get('step'))
 
 
 def _listed(work_dir: Path, name: str) -> list[dict]:
-    return [entry for entry in read_json(work_dir, name, []) if isinstance(entry, dict)]
+    return [entry for entry in read_json(work_dir, name, [])[:MAX_SHOWN]
+            if isinstance(entry, dict)]
 
 
 def _skipped(work_dir: Path) -> dict:
     """The images that could not be read: how many, and the first of them."""
-    try:
-        with (work_dir / SKIPPED_IMAGES_FILE).open(encoding='utf-8', errors='replace') as lines:
-            first = [line.rstrip('\n').split('\t') for line in islice(lines, SHOWN_SKIPPED)]
-            number = len(first) + sum(1 for _ in lines)
-    except OSError:
-        return dict(number=0, first=[])
-    return dict(number=number, first=[(parts[0], parts[-1]) for parts in first])
+    lines = lines_in(work_dir, work_dir / SKIPPED_IMAGES_FILE)
+    first = [line.rstrip('\n').split('\t') for line in islice(lines, SHOWN_SKIPPED)]
+    return dict(number=len(first) + sum(1 for _ in lines),
+                first=[(parts[0], parts[-1]) for parts in first])
 
 
 def newest_config(work_dir: Path) -> Path | None:
     """The config of the last start of a run; None where none was saved.
 
-    None of its files that is a link: whatever a stranger's run links to would be in its page.
+    None that is a link out of it: whatever a stranger's run links to would be in its page.
     """
-    root = work_dir.resolve()
     found = [path for pattern in CONFIGS for path in work_dir.glob(pattern)
-             if path.is_file() and path.resolve() == root / path.relative_to(work_dir)]
+             if is_plain_file_in(work_dir, path) and path.stat().st_size < MAX_CONFIG]
     return max(found, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 
 
@@ -185,6 +192,11 @@ class EmbeddedPicture(NamedTuple):
     uri: str
     width: int
     height: int
+
+
+def _picture(work_dir: Path, name: object) -> EmbeddedPicture | None:
+    path = work_dir / FOLDER / Path(str(name)).name
+    return embed_picture(path) if is_plain_file_in(work_dir, path) else None
 
 
 def embed_picture(path: Path) -> EmbeddedPicture | None:
@@ -203,7 +215,7 @@ def _embed(path: Path, _changed: int) -> EmbeddedPicture | None:
             image.load()
             if image.format != 'PNG' or len(content) > PNG_BYTES or max(image.size) > MAX_SIDE:
                 image, kind = image.convert('RGB'), 'jpeg'
-    except (OSError, ValueError, SyntaxError):  # SyntaxError: Pillow's for damaged files
+    except Exception:  # damaged files raise nearly anything
         return None
     if kind == 'jpeg':
         image.thumbnail((MAX_SIDE, MAX_SIDE))

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from ..utils.files import write_text
+from ..utils.files import is_plain_file_in, write_text
 from ..utils.work_dir import LOG_FILES
 from .numbers import format_duration
 from .run_log import RunLog, finite
@@ -22,6 +22,7 @@ FACTS = 'facts.json'  # versions, machine, data set, settings
 PROGRESS = 'progress.json'  # how far the run is, and whether it goes on
 SAMPLES = 'samples.json'  # what the model is fed
 PICTURES = 'pictures.json'  # what explains the model
+MAX_JSON = 2**24  # bytes of one of them
 
 
 class Progress(NamedTuple):
@@ -72,7 +73,7 @@ def read_progress(work_dir: Path, log: RunLog) -> Progress:
         return Progress('unknown', f'{steps:,} steps logged', None,
                         'of how many, this run has not noted')
     step_time = _step_time(log)
-    state, headline = noted.get('state'), ''
+    state, headline = str(noted.get('state')), ''
     if state == RUNNING:
         silence = time.time() - _last_sign(work_dir, noted)
         if silence > max(SILENCE, SILENT_ENTRIES * _entry_time(log, step_time)):
@@ -84,15 +85,15 @@ def read_progress(work_dir: Path, log: RunLog) -> Progress:
         FINISHED: 'Finished' if iteration >= max_iters else 'Ended early, by itself',
         STOPPED: 'Stopped by a signal, all saved. The same command with --resume goes on.',
         FAILED: f'Ended by an error: {noted.get("error")}',
-    }.get(state, str(state))
-    return Progress(state, headline, min(iteration / max_iters, 1.),
+    }.get(state, state)
+    return Progress(state, headline, min(max(iteration / max_iters, 0.), 1.),
                     _detail(noted, state, step_time))
 
 
 def _detail(noted: dict, state: str, step_time: float | None) -> str:
     iteration, max_iters = noted['iteration'], noted['max_iters']
     parts = [f'step {iteration:,} of {max_iters:,}']
-    if noted.get('max_epochs'):
+    if finite(noted.get('max_epochs')):
         parts.append(f'epoch {noted["max_epochs"] * iteration / max_iters:.1f} of '
                      f'{noted["max_epochs"]}')
     if state == RUNNING and step_time and iteration < max_iters:
@@ -137,8 +138,10 @@ def write_json(work_dir: Path, name: str, content: object) -> None:
 
 def read_json(work_dir: Path, name: str, default: dict | list) -> dict | list:
     """A file of the report folder; ``default`` where it is missing, damaged or of another kind."""
+    path = work_dir / FOLDER / name
     try:
-        content = json.loads((work_dir / FOLDER / name).read_text(encoding='utf-8'))
+        small = is_plain_file_in(work_dir, path) and path.stat().st_size < MAX_JSON
+        content = json.loads(path.read_text(encoding='utf-8')) if small else default
     except (OSError, ValueError, RecursionError):
         return default
     return content if isinstance(content, type(default)) else default

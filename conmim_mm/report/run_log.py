@@ -1,16 +1,17 @@
 """What a run has logged, as the report needs it."""
 
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from ..evaluation import learning_signs as signs
+from ..utils.files import lines_in
 from ..utils.work_dir import log_entries
 
 TEXT_LOGS = '*/*.log'
 MAX_WARNINGS = 50
+MAX_NUMBER = 1e100  # of which differences and shares can be taken
 _WARNING = re.compile(r'^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d - \S+ - (?:WARNING|ERROR) - (.+)$')
 _NOISE = re.compile(r'deprecated', re.IGNORECASE)  # of the packages below, and nothing to be done
 
@@ -31,19 +32,25 @@ class RunLog(NamedTuple):
 
 
 def read_run_log(work_dir: Path) -> RunLog:
-    """Reads all logs of a run; what is missing is empty.
+    """Reads all logs of a run; what is missing is empty, and what is no number is left out.
 
     Args:
         work_dir: Folder of the run.
+
+    Raises:
+        InputError: A log cannot be read.
     """
     training, evaluations = {}, {}
     for entry in log_entries(work_dir):
-        if not isinstance(entry, dict) or not isinstance(entry.get('step'), int):
+        step = entry.get('step')
+        if not (isinstance(step, int) and finite(step)):
             continue
+        entry = {key: value for key, value in entry.items()
+                 if finite(value) or isinstance(value, float)}
         if 'loss' in entry:
-            training[entry['step']] = entry
+            training[step] = entry
         else:
-            evaluations.setdefault(entry['step'], {}).update(entry)
+            evaluations.setdefault(step, {}).update(entry)
     return RunLog([training[step] for step in sorted(training)],
                   [evaluations[step] for step in sorted(evaluations)],
                   list(dict.fromkeys(_warnings(work_dir)))[:MAX_WARNINGS])
@@ -72,13 +79,12 @@ def holds_at_end(warning: str, last: dict, num_patches: int | None) -> bool:
 
 def _warnings(work_dir: Path) -> Iterator[str]:
     for path in sorted(work_dir.glob(TEXT_LOGS)):
-        with path.open(encoding='utf-8', errors='replace') as lines:
-            for line in lines:
-                if (match := _WARNING.match(line)) and not _NOISE.search(match[1]):
-                    yield match[1]
+        for line in lines_in(work_dir, path):
+            if (match := _WARNING.match(line)) and not _NOISE.search(match[1]):
+                yield match[1]
 
 
 def finite(value: object) -> bool:
     """Whether something logged is a number that can be drawn."""
     return (isinstance(value, int | float) and not isinstance(value, bool)
-            and math.isfinite(value))
+            and abs(value) < MAX_NUMBER)

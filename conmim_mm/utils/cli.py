@@ -88,6 +88,11 @@ def add_trust_argument(parser: argparse.ArgumentParser) -> None:
         help='load a checkpoint that holds more than plain weights, which lets it run any code')
 
 
+def add_overwrite_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that lets a file be replaced, see :func:`conmim_mm.utils.files.check_new`."""
+    parser.add_argument('--overwrite', action='store_true', help='replace the file if it exists')
+
+
 class _TrustCheckpoints(argparse.Action):
 
     def __call__(self, *_: object) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from ..errors import InputError
 
+MAX_LINE = 2**20  # characters
+
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
@@ -43,6 +45,22 @@ def check_place(path: Path) -> None:
         above = next(folder for folder in path.absolute().parents if folder.exists())
         with tempfile.TemporaryFile(dir=above):
             pass
+
+
+def check_new(path: Path, overwrite: bool = False) -> None:
+    """As :func:`check_place`, for a name that a user gave: what is there stays.
+
+    Args:
+        path: A file or folder to be.
+        overwrite: Whether what is there may be replaced.
+
+    Raises:
+        InputError: Also where there is something, be it a link to nothing.
+    """
+    if os.path.lexists(path) and not path.is_dir() and not overwrite:
+        raise InputError(f'{path} exists already: add --overwrite to replace it, or give another '
+                         'name')
+    check_place(path)
 
 
 @contextmanager
@@ -95,7 +113,7 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
     """As :func:`written_whole`, for a folder, or whatever else is made under the name given.
 
     Args:
-        path: What is to appear. There is nothing, or an empty folder.
+        path: What is to appear. In a folder that is there files of the same names are replaced.
 
     Yields:
         A name under which nothing is yet.
@@ -107,8 +125,13 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.',
                                          suffix='.tmp') as staging:
-            yield Path(staging, path.name)
-            os.rename(Path(staging, path.name), path)
+            made = Path(staging, path.name)
+            yield made
+            if made.is_dir() and path.is_dir():
+                for file in made.iterdir():
+                    os.replace(file, path / file.name)
+            else:
+                os.rename(made, path)
 
 
 def remove_leftovers(folder: Path, name: str) -> None:
@@ -131,6 +154,35 @@ def write_text(path: Path, text: str, durable: bool = False) -> None:
     """Writes a text as :func:`written_whole` does, in UTF-8."""
     with written_whole(path, durable) as aside:
         aside.write_text(text, encoding='utf-8', errors='replace')
+
+
+def is_plain_file_in(folder: Path, path: Path) -> bool:
+    """Whether a path leads to a file inside a folder: no link out of it, no pipe, no device."""
+    try:
+        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    except OSError:
+        return False
+
+
+def lines_in(folder: Path, path: Path) -> Iterator[str]:
+    """The lines of a text file of a folder, whoever made it.
+
+    Args:
+        folder: Nothing outside of it is read.
+        path: The file; what is no plain file has no lines. Bytes that are no UTF-8 are replaced,
+            and a line too long to be one comes in pieces.
+
+    Raises:
+        InputError: It can't be read.
+    """
+    if not is_plain_file_in(folder, path):
+        return
+    try:
+        with path.open(encoding='utf-8', errors='replace') as file:
+            while line := file.readline(MAX_LINE):
+                yield line
+    except OSError as error:
+        raise InputError(f'cannot read {path}: {error.strerror or error}') from error
 
 
 def sha256_of(path: Path) -> str:

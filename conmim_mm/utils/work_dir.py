@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from ..checkpoint.integrity import DamagedCheckpointError, is_archive
 from ..checkpoint.reading import check_checkpoint_file, load_checkpoint_file, read_meta
 from ..errors import InputError
-from .files import write_text
+from .files import lines_in, write_text
 
 LAST_CHECKPOINT_FILE = 'last_checkpoint'
 LOG_FILES = '*/vis_data/scalars.json'  # one for each start of a run
@@ -50,13 +50,18 @@ def log_entries(work_dir: Path) -> Iterator[dict]:
 
     Args:
         work_dir: Folder of the run.
+
+    Raises:
+        InputError: A log cannot be read.
     """
     for path in sorted(Path(work_dir).glob(LOG_FILES)):
-        for line in path.read_text().splitlines():
+        for line in lines_in(Path(work_dir), path):
             try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
+                entry = json.loads(line)
+            except (ValueError, RecursionError):  # numbers and brackets without end, too
                 continue
+            if isinstance(entry, dict):
+                yield entry
 
 
 def newest_complete_checkpoint(work_dir: Path, out_dir: Path | None = None) -> Path | None:

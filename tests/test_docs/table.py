@@ -58,7 +58,7 @@ RUN_BY_TESTS = {
     'tools/model_converters/conmim_to_mm.py':
         f'{TOOLS}test_conmim_to_mm.py::test_pretraining_checkpoint_loads_strictly',
     'tools/reliability/kill_and_resume.py':
-        f'{TOOLS}test_kill_and_resume.py::test_kills_lose_nothing',
+        f'{TOOLS}test_reliability/test_kill_and_resume.py::test_kills_lose_nothing',
     'tools/studies/run.py':
         f'{TOOLS}test_studies/test_run.py::test_a_study_goes_on_and_reports',
     'tools/test.py': f'{TOOLS}test_test.py::test_metrics_predictions_and_pictures',

@@ -103,7 +103,7 @@ def test_wheel_carries_package_and_mim_files(checkout: Path, tmp_path: Path):
 
     described = wheel.read(f'{info}/METADATA').decode()
     assert f'\nVersion: {version()}\n' in described
-    assert 'Requires-Python: >=3.10' in described
+    assert 'Requires-Python: >=3.11' in described
     assert '\nRequires-Dist: onedl-mmengine' in described
     commands = wheel.read(f'{info}/entry_points.txt').decode()
     assert commands == '[console_scripts]\nconmim = conmim_mm.commands:main\n'
@@ -152,6 +152,17 @@ def test_requirements_have_reason_and_pin(name: str):
     for requirement, why in requirement_lines(name):
         assert len(why) > 15, f'{requirement} does not say why it is there'
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+@pytest.mark.parametrize('name, version', [
+    ('torch', '2.5.1'), ('torch', '2.9.1'), ('torch', '2.10.0'), ('torch', '2.15.0'),
+    ('pillow', '9.5.0'), ('pillow', '11.2.1'), ('pillow', '12.3.0'), ('jinja2', '3.1.5'),
+    ('opencv-python', '4.11.0.86'), ('opencv-python', '5.0.0.93'), ('tqdm', '4.66.2'),
+    ('scikit-learn', '1.4.2')])
+def test_known_holes_and_what_nobody_tried_are_out_of_range(name: str, version: str):
+    ranges = {requirement.name: requirement.specifier
+              for requirement, _ in requirement_lines('runtime')}
+    assert version not in ranges[name]
 
 
 def test_requirements_name_no_place():

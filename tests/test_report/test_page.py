@@ -1,3 +1,5 @@
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ from PIL import Image
 from conmim_mm.errors import InputError
 from conmim_mm.report import build_report
 from conmim_mm.report.page import MAX_SIDE, _num_patches, embed_picture, newest_config
-from conmim_mm.report.progress import note_start
+from conmim_mm.report.progress import note_start, write_json
 
 from .runs import training_entry, write_log
 
@@ -75,6 +77,59 @@ def test_damaged_files_leave_gaps_only(tmp_path, name, content) -> None:
     assert 'Is it learning?' in text_of(tmp_path)
 
 
+ENTRY = '{"step": 1, "loss": 1.0, "lr": %s, "memory": 1, "val/knn_top1": 150}'
+
+
+@pytest.mark.parametrize('log', [
+    b'\xff\xfe\x00', b'{"step": 1, "lo', b'[' * 10**5, b'[1]\n"a"\n3', b'{"step": 1, "loss": "a"}',
+    b'{"step": ' + b'9' * 400 + b', "loss": 1}', b'{"step": true, "loss": 1}', b'x' * 2**21,
+    *(((ENTRY % value).encode()) for value in (
+        '9' * 400, '9' * 5000, '1e308', '-1e999', 'NaN', '[1]', '{}', 'null', '"a"')),
+    b'{"step": 1, "val/knn_top1": 150}\n{"step": 2, "val/knn_top1": -1, "val/held_out": "x"}'])
+def test_damaged_logs_leave_gaps_only(tmp_path, log: bytes) -> None:
+    write_log(tmp_path, [])
+    path = next(tmp_path.glob('*/vis_data/scalars.json'))
+    path.write_bytes(log + b'\n{"step": 7, "loss": 0.5}\n')
+    assert 'step 7' in text_of(tmp_path)
+
+
+PROGRESS = dict(state='running', iteration=5, max_iters=20, max_epochs=2, error='', time=1.)
+
+
+@pytest.mark.parametrize('key', PROGRESS)
+@pytest.mark.parametrize('value', [[], {}, None, 'x', -1, 10**400, 1e308, '\ud800'])
+def test_progress_of_another_kind(tmp_path, key: str, value: object) -> None:
+    write_log(tmp_path, [training_entry(1)])
+    write_json(tmp_path, 'progress.json', PROGRESS | {key: value})
+    assert 'Is it learning?' in text_of(tmp_path)
+
+
+@pytest.mark.parametrize('replace', [
+    lambda path: path.mkdir(), lambda path: path.symlink_to(path.name),
+    lambda path: path.symlink_to('nowhere'), os.mkfifo])
+@pytest.mark.parametrize('name', ['report/facts.json', 'report/samples.json', 'skipped.txt',
+                                  'report/s.png', 'a.py', 'b/vis_data/scalars.json', 'b/b.log'])
+def test_what_is_no_file_is_left_out(tmp_path, name: str, replace: Callable) -> None:
+    write_log(tmp_path, [training_entry(1)])
+    write_json(tmp_path, 'pictures.json', [dict(file='s.png'), dict(file='\ud800\0')])
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).unlink(missing_ok=True)
+    replace(tmp_path / name)
+    assert 'Is it learning?' in text_of(tmp_path)
+
+
+def test_no_link_leads_out_of_the_folder(tmp_path) -> None:
+    run, secret = tmp_path / 'run', tmp_path / 'secret'
+    write_log(run, [training_entry(1)])
+    secret.write_text('{"step": 99, "loss": 1}\n2026/01/01 00:00:00 - x - WARNING - password')
+    for name in ('a/vis_data/scalars.json', 'a/a.log', 'skipped.txt', 'config.py', 'report.html'):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).symlink_to(secret)
+    page = text_of(run)
+    assert 'password' not in page and 'step 99' not in page
+    assert 'password' in secret.read_text() and not (run / 'report.html').is_symlink()
+
+
 def test_the_same_folder_gives_the_same_page(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr('conmim_mm.report.page.time.time', lambda: 0.)
     write_log(tmp_path, [training_entry(step) for step in range(0, 40, 4)])
@@ -83,7 +138,6 @@ def test_the_same_folder_gives_the_same_page(tmp_path, monkeypatch) -> None:
 
 
 def test_the_config_of_the_last_start(tmp_path) -> None:
-    import os
     for number, name in enumerate(('run.py', '1/vis_data/config.py', '2/vis_data/config.py')):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ def refused(refused, picture):
 def test_attention(call, checkpoint, images, capsys) -> None:
     rows = call('attention', checkpoint, images / 'cat' / '0.png', '--head', 1)
     more = call('attention', checkpoint, images / 'cat' / '0.png', '--head', 1, '--block', 0,
-                '--weights', 'student', '--patch', 0, 31, '--patch', 9, 9)
+                '--weights', 'student', '--patch', 0, 31, '--patch', 9, 9, '--overwrite')
     assert more.width == rows.width and more.height > 2 * rows.height
     assert 'the image is 32 pixels wide and 32 high' in capsys.readouterr().out
 
@@ -63,7 +63,7 @@ def test_feature_map(call, checkpoint, images, capsys, tmp_path) -> None:
     call('feature_map', features, '--thumbnails', 2)
     assert '12 images, 2 classes' in capsys.readouterr().out
     embed(checkpoint, images / 'dog', features, workers=0, overwrite=True)
-    call('feature_map', features, '--images', 5)
+    call('feature_map', features, '--images', 5, '--overwrite')
     assert '5 images, no class folders' in capsys.readouterr().out
 
 
@@ -118,7 +118,7 @@ def test_the_check_leaves_nothing(tmp_path) -> None:
     check_picture_file(tmp_path / 'new' / 'o.png')
     assert not list(tmp_path.iterdir())
     (tmp_path / 'o.png').write_bytes(b'old')
-    check_picture_file(tmp_path / 'o.png')
+    check_picture_file(tmp_path / 'o.png', overwrite=True)
     assert (tmp_path / 'o.png').read_bytes() == b'old'
 
 

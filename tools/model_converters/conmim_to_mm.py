@@ -14,7 +14,8 @@ import conmim_mm
 from conmim_mm.checkpoint.reading import load_checkpoint_file
 from conmim_mm.errors import InputError
 from conmim_mm.formats.backbone import save_weights
-from conmim_mm.utils.cli import add_trust_argument, run_tool
+from conmim_mm.utils.cli import add_overwrite_argument, add_trust_argument, run_tool
+from conmim_mm.utils.files import check_new
 
 # Parts of original checkpoints that no run of ConMIM uses: BEiT's token classifier, a second table
 # for another resolution, and indices that are computed.
@@ -113,8 +114,10 @@ def main() -> None:
         type=Path,
         help="the original's moving average, saved beside it (checkpoint_copy-*.pth); without it "
         'the teacher starts as a copy of the student')
+    add_overwrite_argument(parser)
     add_trust_argument(parser)
     args = parser.parse_args()
+    check_new(args.target, args.overwrite)
     convert(args.source, args.target, args.teacher)
     print(f'wrote {args.target}')
 

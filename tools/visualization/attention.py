@@ -161,7 +161,7 @@ def main() -> None:
                         'clicked patches ask')
     args = parser.parse_args()
 
-    check_picture_file(args.out)
+    check_picture_file(args.out, args.overwrite)
     model, views = load_with_views(args)
     backbone = model.teacher.backbone if args.weights == 'teacher' else model.backbone
     images = views['student_view']

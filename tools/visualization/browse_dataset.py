@@ -75,7 +75,7 @@ def main() -> None:
 
     if args.images < 1:
         raise InputError(f'--images must be at least 1, but is {args.images}')
-    check_picture_file(args.out)
+    check_picture_file(args.out, args.overwrite)
     picture, paths = draw_samples(
         read_config(args.config, args.cfg_options, args.data_root), args.images, args.seed)
     save_picture(picture, args.out)

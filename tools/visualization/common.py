@@ -17,8 +17,8 @@ from conmim_mm.datasets.sample_rng import SampleIndex
 from conmim_mm.datasets.transforms.two_views import ConMIMTwoViews
 from conmim_mm.errors import InputError
 from conmim_mm.models.selfsup.conmim import ConMIM
-from conmim_mm.utils.cli import add_trust_argument
-from conmim_mm.utils.files import check_place
+from conmim_mm.utils.cli import add_overwrite_argument, add_trust_argument
+from conmim_mm.utils.files import check_new
 
 
 def views_of_image(model: ConMIM, cfg: Config, path: str, seed: int = 0,
@@ -86,9 +86,10 @@ def add_model_arguments(parser: argparse.ArgumentParser, images: int | str = '+'
 
 
 def add_out_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds where the picture goes."""
+    """Adds where the picture goes, and whether another gives way to it."""
     parser.add_argument('--out', type=Path, required=True, metavar='FILE.png',
                         help='picture to write')
+    add_overwrite_argument(parser)
 
 
 def load_with_views(args: argparse.Namespace,
@@ -109,11 +110,12 @@ def load_with_views(args: argparse.Namespace,
     return model, {key: torch.cat([view[key] for view in views]) for key in views[0]}
 
 
-def check_picture_file(path: Path) -> None:
+def check_picture_file(path: Path, overwrite: bool = False) -> None:
     """Fails early where a picture could not be written.
 
     Raises:
-        InputError: A folder, not the name of a picture, or a place where no file can be.
+        InputError: A folder, not the name of a picture, a file that is there already, or a place
+            where none can be.
     """
     if path.is_dir():
         raise InputError(f'{path} is a folder; give the picture a name, such as '
@@ -125,4 +127,4 @@ def check_picture_file(path: Path) -> None:
     except (KeyError, OSError, ValueError):
         raise InputError(f'{path} is not the name of a picture; take one that ends with '
                          '.png') from None
-    check_place(path)
+    check_new(path, overwrite)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from common import add_model_arguments, load_with_views
 
-from conmim_mm.utils.cli import run_tool
-from conmim_mm.utils.files import check_place
+from conmim_mm.utils.cli import add_overwrite_argument, run_tool
+from conmim_mm.utils.files import check_new
 from conmim_mm.visualization.explain import explain_samples
 from conmim_mm.visualization.sheet import save_picture
 
@@ -24,12 +24,16 @@ def main() -> None:
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder to write to')
     parser.add_argument('--seed', type=int, default=0,
                         help='of mask and perturbation, which are drawn (default: 0)')
+    add_overwrite_argument(parser)
     args = parser.parse_args()
 
-    check_place(args.out / 'attention.png')
+    check_new(args.out / 'attention.png', args.overwrite)
     model, views = load_with_views(args, args.seed)
-    for picture in explain_samples(model, views, len(args.images)):
-        target = args.out / f'{picture.name}.png'
+    pictures = {args.out / f'{picture.name}.png': picture
+                for picture in explain_samples(model, views, len(args.images))}
+    for target in pictures:
+        check_new(target, args.overwrite)
+    for target, picture in pictures.items():
         save_picture(picture.image, target)
         print(f'wrote {target}. {picture.caption}')
 

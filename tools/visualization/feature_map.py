@@ -155,7 +155,7 @@ def main() -> None:
 
     if args.images < MIN_IMAGES:
         raise InputError(f'--images must be at least {MIN_IMAGES}, but is {args.images}')
-    check_picture_file(args.out)
+    check_picture_file(args.out, args.overwrite)
     found = read_features(args.features)
     count = len(found['features'])
     chosen = np.linspace(0, count - 1, min(args.images, count)).round().astype(int)

@@ -22,7 +22,7 @@ _REINSTALL = 'install PyTorch and torchvision again, both from the same place'
 # By module: the name, what it is not tried without, and what to do where it can't be imported.
 IMPORTS = dict(
     torch=('PyTorch', '', _REINSTALL), torchvision=('torchvision', 'torch', _REINSTALL),
-    cv2=('OpenCV', '', 'pip install --force-reinstall opencv-python'),
+    cv2=('OpenCV', '', "pip install --force-reinstall 'opencv-python<5'"),
     mmengine=('mmengine', '', 'pip install --force-reinstall --no-deps onedl-mmengine'),
     mmcv=('mmcv', 'mmengine', 'pip install --force-reinstall --no-deps onedl-mmcv'))
 
@@ -38,9 +38,9 @@ def installed(name: str) -> str | None:
 def check_python() -> Iterator[Check]:
     """Python itself."""
     found = f'{platform.python_version()} at {sys.executable}'
-    fits = (3, 10) <= sys.version_info[:2] <= (3, 12)
+    fits = (3, 11) <= sys.version_info[:2] <= (3, 12)
     yield Check(OK if fits else NOTE, 'Python', found,
-                '' if fits else 'tried with Python 3.11; 3.10 to 3.12 should do')
+                '' if fits else 'tried with Python 3.11; 3.12 should do')
 
 
 def check_versions() -> Iterator[Check]:
@@ -105,8 +105,8 @@ def check_imports() -> Iterator[Check]:
         if library is None:
             failed.add(module)
             if module == 'cv2' and re.search('libGL|libgthread|libglib', why):
-                advice = ('pip install --force-reinstall --no-deps opencv-python-headless (or, on '
-                          'Debian: apt-get install libgl1 libglib2.0-0)')
+                advice = ("pip install --force-reinstall --no-deps 'opencv-python-headless<5' (or, "
+                          'on Debian: apt-get install libgl1 libglib2.0-0)')
             beside = ' beside PyTorch' if module == 'torchvision' else ''
             yield Check(PROBLEM, name, f'cannot be imported{beside}: {why}', advice)
         elif module == 'torch':

@@ -10,6 +10,7 @@ from ...errors import InputError
 from ...evaluation import learning_signs as signs
 from ...evaluation.tokens import effective_rank, mean_similarity
 from ..schedulers.warmup_cosine_lr import WarmupCosineLR
+from ..watching import only_watches
 
 
 @HOOKS.register_module()
@@ -56,11 +57,13 @@ class LearningMonitorHook(Hook):
         self._warned: set[str] = set()
         self._handle = None
 
+    @only_watches
     def before_train(self, runner: Runner) -> None:
         if not hasattr(unwrap_model(runner.model), 'teacher'):
             raise InputError('LearningMonitorHook needs a model with a teacher, such as ConMIM')
         self._judges_from = grace_period_end(runner)
 
+    @only_watches
     def before_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
         if self.every_n_train_iters(runner, self.interval):
             teacher = unwrap_model(runner.model).teacher
@@ -69,6 +72,7 @@ class LearningMonitorHook(Hook):
     def _keep_tokens(self, teacher: torch.nn.Module, args: tuple, tokens: torch.Tensor) -> None:
         self._tokens = tokens
 
+    @only_watches
     def after_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
         if self._handle is None:
             return

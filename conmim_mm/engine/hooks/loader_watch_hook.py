@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from ...datasets import TarShards, TeacherPerturbation
 from ...utils.machine import cores_per_process
 from ...utils.sizes import batch_size_of
+from ..watching import only_watches
 
 
 @HOOKS.register_module()
@@ -40,6 +41,7 @@ class LoaderWatchHook(Hook):
     def before_train(self, runner: Runner) -> None:
         self._watching = is_main_process()
 
+    @only_watches
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
         if not self._watching:

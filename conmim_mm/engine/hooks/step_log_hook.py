@@ -6,6 +6,7 @@ from mmengine.runner import LogProcessor, Runner
 from mmpretrain.registry import HOOKS
 
 from ..optimizers.guarded_optim_wrapper import GuardedOptimWrapper
+from ..watching import guard_trackers
 
 KEPT_VALUES = 10_000  # of each logged number, if no window of the log is longer
 
@@ -21,7 +22,13 @@ class StepLogHook(RuntimeInfoHook):
     MMEngine also keeps up to a million values of every logged number, copies all of them for the
     next one, and puts all of them into every checkpoint. Here only so many are kept as the log's
     windows need, at least ``KEPT_VALUES``. What is logged is the same.
+
+    A tracker that fails while a run goes on is left out with a warning, too.
     """
+
+    def before_run(self, runner: Runner) -> None:
+        super().before_run(runner)
+        guard_trackers(runner)
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)

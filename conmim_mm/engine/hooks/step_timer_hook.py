@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ...utils.sizes import batch_size_of
+from ..watching import only_watches
 
 
 @HOOKS.register_module()
@@ -37,9 +38,11 @@ class StepTimerHook(IterTimerHook):
         self._steps = deque(maxlen=runner.log_processor.window_size)
         self.t = self._waiting_since = time.time()
 
+    @only_watches
     def before_val(self, runner: Runner) -> None:
         self._paused = time.time(), vars(self).get('t'), runner.message_hub.runtime_info.get('eta')
 
+    @only_watches
     def after_val(self, runner: Runner) -> None:
         since, t, eta = self._paused
         if t is None:  # nothing is being trained
@@ -54,10 +57,12 @@ class StepTimerHook(IterTimerHook):
         """Notes that from now on only the loader keeps the step from beginning."""
         self._waiting_since = time.time()
 
+    @only_watches
     def before_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
         self._waited = time.time() - self._waiting_since
         runner.message_hub.update_scalar('train/data_time', self._waited)
 
+    @only_watches
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
         super().after_train_iter(runner, batch_idx, data_batch, outputs)

@@ -1,7 +1,6 @@
 """One line for whoever sits at the terminal: where the run stands, drawn again and again."""
 
 import os
-import resource
 import stat
 import sys
 import time
@@ -16,6 +15,7 @@ from mmpretrain.registry import HOOKS
 from rich.console import Console
 from rich.live import Live
 
+from ...watching import only_watches
 from .line import LiveLine
 from .terminal import display_below
 
@@ -42,6 +42,7 @@ class LiveViewHook(Hook):
         self._live: Live | None = None
         self._open = ExitStack()
 
+    @only_watches
     def before_train(self, runner: Runner) -> None:
         stream = terminal() if is_main_process() else None
         self._next_draw = 0.
@@ -114,4 +115,7 @@ def peak_memory() -> int:
     """Bytes that this process needed at most: of its GPU if it has one, else of the machine."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kB on Linux
+    import resource  # not on Windows
+
+    unit = 1 if sys.platform == 'darwin' else 1024  # bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

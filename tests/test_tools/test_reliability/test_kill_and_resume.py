@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from ..conftest import ROOT, TOOLS
-from ..runs import environment
+from ...conftest import ROOT, TOOLS
+from ...runs import environment
 
 pytestmark = pytest.mark.slow
 
