@@ -6,10 +6,8 @@ from contextlib import contextmanager, suppress
 
 from PIL import ExifTags, Image
 
-from .transforms.loading import reading
+from .transforms.loading import FORMATS, reading
 
-# Some of Pillow's others start programs.
-FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'GIF', 'BMP', 'AVIF', 'JPEG2000')
 _TURNED = range(5, 9)  # orientations of EXIF that swap width and height
 
 
