@@ -73,7 +73,7 @@ def load_config(args: argparse.Namespace) -> Config:
 def main() -> None:
     args = parse_args()
     register_all_modules()  # for configs, too, that do not do it themselves
-    run_training(load_config(args), args.resume, args.elastic)
+    run_training(load_config(args), args.resume, args.elastic, args.cfg_options)
 
 
 if __name__ == '__main__':

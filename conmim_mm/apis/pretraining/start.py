@@ -8,16 +8,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from mmengine.utils import import_modules_from_strings
 
 from ...errors import InputError
 from ...utils.cli import explain
 from ...utils.files import writing
-from ...utils.run_config import fit_to_machine, read_config
+from ...utils.run_config import fit_to_machine
 from ...utils.shipped_files import RECIPES, shipped_file
 from ...utils.work_dir import log_entries
+from ...utils.written_config import read_written_config
 from ..options import set_mismatch
 from ..train import run_training
-from .plan import PretrainOptions, plan_run
+from .plan import STARTED_WITH, PretrainOptions, plan_run
 from .resumed_run import Resumption, resumed_run
 from .run_folder import CONFIG, check_folder, discard, move_aside
 
@@ -166,7 +168,9 @@ def start(out: Path, how: Resumption, in_place: bool) -> None:
             os.execve(bash, words, environment)
         subprocess.run(words, executable=bash, env=environment, check=True)
         return
-    cfg = read_config(config)
+    cfg = read_written_config(out / CONFIG)
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg.custom_imports)
     cfg.launcher, cfg.work_dir = 'none', str(out)
     os.environ.setdefault('LOCAL_RANK', '0')
     fit_to_machine(cfg)
@@ -174,4 +178,5 @@ def start(out: Path, how: Resumption, in_place: bool) -> None:
         set_mismatch(cfg, how.mismatch)
     if how.checkpoint:  # which has been found whole already
         cfg.load_from, cfg.resume = str(how.checkpoint), True
-    run_training(cfg, elastic=how.mismatch == 'rescale')
+    run_training(cfg, elastic=how.mismatch == 'rescale',
+                 options=cfg[STARTED_WITH].get('cfg_options'))
