@@ -32,8 +32,8 @@ def parse_args() -> argparse.Namespace:
     other_run.add_argument(
         '--allow-mismatch',
         action='store_true',
-        help='go on though the checkpoint is of another model, batch, data set or number of '
-        'processes: takes what fits and says what does not')
+        help='go on though the checkpoint is of another model, data set or number of processes, or '
+        'of other settings: takes of it what fits, and names and uses what is set now')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (bfloat16)')
     parser.add_argument(
         '--auto-scale-lr',

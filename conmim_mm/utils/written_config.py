@@ -25,7 +25,8 @@ def write_config(path: Path, cfg: Config, comments: Sequence[str]) -> None:
         text = settings_text(plain_data(cfg.to_dict()))
     except ValueError as error:
         raise InputError(f'cannot write {path}: {error}') from error
-    above = ''.join(f'# {escaped(line)}\n' for line in comments)
+    # MMEngine fills in what stands in double braces in comments, too
+    above = ''.join(f'# {escaped(line)}\n' for line in comments).replace('{{', r'{\x7b')
     write_text(path, above + text, durable=True)
 
 
@@ -43,7 +44,11 @@ def read_written_config(path: Path) -> Config:
         InputError: It can't be read, or holds more than settings.
     """
     try:
-        return Config(read_literals(path.read_text(encoding='utf-8')), filename=str(path))
+        text = path.read_text(encoding='utf-8')
+        settings = read_literals(text)
+        if '{{' in text or '_base_' in settings:  # MMEngine, which reads it in processes, fills in
+            raise ValueError('it refers to something outside of it')
+        return Config(settings, filename=str(path))
     except (OSError, ValueError, SyntaxError, TypeError, KeyError, RecursionError,
             MemoryError) as error:
         raise InputError(f'{path} is not as conmim pretrain wrote it ({escaped(str(error))}), and '

@@ -36,8 +36,8 @@ def test_it_is_read_as_it_was_written(tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize('text', [
-    'open("executed", "w")', 'a = open("executed", "w")', 'a = ', 'filename = 1',
-    'a = ' + '(' * 3000, b'\xff'])
+    '_base_ = "executed.py"', 'a = "{{ fileBasename }}"', 'open("executed", "w")',
+    'a = open("executed", "w")', 'a = ', 'filename = 1', 'a = ' + '(' * 3000, b'\xff'])
 def test_code_is_not_run(text, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / 'config.py'

@@ -65,7 +65,7 @@ def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resum
                          f'tools/train.py CONFIG --work-dir {out} --resume')
     path = out / CONFIG
     cfg = read_written_config(path)
-    if STARTED_WITH not in cfg:
+    if not isinstance(cfg.get(STARTED_WITH), dict):
         raise InputError(f'{out / CONFIG} is not of conmim pretrain: go on with tools/train.py '
                          f'{out / CONFIG} --work-dir {out} --resume')
     if not options.config and (code := foreign_code(cfg.to_dict())):

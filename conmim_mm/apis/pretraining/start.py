@@ -53,7 +53,7 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         gpus: Processes, one on each GPU. More than one are started beside this process.
         resume: Go on with the run in ``out``; more ``epochs`` make it longer.
         overwrite: Start anew; a run in ``out`` is moved aside.
-        allow_mismatch: With ``resume``: go on though there are other images than before, say.
+        allow_mismatch: With ``resume``: go on with other images or settings than before.
         eval_data: Labelled images, on which the features are judged while training.
         track: Where else to log to: ``'tensorboard'``, ``'wandb'``, ``'mlflow'``.
         say: Gets what is worth knowing of the run before it starts, such as its plan.
@@ -92,12 +92,28 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         gpus=gpus, resume=resume, overwrite=overwrite, allow_mismatch=allow_mismatch,
         eval_data=eval_data and Path(eval_data), track=tuple(track))
     if resume:
-        how = resumed_run(options, say)
+        how = resume_run(options, say)
         if not how.is_finished:
             start(out, how, in_place)
     else:
         start_new(options, say, in_place)
     return out
+
+
+def resume_run(options: PretrainOptions, say: Callable[[str], object]) -> Resumption:
+    """As :func:`resumed_run`.
+
+    Raises:
+        InputError: As there; or the run's config is of another shape than it was written in.
+    """
+    try:
+        return resumed_run(options, say)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if explain(error):
+            raise
+        raise InputError(f'{options.out / CONFIG} is not as it was written '
+                         f'({type(error).__name__}: {" ".join(str(error).split())}): correct it, '
+                         'or choose another --out for a new run') from error
 
 
 def start_new(options: PretrainOptions, say: Callable[[str], object], in_place: bool) -> None:

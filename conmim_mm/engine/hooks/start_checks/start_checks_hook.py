@@ -36,7 +36,8 @@ class StartChecksHook(Hook):
     Args:
         mismatch: What to do with a checkpoint that does not fit: ``'refuse'``; ``'rescale'``,
             which resumes with another number of processes as long as the images per optimizer step
-            stay the same; ``'allow'``, which takes what fits, and says what does not.
+            stay the same; ``'allow'``, which takes what fits, says what does not, and trains with
+            the settings of now.
 
     Raises:
         InputError: At the start of training or testing, when a checkpoint is loaded, or for another
