@@ -32,8 +32,8 @@ def parse_args() -> argparse.Namespace:
     other_run.add_argument(
         '--allow-mismatch',
         action='store_true',
-        help='go on though the checkpoint is of another model, batch, data set or number of '
-        'processes: takes what fits and says what does not')
+        help='go on though the checkpoint is of another model, data set or number of processes, or '
+        'of other settings: takes of it what fits, and names and uses what is set now')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (bfloat16)')
     parser.add_argument(
         '--auto-scale-lr',
@@ -73,7 +73,7 @@ def load_config(args: argparse.Namespace) -> Config:
 def main() -> None:
     args = parse_args()
     register_all_modules()  # for configs, too, that do not do it themselves
-    run_training(load_config(args), args.resume, args.elastic)
+    run_training(load_config(args), args.resume, args.elastic, args.cfg_options)
 
 
 if __name__ == '__main__':

@@ -11,6 +11,7 @@ from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from ..engine.optimizers.auto_scale_lr import scaling_of_a_batch
 from ..errors import InputError
 
 
@@ -28,6 +29,10 @@ def build_runner(cfg: Config) -> Runner:
         copy.unlink()  # MMEngine would write through it
     # not RUNNERS.build, which writes over what an error says
     runner = RUNNERS.get(cfg.get('runner_type', 'Runner')).from_cfg(cfg)
+    # Not in the config, which is saved and may be trained from again. FSDP's strategy does so by
+    # itself.
+    batches = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    runner.auto_scale_lr = scaling_of_a_batch(cfg.get('auto_scale_lr'), batches)
     runner.load_or_resume = _explaining(runner.load_or_resume, cfg.get('load_from'))
     runner.visualizer.add_scalars = _outliving(runner.visualizer.add_scalars)
     for handler in runner.logger.handlers:

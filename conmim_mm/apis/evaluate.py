@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmpretrain.registry import DATASETS, MODELS
 from torch.utils.data import Dataset
 
+from ..checkpoint.settings import type_name
 from ..datasets.class_names import agree_on_classes, names_of_classes
 from ..datasets.labelled_folder import labelled_datasets, labelled_split
 from ..errors import InputError
@@ -103,7 +104,7 @@ def _evaluate(predict: Callable[..., torch.Tensor], checkpoint: str | Path,
               ) -> FeatureAccuracy:
     if config is not None:
         cfg = read_config(str(config), cfg_options, data and str(data))
-        if cfg.get('model', {}).get('type') != 'ImageClassifier' or 'test_dataloader' not in cfg:
+        if type_name(cfg.get('model', {})) != 'ImageClassifier' or 'test_dataloader' not in cfg:
             raise InputError(f'{config} is not a classification config; take one of '
                              'configs/classification')
         parts = config_datasets(cfg)

@@ -4,16 +4,17 @@ import os
 
 from mmengine.config import Config
 
+from ..checkpoint.settings import type_name
 from ..errors import InputError
 
-FLOAT32_WRAPPERS = ('OptimWrapper', 'GuardedOptimWrapper', 'mmpretrain.GuardedOptimWrapper')
+FLOAT32_WRAPPERS = ('', 'OptimWrapper', 'GuardedOptimWrapper')
 
 BEST = 'val/knn_top1'
 
 
 def use_mixed_precision(cfg: Config) -> None:
     """Lets a config train in bfloat16, if it does not do so already."""
-    if cfg.optim_wrapper.get('type', 'OptimWrapper') in FLOAT32_WRAPPERS:
+    if type_name(cfg.optim_wrapper) in FLOAT32_WRAPPERS:
         cfg.optim_wrapper.type = 'mmpretrain.ConMIMAmpOptimWrapper'
 
 
@@ -47,7 +48,7 @@ def add_online_evaluation(cfg: Config, folder: str) -> None:
     folder = os.path.expanduser(folder)
     if not os.path.isdir(folder):
         raise InputError(f'no such folder of labelled images: {folder}')
-    if (cfg.get('val_cfg') or {}).get('type', '').rpartition('.')[2] != 'FeatureValLoop':
+    if type_name(cfg.get('val_cfg') or {}) != 'FeatureValLoop':
         cfg.val_cfg = dict(type='mmpretrain.FeatureValLoop')
         cfg.val_evaluator = dict(type='mmpretrain.FrozenFeatureMetric')
         cfg.val_dataloader = dict(

@@ -1,9 +1,10 @@
 """Starting a training from its config; what tools/train.py and ``conmim pretrain`` share."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from traceback import walk_tb
 from typing import TypeVar
 
 from mmengine.config import Config
@@ -14,8 +15,8 @@ from ..checkpoint.reading import check_checkpoint_file, load_checkpoint_file, re
 from ..distributed.agreement import check_configs_agree
 from ..distributed.launch import processes
 from ..engine.hooks.start_checks.run_facts import RUN_FACTS
-from ..engine.optimizers.auto_scale_lr import scaling_of_a_batch
 from ..errors import InputError
+from ..utils.cli import explain
 from ..utils.run_config import check_checkpoint, drop_hooks_switched_off
 from ..utils.work_dir import checkpoint_folder, newest_complete_checkpoint
 from ..utils.work_dir_lock import locked
@@ -25,17 +26,20 @@ from .data_settings import sound_data_settings
 RESOLVED_CONFIG = 'resolved_config.py'
 
 T = TypeVar('T')
+_STEPS = ('run_iter', 'batches_from')  # functions of training loops
 # set by torchrun when it starts all processes again after one of them has died
 RESTARTS = 'TORCHELASTIC_RESTART_COUNT'
 
 
-def run_training(cfg: Config, resume: str | None = None, elastic: bool = False) -> None:
+def run_training(cfg: Config, resume: str | None = None, elastic: bool = False,
+                 options: Mapping[str, object] | None = None) -> None:
     """Trains; all processes of the run call this together.
 
     Args:
         cfg: The config of the run, fit to this machine.
         resume: As for :func:`choose_start`.
         elastic: As for :func:`choose_start`.
+        options: What the command line has changed in the config by key.
 
     Raises:
         InputError: The config, the data or the checkpoint do not fit each other.
@@ -45,12 +49,31 @@ def run_training(cfg: Config, resume: str | None = None, elastic: bool = False) 
     with processes(cfg), locked_for_all(Path(cfg.work_dir)), sound_data_settings(cfg):
         choose_start(cfg, resume, elastic)
         check_configs_agree(cfg)
-        runner = build_runner(cfg)
-        # Not in the config, which is saved and may be trained from again. FSDP's strategy does so
-        # by itself.
-        batches = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
-        runner.auto_scale_lr = scaling_of_a_batch(cfg.get('auto_scale_lr'), batches)
-        runner.train()
+        with blaming(options):
+            build_runner(cfg).train()
+
+
+@contextmanager
+def blaming(options: Mapping[str, object] | None) -> Iterator[None]:
+    """Takes it for the fault of options if a run fails before its first step.
+
+    Args:
+        options: Settings that were changed; without any, an error stays as it is.
+
+    Raises:
+        InputError: In place of what components raise for values of another kind.
+    """
+    try:
+        yield
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        has_begun = any(frame.f_code.co_name in _STEPS for frame, _ in walk_tb(error.__traceback__))
+        if not options or has_begun or explain(error):
+            raise
+        named = ' '.join(f'{key}={value}' for key, value in options.items())
+        reason = ' '.join(str(error).split())[:200]
+        raise InputError(f'a run cannot be made of these settings ({type(error).__name__}: '
+                         f'{reason}); is one of these of another kind than it must be: '
+                         f'{named}') from error
 
 
 def choose_start(cfg: Config, resume: str | None = None, elastic: bool = False) -> None:

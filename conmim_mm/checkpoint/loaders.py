@@ -10,9 +10,11 @@ import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
+import yaml
 from mmengine.dist import barrier, is_main_process
+from mmengine.fileio import YamlHandler, register_handler
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..errors import InputError
@@ -22,8 +24,16 @@ _FORCE_PLAIN = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # PyTorch's own switch, stronger
 _OWN_PREFIXES = ('', 'http://', 'https://')
 
 
+class PlainYamlHandler(YamlHandler):
+    """Reads YAML, that of configs and of their bases too, as data; MMEngine's would run code."""
+
+    def load_from_fileobj(self, file: IO, **kwargs) -> Any:
+        """What a YAML file holds."""
+        return super().load_from_fileobj(file, Loader=yaml.SafeLoader, **kwargs)
+
+
 def register_loaders() -> None:
-    """Puts this project's reader behind MMEngine's ``CheckpointLoader``.
+    """Puts this project's reader behind MMEngine's ``CheckpointLoader``, and one for YAML.
 
     Files and web addresses are read by it. The other schemes (model zoos, object stores) keep
     MMEngine's loaders, which are not let unpickle.
@@ -33,6 +43,7 @@ def register_loaders() -> None:
             CheckpointLoader.register_scheme(prefix, _as_plain_data(loader), force=True)
     CheckpointLoader.register_scheme('', load_from_local, force=True)
     CheckpointLoader.register_scheme(['http://', 'https://'], load_from_http, force=True)
+    register_handler(['yaml', 'yml'])(PlainYamlHandler)
 
 
 def load_from_local(filename: str, map_location: MapLocation = None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Anything as data that a file can be read back from without running code in it."""
 
+import inspect
 from collections.abc import Mapping
 from pathlib import PurePath
 
@@ -11,8 +12,8 @@ from mmengine.structures import BaseDataElement
 def plain_data(value: object) -> object:
     """Tensors on the CPU, numbers, strings, None, and dicts, lists and tuples of these.
 
-    Arrays become tensors, sets lists, data elements (the samples of OpenMMLab) dicts, classes
-    their full names, paths strings. Whatever else there is becomes its description.
+    Arrays become tensors, sets lists, data elements (the samples of OpenMMLab) dicts, classes and
+    functions their full names, paths strings. Whatever else there is becomes its description.
 
     Args:
         value: A batch, a state dict, a config's dict, or the like.
@@ -31,7 +32,7 @@ def plain_data(value: object) -> object:
         return tuple(plain_data(item) for item in value)
     if isinstance(value, list | set | frozenset):
         return [plain_data(item) for item in value]
-    if isinstance(value, type):
+    if isinstance(value, type) or inspect.isroutine(value):
         return f'{value.__module__}.{value.__qualname__}'
     if isinstance(value, PurePath):
         return str(value)

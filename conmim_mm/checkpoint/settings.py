@@ -1,8 +1,13 @@
 """The settings of a run, as its checkpoints keep them: data, of which nothing is ever run."""
 
 import ast
-from collections.abc import Iterator
+import inspect
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import Registry
 
 SETTINGS = 'settings'  # in a checkpoint's meta, beside MMEngine's text of the config
 
@@ -66,6 +71,25 @@ def read_literals(text: str) -> dict[str, Any]:
     return settings
 
 
+def settings_text(settings: dict[str, Any]) -> str:
+    """Settings as the text of a config, which MMEngine reads back as what they are.
+
+    Args:
+        settings: Plain data.
+
+    Raises:
+        ValueError: They have names such that the text would be more than settings.
+    """
+    try:
+        text = Config(_with_written_infinity(settings)).pretty_text
+        # MMEngine fills in what stands in double braces, be it the name of a folder
+        text = text.replace('{{', r'{\x7b')
+        read_literals(text)  # MMEngine writes the keys of a dict as they are, quotes and all
+    except (KeyError, SyntaxError, TypeError) as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
 def dicts_in(part: Any, without: str | None = None) -> Iterator[dict]:
     """The dicts in settings at any depth, but for those below the key ``without``."""
     if isinstance(part, dict):
@@ -74,6 +98,37 @@ def dicts_in(part: Any, without: str | None = None) -> Iterator[dict]:
     if isinstance(part, list | tuple):
         for value in part:
             yield from dicts_in(value, without)
+
+
+def flat_settings(value: Any, name: str = '') -> Iterator[tuple[str, Any]]:
+    """Settings by dotted key; lists of dicts by index, other values whole."""
+    if isinstance(value, Mapping) and value:
+        items = value.items()
+    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+        items = enumerate(value)
+    else:
+        yield name, value
+        return
+    for key, item in items:
+        yield from flat_settings(item, f'{name}.{key}' if name else str(key))
+
+
+def type_name(part: Any) -> str:
+    """The bare name of the component that a part of a config describes; '' where it names none.
+
+    Args:
+        part: A dict with a ``type``, or such a type itself: a name with or without scope or module,
+            or, as in MMEngine's pure-Python configs, the class or function.
+    """
+    kind = part.get('type', '') if isinstance(part, Mapping) else part
+    is_built = isinstance(kind, type) or inspect.isroutine(kind)
+    return (kind.__name__ if is_built else str(kind)).rpartition('.')[2]
+
+
+def component(part: Mapping[str, Any], registry: Registry) -> Any:
+    """The class or function that a part of a config describes; None if it is not registered."""
+    kind = part['type']
+    return registry.get(kind) if isinstance(kind, str) else kind
 
 
 def _checked_copy(settings: dict) -> dict:
@@ -94,6 +149,20 @@ def _checked_copy(settings: dict) -> dict:
         raise ValueError(f'it holds a {type(value).__name__}')
 
     return copy(settings, 0)
+
+
+def _with_written_infinity(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_written_infinity(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_with_written_infinity(item) for item in value)
+    return _Infinity(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+class _Infinity(float):
+
+    def __repr__(self) -> str:  # MMEngine writes inf, a name that it does not know when it reads
+        return '-1e309' if self < 0 else '1e309'
 
 
 class _AsLiteral(ast.NodeTransformer):

@@ -1,6 +1,5 @@
 """The command line ``conmim``: gives what is typed to :mod:`conmim_mm.apis`, and prints."""
 
-import argparse
 import json
 import sys
 import warnings
@@ -26,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def run() -> None:
         if 'cfg_options' in options:
-            options['cfg_options'] = _read_options(options['cfg_options'])
+            from ..utils.run_config import option_texts
+
+            options['cfg_options'] = option_texts(options['cfg_options'])
         command(**options)
 
     run_tool(run)
@@ -106,20 +107,6 @@ def _doctor(data: Path | None) -> None:
     from .doctor.doctor import run
 
     run(data)
-
-
-def _read_options(words: Sequence[str]) -> dict[str, object]:
-    """``KEY=VALUE`` as MMEngine reads it."""
-    from mmengine.config import DictAction
-
-    from ..errors import InputError
-
-    for word in words:
-        if '=' not in word:
-            raise InputError(f'--cfg-options takes KEY=VALUE, but got {word!r}')
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--options', nargs='+', action=DictAction, default={})
-    return parser.parse_args(['--options', *words] if words else []).options
 
 
 _COMMANDS = dict(pretrain=_pretrain, knn=_knn, linear=_linear, embed=_embed, export=_export,

@@ -111,7 +111,7 @@ def _pretrain(parser: argparse.ArgumentParser) -> None:
     again.add_argument('--overwrite', action='store_true',
                        help='start anew; the run in --out is moved aside')
     where.add_argument('--allow-mismatch', action='store_true',
-                       help='with --resume: go on though there are other images than before, say')
+                       help='with --resume: go on with other images or settings than before')
     shown = parser.add_argument_group('what to show')
     shown.add_argument('--eval-data', type=_path, metavar='DIR',
                        help='labelled images, on which k-NN and a linear probe judge the features '

@@ -4,14 +4,16 @@ Processes with other models hang in their first exchange or average weights that
 together; with other data sets they train on, wrongly, or hang at the end of an epoch.
 """
 
+import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from mmengine.config import Config
 from mmengine.dist import all_gather_object, is_distributed
 from torch.utils.data import Dataset
 
+from ..checkpoint.settings import flat_settings
 from ..errors import InputError
 
 CHECKED_NAMES = 10_000
@@ -30,7 +32,7 @@ def check_configs_agree(cfg: Config) -> None:
     """
     if not is_distributed():
         return
-    difference = describe_disagreement(all_gather_object(dict(_settings(cfg.to_dict()))))
+    difference = describe_disagreement(all_gather_object(_settings(cfg.to_dict())))
     if difference:
         raise InputError(f'the processes were given different configs: {difference}. Start all '
                          'of them with the same files and options')
@@ -73,31 +75,49 @@ def describe_disagreement(facts: Sequence[Mapping[str, object]]) -> str:
             f'{reference.get(name, "missing")}{more}')
 
 
-def _settings(value: object, name: str = '') -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
-        items = value.items()
-    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
-        items = enumerate(value)
-    else:
-        # the text of any other object may hold its address
-        plain = isinstance(value, str | int | float | list | tuple | Mapping | None)
-        yield name, repr(value) if plain else getattr(value, '__qualname__', type(value).__name__)
-        return
-    for key, item in items:
-        yield from _settings(item, f'{name}.{key}' if name else str(key))
+def names_checksum(dataset: Dataset) -> int | None:
+    """A check sum of the names of the images, which stays as it is where their folder moves.
+
+    Of more than 10,000 names as many count, evenly spread.
+
+    Args:
+        dataset: Loaded.
+
+    Returns:
+        None for a data set that does not tell the names.
+    """
+    names = _names(dataset)
+    if not any(names):
+        return None
+    above = os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name in names])
+    return _checksum(os.path.relpath(name, above) for name in names)
+
+
+def _settings(cfg: Mapping) -> dict[str, str]:
+    # the text of any other object may hold its address
+    plain = str | int | float | list | tuple | Mapping | None
+    return {name: repr(value) if isinstance(value, plain)
+            else getattr(value, '__qualname__', type(value).__name__)
+            for name, value in flat_settings(cfg)}
+
+
+def _names(dataset: Dataset) -> list[str]:
+    if not (len(dataset) and hasattr(dataset, 'get_data_info')):
+        return []
+    indices = np.unique(np.linspace(0, len(dataset) - 1, CHECKED_NAMES).astype(int))
+    return [str(dataset.get_data_info(int(index)).get('img_path', '')) for index in indices]
+
+
+def _checksum(names: Iterable[str]) -> int:
+    return zlib.crc32('\n'.join(names).encode(errors='surrogateescape'))
 
 
 def _contents(dataset: Dataset) -> dict[str, object]:
-    size = len(dataset)
-    contents: dict[str, object] = {'the number of samples': size}
-    if not (size and hasattr(dataset, 'get_data_info')):
-        return contents
     root = str(getattr(dataset, 'data_root', None) or '')
-    indices = np.unique(np.linspace(0, size - 1, CHECKED_NAMES).astype(int))
-    names = [str(dataset.get_data_info(int(index)).get('img_path', '')).removeprefix(root)
-             for index in indices]
-    return contents | {
+    names = [name.removeprefix(root) for name in _names(dataset)]
+    contents: dict[str, object] = {'the number of samples': len(dataset)}
+    return contents if not names else contents | {
         'the first image': names[0],
         'the last image': names[-1],
-        "the check sum of the images' names": zlib.crc32('\n'.join(names).encode()),
+        "the check sum of the images' names": _checksum(names),
     }

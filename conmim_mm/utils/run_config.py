@@ -1,6 +1,9 @@
 """Configs read, changed by options and fit to this machine, and the arguments that ask for it."""
 
 import argparse
+import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -9,6 +12,7 @@ from mmengine.config import Config, DictAction
 from ..checkpoint.reading import check_checkpoint_file
 from ..errors import InputError
 
+_SPACE = '\0'
 _HOOKS_OF_EVERY_RUN = (
     'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
@@ -20,10 +24,68 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=_ReadOptions,
         metavar='KEY=VALUE',
         help='override settings of the config, such as '
         'train_dataloader.dataset.data_root=/my/photos')
+
+
+class OptionText(str):
+    """The value of an option as typed; how it is read depends on what the config holds there."""
+
+
+def option_texts(words: Sequence[str]) -> dict[str, OptionText]:
+    """``KEY=VALUE`` words by key.
+
+    Raises:
+        InputError: One has no ``=``.
+    """
+    for word in words:
+        if '=' not in word:
+            raise InputError(f'--cfg-options takes KEY=VALUE, but got {word!r}')
+    return {key: OptionText(text) for key, _, text in (word.partition('=') for word in words)}
+
+
+class _ReadOptions(argparse.Action):
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
+                 values: Sequence[str], *_: object) -> None:
+        before = getattr(namespace, self.dest) or {}
+        setattr(namespace, self.dest, before | option_texts(values))
+
+
+def read_option(text: str, held: object) -> object:
+    """The value of an option.
+
+    Args:
+        text: As typed.
+        held: What the config holds there; None for nothing.
+
+    Returns:
+        The text itself where the config holds a string (``None`` stays None), where MMEngine's way
+        to read numbers and lists finds neither, and where it is the name of a file.
+    """
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in '\'"'
+    plain = text[1:-1] if quoted else text
+    if isinstance(held, str) and text != 'None':
+        return plain
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--options', nargs='+', action=DictAction)
+    # it would drop all spaces
+    kept = re.sub(r'(?<=[^\s,[(]) +(?=[^\s,\])])', lambda spaces: len(spaces[0]) * _SPACE, text)
+    try:
+        value = parser.parse_args(['--options', f'x={kept}']).options['x']
+    except AssertionError:  # brackets that do not close
+        return plain
+    if isinstance(value, str) or isinstance(value, list | tuple) and os.path.exists(text):
+        return plain
+    return _with_spaces(value)
+
+
+def _with_spaces(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return type(value)(map(_with_spaces, value))
+    return value.replace(_SPACE, ' ') if isinstance(value, str) else value
 
 
 def read_config(path: str, options: dict | None = None, data_root: str | None = None) -> Config:
@@ -34,10 +96,13 @@ def read_config(path: str, options: dict | None = None, data_root: str | None = 
     """
     if not Path(path).is_file():
         raise InputError(f'no such config: {path}')
+    if Path(path).suffix.lower() in ('.yaml', '.yml'):
+        raise InputError(f'{path} is YAML, which is not read here: write it as .py or .json')
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is code, so anything can go wrong in it
-        raise InputError(f'cannot read {path}: {type(error).__name__}: {error}') from error
+        reason = ' '.join(str(error).split())
+        raise InputError(f'cannot read {path}: {type(error).__name__}: {reason}') from error
     change_config(cfg, options or {}, path)
     if data_root:
         replace_data_root(cfg, data_root)
@@ -51,9 +116,20 @@ def change_config(cfg: Config, options: dict, name: str) -> None:
         InputError: They do not fit it; the message uses the name.
     """
     try:
-        cfg.merge_from_dict(options)
+        cfg.merge_from_dict({
+            key: read_option(value, _held(cfg, key)) if isinstance(value, OptionText) else value
+            for key, value in options.items()})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f'--cfg-options do not fit {name}: {error}') from error
+
+
+def _held(part: object, key: str) -> object:
+    for name in key.split('.'):
+        if isinstance(part, list | tuple) and name.isdecimal() and int(name) < len(part):
+            part = part[int(name)]
+        else:
+            part = part.get(name) if isinstance(part, Mapping | Config) else None
+    return part
 
 
 def replace_data_root(cfg: Config, folder: str) -> None:

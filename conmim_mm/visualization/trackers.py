@@ -10,6 +10,7 @@ from mmengine.visualization import WandbVisBackend
 from mmengine.visualization.vis_backend import force_init_env
 from mmpretrain.registry import VISBACKENDS
 
+from ..checkpoint.settings import type_name
 from ..errors import InputError
 
 PROJECT = 'conmim_mm'
@@ -38,7 +39,7 @@ def add_trackers(cfg: Config, names: Iterable[str]) -> None:
             raise InputError(f'--track {name} needs a package that is not installed: '
                              f'pip install {name}')
         backend = tracker_backend(name, Path(cfg.work_dir).expanduser().absolute())
-        if not any(name in other['type'].lower() for other in backends):
+        if not any(name in type_name(other).lower() for other in backends):
             backends.append(backend)
     cfg.visualizer.vis_backends = backends
 

@@ -1,10 +1,14 @@
 """The evaluation during training, put into configs."""
 
 import pytest
+import torch
 from mmengine.config import Config
 
-from conmim_mm.apis.options import add_online_evaluation
+from conmim_mm.apis.options import add_online_evaluation, set_mismatch, use_mixed_precision
+from conmim_mm.engine import StartChecksHook
 from conmim_mm.errors import InputError
+from conmim_mm.utils.run_config import read_config
+from conmim_mm.visualization.trackers import add_trackers
 
 from ..conftest import CONFIGS
 
@@ -52,3 +56,52 @@ def test_configs_without_hooks_get_them(tmp_path) -> None:
 def test_no_such_folder() -> None:
     with pytest.raises(InputError, match='no such folder of labelled images: /no/such'):
         add_online_evaluation(Config(dict()), '/no/such')
+
+
+LAZY = """
+from mmengine.config import read_base
+from mmengine.optim import OptimWrapper
+from torch.optim import AdamW
+
+from conmim_mm.datasets import ImageFiles
+from conmim_mm.engine import StartChecksHook
+from conmim_mm.engine.runners.feature_val_loop import FeatureValLoop
+from conmim_mm.evaluation.metrics.frozen_features import FrozenFeatureMetric
+from conmim_mm.models import ConMIM
+from mmengine.visualization import Visualizer, TensorboardVisBackend
+
+data_root = 'old/'
+model = dict(type=ConMIM)
+train_dataloader = dict(dataset=dict(type=ImageFiles, data_root=data_root, data_prefix='train'))
+optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=AdamW, lr=1e-3))
+default_hooks = dict(start_checks=dict(type=StartChecksHook))
+train_cfg = dict(max_epochs=1)
+val_cfg = dict(type=FeatureValLoop)
+val_evaluator = dict(type=FrozenFeatureMetric, k=5)
+val_dataloader = dict(batch_size=8, dataset=dict(data_root='elsewhere'))
+visualizer = dict(type=Visualizer, vis_backends=[dict(type=TensorboardVisBackend)])
+"""
+
+
+@pytest.mark.parametrize('through_a_base', [False, True])
+def test_pure_python_configs_take_the_options(tmp_path, through_a_base) -> None:
+    """Their types are classes."""
+    path = tmp_path / 'lazy.py'
+    path.write_text(LAZY)
+    if through_a_base:
+        path = tmp_path / 'upper.py'
+        path.write_text('from mmengine.config import read_base\nwith read_base():\n'
+                        '    from .lazy import *\n')
+    cfg = read_config(str(path), {'optim_wrapper.optimizer.lr': 0.5}, str(tmp_path))
+    use_mixed_precision(cfg)
+    set_mismatch(cfg, 'allow')
+    add_online_evaluation(cfg, str(tmp_path))
+    cfg.work_dir = str(tmp_path)
+    add_trackers(cfg, ['tensorboard'])
+    assert cfg.optim_wrapper.type == 'mmpretrain.ConMIMAmpOptimWrapper'
+    assert cfg.optim_wrapper.optimizer == dict(type=torch.optim.AdamW, lr=0.5)
+    assert cfg.default_hooks.start_checks == dict(type=StartChecksHook, mismatch='allow')
+    assert cfg.train_dataloader.dataset.data_root == f'{tmp_path}/'
+    assert cfg.val_evaluator.k == 5  # the one that is there
+    assert cfg.val_dataloader.dataset.data_root == str(tmp_path)
+    assert len(cfg.visualizer.vis_backends) == 1

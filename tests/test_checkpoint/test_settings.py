@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.config.lazy import LazyObject
 from mmengine.runner import Runner
 
 from conmim_mm.checkpoint.reading import load_checkpoint_file
-from conmim_mm.checkpoint.settings import read_literals, saved_settings
+from conmim_mm.checkpoint.settings import (
+    read_literals,
+    saved_settings,
+    settings_text,
+    type_name,
+)
 
 from ..conftest import CONFIGS
 from ..toy import run_cfg, write_noise_images
@@ -172,3 +178,28 @@ def test_code_is_refused(code, reason) -> None:
 def test_what_is_no_config_is_refused(text) -> None:
     with pytest.raises(ValueError, match='it '):
         of(cfg=text)
+
+
+# --- text that is written ---
+
+@pytest.mark.parametrize('text', [
+    'a\nopen("executed", "w")', "'; open('executed', 'w'); '", '{{ fileDirname }}', '{{{{x}}}}',
+    '\\{{ fileBasename }}', '{{ _base_.a }}', '{{$ENV:HOME}}', '\r\x00\u2028\udcff', 'é"\'\\'])
+def test_any_name_is_written_as_it_is(text, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = dict(data_root=text, a=[dict(b=(text, math.inf))])
+    path = tmp_path / 'config.py'
+    path.write_text(settings_text(settings), encoding='utf-8')
+    assert Config.fromfile(path).to_dict() == settings == read_literals(path.read_text('utf-8'))
+    assert not (tmp_path / 'executed').exists()
+
+
+# --- the names of components ---
+
+@pytest.mark.parametrize(('part', 'name'), [
+    (dict(type='AdamW'), 'AdamW'), (dict(type='mmpretrain.ConMIM'), 'ConMIM'),
+    (dict(type='torch.optim.adamw.AdamW'), 'AdamW'), (dict(type=torch.optim.AdamW), 'AdamW'),
+    (torch.optim.AdamW, 'AdamW'), ('mmpretrain.ConMIM', 'ConMIM'), (dict(lr=1), ''), ({}, ''),
+    (LazyObject('torch.optim', 'AdamW'), 'AdamW')])
+def test_name_of_a_type(part, name) -> None:
+    assert type_name(part) == name

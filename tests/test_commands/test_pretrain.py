@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -344,3 +345,88 @@ def test_a_defect_of_a_recipe_keeps_its_traceback(toy, tmp_path, monkeypatch) ->
     with pytest.raises(AttributeError, match='ours'):
         main(['pretrain', '--data', str(toy.photos), '--arch', 'tiny', '--out',
               str(tmp_path / 'new')])
+
+
+# --- going on with other settings, other images, and somebody else's run ---
+
+def not_started(monkeypatch) -> list:
+    started = []
+    monkeypatch.setattr(pretrain, 'run_training', lambda cfg, **_: started.append(cfg))
+    return started
+
+
+@pytest.mark.parametrize(('options', 'words', 'setting', 'value'), [
+    (['--lr', '1e-5'], 'with --lr left out, not 1e-05: .*--allow-mismatch',
+     'optim_wrapper.optimizer.lr', 1e-5),
+    (['--batch-size', '2'], 'with --batch-size 4, not 2: .*--allow-mismatch',
+     'train_dataloader.batch_size', 2),
+    (['--amp'], 'with --amp left out', 'optim_wrapper.type', 'mmpretrain.ConMIMAmpOptimWrapper'),
+    (['--cfg-options', 'model.head.loss.temperature=0.2'],
+     'another one: model.head.loss.temperature: 0.1 in the checkpoint, 0.2 here',
+     'model.head.loss.temperature', 0.2)])
+def test_other_settings_are_refused_or_used(run_copy, fails, monkeypatch, options, words, setting,
+                                            value) -> None:
+    started = not_started(monkeypatch)
+    resume = ['pretrain', '--resume', '--out', str(run_copy), '--epochs', '3', *options]
+    before = (run_copy / 'config.py').read_text()
+    assert re.search(words, fails(*resume))
+    assert (run_copy / 'config.py').read_text() == before and not started
+    main([*resume, '--allow-mismatch'])
+    cfg, = started
+    for part in (cfg, read_config(str(run_copy / 'config.py'))):
+        for key in setting.split('.'):
+            part = part[key]
+        assert part == value
+    assert cfg.default_hooks.start_checks.mismatch == 'allow'
+
+
+def test_workers_and_intervals_may_change(run_copy, monkeypatch, capsys) -> None:
+    started = not_started(monkeypatch)
+    main(['pretrain', '--resume', '--out', str(run_copy), '--epochs', '3', '--cfg-options',
+          'train_dataloader.num_workers=1', 'default_hooks.checkpoint.interval=5'])
+    assert started[0].train_dataloader.num_workers == 1
+    assert 'train_dataloader.num_workers: 0 in the checkpoint, 1 here' in capsys.readouterr().out
+
+
+def test_images_that_were_moved(toy, run_copy, fails, monkeypatch, tmp_path) -> None:
+    started = not_started(monkeypatch)
+    shutil.copytree(toy.photos, tmp_path / 'moved' / 'deep')
+    shutil.copytree(toy.photos, tmp_path / 'others')
+    (tmp_path / 'others' / 'sub' / '0.png').rename(tmp_path / 'others' / 'sub' / 'x.png')
+    resume = ['pretrain', '--resume', '--out', str(run_copy), '--epochs', '3']
+    assert "check sum of the images' names: " in fails(*resume, '--data', tmp_path / 'others')
+    main([*resume, '--data', str(tmp_path / 'moved')])
+    assert started[0].train_dataloader.dataset.data_root == str(tmp_path / 'moved')
+    shutil.rmtree(tmp_path / 'moved')
+    line = fails('pretrain', '--resume', '--out', run_copy)
+    assert f'the images are no longer in {tmp_path / "moved"}: give --data' in line
+
+
+@pytest.mark.parametrize('name', ['a\nopen("executed", "w")', 'a {{ fileDirname }}', 'run (1)'])
+def test_any_name_of_a_folder(toy, monkeypatch, tmp_path, capsys, name) -> None:
+    monkeypatch.chdir(tmp_path)
+    started = not_started(monkeypatch)
+    data = shutil.copytree(toy.photos, tmp_path / name.replace('/', '') / 'photos')
+    main(['pretrain', '--data', str(data), *toy.options[2:], '--out', str(tmp_path / 'new')])
+    assert started[0].train_dataloader.dataset.data_root == str(data)
+    again = Config.fromfile(tmp_path / 'new' / 'config.py')
+    assert again.train_dataloader.dataset.data_root == str(data)
+    assert not list(tmp_path.rglob('executed'))
+
+
+@pytest.mark.parametrize('content', [
+    'open("executed", "w")', '_base_ = "other.py"',
+    'started_with = dict()\ncustom_imports = dict(imports=["evil"])', 'started_with = 3',
+    'started_with = dict()\ntrain_cfg = 3', 'started_with = dict(lr=[])\nmodel = []'])
+@pytest.mark.parametrize('options', [[], ['--resume'], ['--overwrite', '--lr', 'x']])
+def test_nothing_of_a_foreign_run_is_executed(toy, run_copy, fails, monkeypatch, content,
+                                              options) -> None:
+    monkeypatch.chdir(run_copy)
+    monkeypatch.syspath_prepend(run_copy)
+    for name in ('evil', 'other'):
+        (run_copy / f'{name}.py').write_text('open("executed", "w")')
+    (run_copy / 'config.py').write_text(content)
+    words = ['--resume', '--out', run_copy] if '--resume' in options else [
+        *toy.options, '--out', run_copy, *options]
+    fails('pretrain', *words)
+    assert not (run_copy / 'executed').exists()

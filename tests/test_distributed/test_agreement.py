@@ -39,7 +39,7 @@ def test_what_differs_is_named() -> None:
 
 def test_settings_have_names_and_no_addresses() -> None:
     cfg = dict(a=dict(b=[dict(c=1), dict(c='x')], d=[1, 2], e={}), f=None, g=describe_disagreement)
-    assert dict(_settings(cfg)) == {
+    assert _settings(cfg) == {
         'a.b.0.c': '1', 'a.b.1.c': "'x'", 'a.d': '[1, 2]', 'a.e': '{}', 'f': 'None',
         'g': 'describe_disagreement'}
 

@@ -110,8 +110,9 @@ def test_another_number_of_processes(stoppable, tmp_path) -> None:
     assert dist_train(*run, '--resume', '--elastic', processes=1).returncode == 0
     saved = torch.load(tmp_path / 'run' / 'epoch_4.pth', weights_only=False)
     assert saved['meta']['iter'] == STEPS
-    assert saved['meta']['run'] | dict(arch=None) == dict(
-        world_size=1, batch_size=4, accumulative_counts=1, images=8, epoch_length=2, arch=None)
+    assert saved['meta']['run'] | dict(names=0, sampler_seed=0) == dict(
+        world_size=1, batch_size=4, accumulative_counts=1, images=8, epoch_length=2, names=0,
+        sampler_seed=0)
     assert saved['param_schedulers'][0]['_global_step'] == STEPS
 
 

@@ -67,7 +67,7 @@ def test_one_form_starts_from_the_other(images, tmp_path, caplog, before: dict, 
     assert torch.equal(own[projector], saved[projector]) or 'neck' in anew
     runner.train()
     # but a run is not resumed as one of the other form
-    with pytest.raises(InputError, match='the checkpoint does not fit the model'):
+    with pytest.raises(InputError, match=r'not the run that the checkpoint is from: model\.'):
         Runner.from_cfg(run_cfg(images, tmp_path / 'resumed', epochs=3, model=after, resume=True,
                                 load_from=checkpoint)).train()
 

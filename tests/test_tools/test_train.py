@@ -182,6 +182,12 @@ def test_hooks_are_switched_off_by_name(train, config, tmp_path, monkeypatch,
     (['load_from={text}'], 'is no checkpoint'),
     (['train_dataloader.dataset.pipeline.7.size=3'], '--cfg-options do not fit'),
     (['model.backbone.img_size.x=3'], '--cfg-options do not fit'),
+    (['compile=3'], 'another kind than it must be: compile=3'),
+    (['optim_wrapper.optimizer.type=Lion'], 'optimizer.type=Lion'),
+    (['optim_wrapper.optimizer.betas=3'], 'optimizer.betas=3'),
+    (['train_dataloader.batch_size=abc'], 'batch_size=abc'),
+    (['param_scheduler.warmup=[1,2]'], 'param_scheduler.warmup=[1,2]'),
+    (['words'], '--cfg-options takes KEY=VALUE'),
 ])
 def test_bad_input_gets_one_line(train_fails, config, tmp_path, options, words) -> None:
     (tmp_path / 'empty').mkdir()

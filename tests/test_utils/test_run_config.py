@@ -7,9 +7,11 @@ from mmengine.runner import FlexibleRunner, Runner
 
 from conmim_mm.errors import InputError
 from conmim_mm.utils.run_config import (
+    _held,
     change_config,
     drop_hooks_switched_off,
     fit_to_machine,
+    option_texts,
     read_config,
     replace_data_root,
 )
@@ -85,3 +87,43 @@ def test_none_switches_any_hook_off(path, runner) -> None:
         del hooks[name]
         assert sorted(hook['type'] for hook in registered) == sorted(
             hook['type'] for hook in hooks.values())
+
+
+@pytest.mark.parametrize(('key', 'text', 'value'), [
+    ('path', '/d/my runs/w.pth', '/d/my runs/w.pth'), ('path', 'run (1)', 'run (1)'),
+    ('path', '[a, b]', '[a, b]'), ('path', '(1', '(1'), ('path', '3', '3'), ('path', 'a,b', 'a,b'),
+    ('path', '{{ fileDirname }}', '{{ fileDirname }}'), ('path', '"a b"', 'a b'),
+    ('path', 'a=b', 'a=b'), ('path', 'None', None),
+    ('nothing', '/d/my runs/w.pth', '/d/my runs/w.pth'), ('nothing', 'run (1)', 'run (1)'),
+    ('nothing', 'None', None), ('nothing', '3', 3), ('nothing', '1e-3', 1e-3),
+    ('nothing', '[x (1', '[x (1'), ('nothing', '(1,x', '(1,x'), ('absent.deep', 'a b', 'a b'),
+    ('nothing', 'one, two.txt', 'one, two.txt'),  # which is there
+    ('number', '2', 2), ('number', 'True', True), ('pair', '(0.9, 0.98)', (0.9, 0.98)),
+    ('pair', '[my list.txt, b]', ['my list.txt', 'b']), ('parts.1.name', 'x y', 'x y'),
+])
+def test_what_an_option_is_read_as(key, text, value, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'one, two.txt').touch()
+    cfg = Config(dict(path='text', nothing=None, number=1, pair=(1, 2),
+                      parts=[dict(a=1), dict(name='n')]))
+    change_config(cfg, option_texts([f'{key}={text}']), 'the config')
+    assert _held(cfg, key) == value
+
+
+def test_values_from_python_stay_as_they_are() -> None:
+    cfg = Config(dict(path='text'))
+    change_config(cfg, dict(path='[a, b]', n=3), 'the config')
+    assert cfg.to_dict() == dict(path='[a, b]', n=3)
+
+
+@pytest.mark.parametrize(('name', 'text'), [
+    ('a.yaml', '!!python/object/apply:os.system ["touch executed"]'), ('a.yml', 'a: 1'),
+    ('a.json', '{"_base_": "base.yaml"}')])
+def test_yaml_runs_nothing(name, text, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'base.yaml').write_text('a: !!python/object/apply:os.system ["touch executed"]')
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=f'{name}') as error:
+        read_config(str(tmp_path / name))
+    assert '\n' not in str(error.value)
+    assert not (tmp_path / 'executed').exists()

@@ -63,6 +63,25 @@ def test_a_config_that_names_a_function_is_refused(name, place, checkpoint, tmp_
     assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.parametrize('place', ['pipeline', 'model'])
+@pytest.mark.parametrize('key', ['backend_args', 'file_client_args'])
+def test_a_config_that_chooses_a_storage_is_refused(key, place, checkpoint, tmp_path) -> None:
+    """MMEngine's memcached backend imports a module from a folder."""
+    (tmp_path / 'mc.py').write_text(f'open({str(tmp_path / "run")!r}, "w")')
+    storage = dict(backend='memcached', server_list_cfg='', client_cfg='', sys_path=str(tmp_path))
+
+    def change(values: dict) -> None:
+        if place == 'model':
+            values['model']['backbone'][key] = storage
+        else:
+            values['train_dataloader']['dataset']['pipeline'][0] = {
+                'type': 'LoadImageFromFile', key: storage}
+
+    with pytest.raises(InputError, match=f'could run code .it sets {key}'):
+        load_pretraining(with_config(checkpoint, tmp_path / 'c.pth', change))
+    assert not (tmp_path / 'run').exists()
+
+
 @pytest.fixture
 def evil_package(tmp_path, monkeypatch) -> Path:
     """Can be imported, and then leaves a file; gives back that file."""

@@ -1,10 +1,7 @@
 """A checkpoint reduced to what can be given to others."""
 
-import math
 import re
 from typing import Any
-
-from mmengine.config import Config
 
 from conmim_mm import __version__
 from conmim_mm.checkpoint.plain_data import plain_data
@@ -12,9 +9,9 @@ from conmim_mm.checkpoint.reading import backbone_of_model, is_pretraining_check
 from conmim_mm.checkpoint.settings import (
     SETTINGS,
     dicts_in,
-    read_literals,
     run_record,
     saved_settings,
+    settings_text,
 )
 from conmim_mm.errors import InputError
 
@@ -101,8 +98,6 @@ def public_settings(settings: dict[str, Any]) -> dict[str, Any]:
             return {name: public(name, item) for name, item in value.items()}
         if isinstance(value, list | tuple):
             return type(value)(public(key, item) for item in value)
-        if isinstance(value, float) and math.isinf(value):
-            return _Infinity(value)
         is_private = isinstance(value, str) and value and (
             key in _PATH_KEYS or _MACHINE_PATH.search(value)
             or any(f'{value}/'.startswith(f'{root}/') for root in roots))
@@ -121,15 +116,7 @@ def config_text(settings: dict[str, Any]) -> str:
         InputError: Their names are such that the text would be more than settings.
     """
     try:
-        text = Config(settings).pretty_text
-        read_literals(text)  # MMEngine writes the keys of a dict as they are, quotes and all
-    except (KeyError, ValueError, SyntaxError, TypeError) as error:
+        return settings_text(settings)
+    except ValueError as error:
         raise InputError('the settings in the checkpoint make no config: '
                          f'{str(error)[:100]}') from error
-    return text
-
-
-class _Infinity(float):
-
-    def __repr__(self) -> str:  # MMEngine writes inf, a name that it does not know when it reads
-        return '-1e309' if self < 0 else '1e309'

@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 from PIL import ImageOps
 
+from conmim_mm.checkpoint.settings import type_name
 from conmim_mm.datasets.transforms.loading import read_rgb
 from conmim_mm.errors import InputError
 from conmim_mm.report.samples import sample_inputs
@@ -37,7 +38,7 @@ def draw_samples(cfg: Config, count: int, seed: int = 0) -> tuple[np.ndarray, li
         InputError: The config is not one of a pre-training, or its data cannot be read.
     """
     init_default_scope('mmpretrain')
-    if cfg.get('model', {}).get('type', '').rpartition('.')[2] != 'ConMIM':
+    if type_name(cfg.get('model', {})) != 'ConMIM':
         raise InputError(f'{cfg.filename} is not a pre-training config; browse_dataset.py shows '
                          'what ConMIM is fed, so take one of configs/conmim')
     preprocessor = MODELS.build(

@@ -13,6 +13,7 @@ from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 from torch.utils.data import default_collate
 
+from conmim_mm.checkpoint.settings import component
 from conmim_mm.datasets.sample_rng import SampleIndex
 from conmim_mm.datasets.transforms.two_views import ConMIMTwoViews
 from conmim_mm.errors import InputError
@@ -57,7 +58,7 @@ def centre_crop_pipeline(cfg: Config) -> list[dict]:
     pipeline = cfg.get('train_dataloader', {}).get('dataset', {}).get('pipeline') or []
     fixed = []
     for transform in pipeline:
-        if issubclass(TRANSFORMS.get(transform['type']) or object, ConMIMTwoViews):
+        if issubclass(component(transform, TRANSFORMS) or object, ConMIMTwoViews):
             views = TRANSFORMS.build(transform)
             height, width = views.size
             transform = transform | dict(

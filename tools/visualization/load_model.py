@@ -13,7 +13,7 @@ from conmim_mm.checkpoint.reading import (
     load_checkpoint_file,
     model_state,
 )
-from conmim_mm.checkpoint.settings import dicts_in, saved_settings
+from conmim_mm.checkpoint.settings import dicts_in, saved_settings, type_name
 from conmim_mm.errors import InputError
 from conmim_mm.models.selfsup.conmim import ConMIM
 from conmim_mm.utils.run_config import read_config
@@ -21,7 +21,9 @@ from conmim_mm.utils.run_config import read_config
 # Where the components may be defined: what is built of them does no more than compute.
 _HARMLESS = ('conmim_mm.', 'torch.nn.', 'mmcv.transforms.loading')
 # Packages that a name may begin with; MMEngine imports it.
-_SCOPES = ('mmengine', 'mmcv', 'mmpretrain')
+_SCOPES = ('mmengine', 'mmcv', 'mmpretrain', 'conmim_mm')
+# What chooses a storage backend for a loader of mmcv: some import what a folder holds.
+_STORAGE = ('backend_args', 'file_client_args')
 
 
 class Pretraining(NamedTuple):
@@ -50,7 +52,7 @@ def load_pretraining(checkpoint: str | Path, config: str | None = None) -> Pretr
     cfg = read_config(config) if config else checkpoint_config(contents, checkpoint)
     init_default_scope('mmpretrain')
     described = cfg.get('model')
-    if not isinstance(described, dict) or str(described.get('type')).split('.')[-1] != 'ConMIM':
+    if not isinstance(described, dict) or type_name(described) != 'ConMIM':
         raise InputError(f'{config or checkpoint} has no config of a ConMIM model; give that of '
                          'the pre-training with --config')
     model = MODELS.build(described)
@@ -105,6 +107,8 @@ def check_components(settings: dict[str, Any]) -> None:
             pipeline = None
     for registry, used in ((MODELS, settings.get('model')), (TRANSFORMS, pipeline)):
         for part in dicts_in(used):
+            if storage := [key for key in _STORAGE if part.get(key)]:
+                raise ValueError(f'it sets {storage[0]}, by which modules are imported')
             scope, dot, _ = str(part.get('type', '')).partition('.')
             if dot and scope not in _SCOPES:
                 raise ValueError(f'it names {part["type"]}, which is no component of conmim_mm')
@@ -114,7 +118,8 @@ def check_components(settings: dict[str, Any]) -> None:
 
 
 def _is_harmless(name: Any, registry: Registry) -> bool:
-    bare = str(name).removeprefix('mmpretrain.')
-    found = [kind.module_dict[bare] for kind in (registry, registry.parent)
-             if bare in kind.module_dict]
+    # with its module where the config was one of Python imports
+    found = [one for kind in (registry, registry.parent) for bare, one in kind.module_dict.items()
+             if name in (bare, f'mmpretrain.{bare}',
+                         f'{one.__module__}.{getattr(one, "__qualname__", bare)}')]
     return bool(found) and all(f'{one.__module__}.'.startswith(_HARMLESS) for one in found)

@@ -8,14 +8,15 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
+from ...checkpoint.settings import type_name
 from ...datasets.grey_levels import describe_lost_levels
 from ...datasets.labelled_folder import check_apart, labelled_split
 from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError
 from ...utils.cli import COMMAND, explain
-from ...utils.files import write_text
 from ...utils.run_config import change_config, read_config
 from ...utils.shipped_files import recipe_file
+from ...utils.written_config import escaped, write_config
 from ...visualization.trackers import add_trackers
 from ..options import add_online_evaluation, use_mixed_precision
 from .recipe import (
@@ -87,8 +88,7 @@ class Plan:
 
     def write(self, path: Path) -> None:
         """Writes the config, with the lines above it."""
-        text = ''.join(f'# {line}\n' for line in _table(self.lines))
-        write_text(path, f'# Written by `conmim pretrain`.\n{text}{self.cfg.pretty_text}')
+        write_config(path, self.cfg, ['Written by `conmim pretrain`.', *_table(self.lines)])
 
     def summary(self) -> str:
         """Lines and places, for the terminal."""
@@ -141,7 +141,7 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
             of the student is ours to choose and the run is short.
         options: As for :func:`plan_run`.
     """
-    if cfg.get('model', {}).get('type', '').rpartition('.')[2] != 'ConMIM':
+    if type_name(cfg.get('model', {})) != 'ConMIM':
         raise InputError(f'{options.config} is no pre-training config; take one of configs/conmim')
     place = set_training_images(cfg, options.data.absolute())
     training_set = DATASETS.build(cfg.train_dataloader.dataset | dict(pipeline=[]))
@@ -243,4 +243,4 @@ def find_places(cfg: Config, out: Path) -> dict[str, str]:
 
 
 def _table(lines: dict[str, str]) -> list[str]:
-    return [f'{name:<15}{text}' for name, text in lines.items() if text]
+    return [f'{name:<15}{escaped(text)}' for name, text in lines.items() if text]

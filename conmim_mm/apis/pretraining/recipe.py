@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from ...checkpoint.settings import type_name
 from ...datasets.labelled_folder import held_out_beside
 from ...errors import InputError
 from ...utils.machine import usable_cores
@@ -173,14 +174,13 @@ def set_image_size(cfg: Config, size: int) -> None:
 
 
 def _is_ours(schedule: ConfigDict | list | None) -> bool:
-    return isinstance(schedule, dict) and schedule.get('type') in ('WarmupCosineLR',
-                                                                   'mmpretrain.WarmupCosineLR')
+    return isinstance(schedule, dict) and type_name(schedule) == 'WarmupCosineLR'
 
 
 def set_training_images(cfg: Config, data: Path) -> str:
     """Lets a config read the images of a folder; which these are, in words."""
     dataset = cfg.train_dataloader.dataset
-    if dataset.get('type', '').rpartition('.')[2] != 'ImageFiles':
+    if type_name(dataset) != 'ImageFiles':
         raise InputError(f'{cfg.filename} reads {dataset.get("type")}, not a folder of images: '
                          'start it with tools/train.py')
     if cfg.get('data_root'):

@@ -1,23 +1,29 @@
 """Going on with a run: with its own config, and no option that contradicts it."""
 
-import re
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
+from mmpretrain.registry import DATASETS
 
+from ...checkpoint.plain_data import plain_data
 from ...checkpoint.reading import read_meta
-from ...engine.hooks.start_checks.run_facts import RUN_FACTS
+from ...engine.hooks.start_checks.changed_settings import changed_settings, in_words
+from ...engine.hooks.start_checks.run_facts import RUN_FACTS, data_facts, describe_changes
 from ...errors import InputError
-from ...utils.files import write_text
-from ...utils.run_config import read_config
 from ...utils.work_dir import checkpoint_folder, newest_complete_checkpoint
-from .plan import STARTED_WITH, PretrainOptions, given_options
+from ...utils.written_config import foreign_code, read_written_config, rewrite_config
+from ...visualization.trackers import add_trackers
+from ..options import add_online_evaluation, use_mixed_precision
+from .plan import STARTED_WITH, PretrainOptions, given_options, set_other_options
+from .recipe import set_image_size, set_training_images
 from .run_folder import CONFIG, describe_progress, holds_run
 
-_CHANGEABLE = ('epochs', 'gpus')
+# options without which it would not be that run; and such that it can be told to take all the same
+_OF_THE_MODEL, _NEED_LEAVE = ('arch', 'student', 'config'), ('batch_size', 'lr', 'img_size', 'amp')
 
 
 class Resumption(NamedTuple):
@@ -40,7 +46,9 @@ class Resumption(NamedTuple):
 def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resumption:
     """Prepares the run in ``options.out`` to go on.
 
-    Its config stays what it is, but for a larger number of epochs.
+    Its config stays what it is, but for what is asked for now and may change: the number of epochs,
+    the folder of the images, evaluation, trackers, workers and the like; with ``allow_mismatch``
+    anything but the model's.
 
     Args:
         options: What is asked for.
@@ -55,14 +63,17 @@ def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resum
     if not (out / CONFIG).is_file():
         raise InputError(f'{out} has no {CONFIG}: go on with the command that started it, such as '
                          f'tools/train.py CONFIG --work-dir {out} --resume')
-    cfg = read_config(str(out / CONFIG))
-    if STARTED_WITH not in cfg:
+    path = out / CONFIG
+    cfg = read_written_config(path)
+    if not isinstance(cfg.get(STARTED_WITH), dict):
         raise InputError(f'{out / CONFIG} is not of conmim pretrain: go on with tools/train.py '
                          f'{out / CONFIG} --work-dir {out} --resume')
-    before, now = cfg[STARTED_WITH], given_options(options)
-    check_same_options(before, now, out)
-    old = cfg.train_cfg.get('max_epochs')
-    text = set_epochs(cfg, now['epochs'], out) if now.get('epochs') else None
+    if not options.config and (code := foreign_code(cfg.to_dict())):
+        raise InputError(f'{path} would have {code} imported: if that is your own code, give the '
+                         '--config of the run again')
+    check_same_options(cfg[STARTED_WITH], given_options(options), out, options.allow_mismatch)
+    old = copy.deepcopy(cfg)
+    apply_options(cfg, options)
     saved = newest_complete_checkpoint(out, checkpoint_folder(out, cfg))
     meta = read_meta(saved) if saved else {}
     words, is_finished = describe_progress(meta, saved, cfg.train_cfg)
@@ -70,11 +81,15 @@ def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resum
         say(f'the run in {out} is finished ({words}); a larger --epochs makes it longer')
         return Resumption(saved, is_finished=True)
     processes, mismatch = plan_resumption(
-        cfg, meta.get(RUN_FACTS, {}), now.get('gpus'), options.allow_mismatch, say)
-    if text:
-        write_text(out / CONFIG, text, durable=True)
-        say(f'{cfg.train_cfg.max_epochs} epochs in place of {old}: learning rate and momentum '
-            'follow the curves of the longer run from here on')
+        cfg, meta.get(RUN_FACTS, {}), options.gpus, options.allow_mismatch, say)
+    changes = check_changes(cfg, old, meta.get(RUN_FACTS, {}), options)
+    if cfg.to_dict() != old.to_dict():
+        rewrite_config(path, cfg)
+        if cfg.train_cfg.get('max_epochs') != (epochs := old.train_cfg.get('max_epochs')):
+            say(f'{cfg.train_cfg.max_epochs} epochs in place of {epochs}: learning rate and '
+                'momentum follow the curves of the longer run from here on')
+    for change in changes:
+        say(change)
     say(f'going on with the run in {out}: {words}')
     return Resumption(saved, False, processes, mismatch)
 
@@ -112,44 +127,97 @@ def plan_resumption(cfg: Config, facts: dict, gpus: int | None, allow_mismatch: 
     return processes, 'rescale' if moved else None
 
 
-def check_same_options(before: dict, now: dict, out: Path) -> None:
+def check_same_options(before: dict, now: dict, out: Path, allow_mismatch: bool) -> None:
     """Compares the options of a run with those of now; what is not given now is as it was.
 
     Raises:
         InputError: One of those that cannot change has done so.
     """
-    for name, value in now.items():
-        if name not in _CHANGEABLE and before.get(name) != value:
-            option = f'--{name.replace("_", "-")}'
-            was = before.get(name)
+    fixed = _OF_THE_MODEL if allow_mismatch else (*_OF_THE_MODEL, *_NEED_LEAVE)
+    for name in fixed:
+        if name in now and before.get(name) != now[name]:
+            option, was = f'--{name.replace("_", "-")}', before.get(name)
+            leave = ', or --allow-mismatch to go on with it' if name in _NEED_LEAVE else ''
             raise InputError(
-                f'the run in {out} was started with {option} {_shown(was)}, not {_shown(value)}: '
-                f'leave {option} out to go on as it was, or choose another --out for a new run')
+                f'the run in {out} was started with {option} {_shown(was)}, not '
+                f'{_shown(now[name])}: leave {option} out to go on as it was{leave}, or choose '
+                'another --out for a new run')
 
 
-def set_epochs(cfg: Config, epochs: int, out: Path) -> str | None:
-    """Makes a run longer.
+def apply_options(cfg: Config, options: PretrainOptions) -> None:
+    """Changes the config of a run by what is asked for now and was not before.
+
+    Raises:
+        InputError: An option that does not fit the config.
+    """
+    before, now = cfg[STARTED_WITH], given_options(options)
+    new = {name: value for name, value in now.items() if before.get(name) != value}
+    if 'data' in new:
+        set_training_images(cfg, Path(new['data']))
+    if 'epochs' in new:
+        set_epochs(cfg, new['epochs'], options.out)
+    if 'batch_size' in new:
+        cfg.train_dataloader.batch_size = new['batch_size']
+    if 'lr' in new:
+        cfg.optim_wrapper.optimizer.lr = new['lr']
+    if 'img_size' in new:
+        set_image_size(cfg, new['img_size'])
+    if 'amp' in new:
+        use_mixed_precision(cfg)
+    if 'eval_data' in new:
+        add_online_evaluation(cfg, new['eval_data'])
+    add_trackers(cfg, new.get('track', ()))
+    if 'cfg_options' in new:
+        set_other_options(cfg, options.cfg_options)
+        new['cfg_options'] = before.get('cfg_options', {}) | new['cfg_options']
+    new.pop('gpus', None)  # the batch in the config is for those that were planned
+    cfg[STARTED_WITH] = before | new
+
+
+def check_changes(cfg: Config, old: Config, facts: dict, options: PretrainOptions) -> list[str]:
+    """Compares a changed config with what it was, and its images with those of the run so far.
+
+    Args:
+        cfg: The config as it is asked for now.
+        old: The run's own.
+        facts: Of the run when it was saved.
+        options: What is asked for.
 
     Returns:
-        What its config file must hold then; None for what it holds.
+        What is other and may be, or was allowed to be.
+
+    Raises:
+        InputError: Anything else is other than it was, and that is not allowed.
+    """
+    settings = changed_settings(dict(settings=plain_data(old.to_dict())), cfg.to_dict())
+    dataset = cfg.train_dataloader.dataset
+    if not Path(dataset.data_root).expanduser().is_dir():
+        raise InputError(f'the images are no longer in {dataset.data_root}: give --data with the '
+                         'folder they are in now')
+    others = in_words(settings.others)
+    if options.data:
+        images = DATASETS.build(dataset | dict(pipeline=[]))
+        others += describe_changes(facts, data_facts(images))
+    if others and not options.allow_mismatch:
+        raise InputError(f'the run in {options.out} would be another one: {", ".join(others)}. '
+                         'Leave that out to go on as it was; or add --allow-mismatch to go on with '
+                         'it')
+    return in_words({key: pair for key, pair in settings.allowed.items()
+                     if key != 'train_cfg.max_epochs'}) + others
+
+
+def set_epochs(cfg: Config, epochs: int, out: Path) -> None:
+    """Makes a run longer.
 
     Raises:
         InputError: It would be shorter than it is, or its length is in iterations.
     """
     old = cfg.train_cfg.get('max_epochs')
-    if epochs == old:
-        return None
     if old is None:
         raise InputError(f'the run in {out} counts iterations: change them in {out / CONFIG}')
     if epochs < old:
         raise InputError(f'the run in {out} has {old} epochs, and --resume can only make it longer')
-    path = out / CONFIG
-    # in the text, so that all else stays as it is written there
-    text, count = re.subn(rf'\bmax_epochs={old}\b', f'max_epochs={epochs}', path.read_text())
-    if not count:
-        raise InputError(f'change max_epochs in {path}, then --resume without --epochs')
     cfg.train_cfg.max_epochs = epochs
-    return text
 
 
 def _shown(value: object) -> str:

@@ -8,17 +8,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from mmengine.utils import import_modules_from_strings
 
 from ...errors import InputError
 from ...utils.cli import explain
 from ...utils.files import writing
-from ...utils.run_config import fit_to_machine, read_config
+from ...utils.run_config import fit_to_machine
 from ...utils.shipped_files import RECIPES, shipped_file
 from ...utils.work_dir import log_entries
 from ...utils.work_dir_lock import WorkDirInUseError, locked
+from ...utils.written_config import read_written_config
 from ..options import set_mismatch
 from ..train import run_training
-from .plan import PretrainOptions, plan_run
+from .plan import STARTED_WITH, PretrainOptions, plan_run
 from .resumed_run import Resumption, resumed_run
 from .run_folder import CONFIG, check_folder, discard, move_aside
 
@@ -52,7 +54,7 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         gpus: Processes, one on each GPU. More than one are started beside this process.
         resume: Go on with the run in ``out``; more ``epochs`` make it longer.
         overwrite: Start anew; a run in ``out`` is moved aside.
-        allow_mismatch: With ``resume``: go on though there are other images than before, say.
+        allow_mismatch: With ``resume``: go on with other images or settings than before.
         eval_data: Labelled images, on which the features are judged while training.
         track: Where else to log to: ``'tensorboard'``, ``'wandb'``, ``'mlflow'``.
         say: Gets what is worth knowing of the run before it starts, such as its plan.
@@ -94,12 +96,28 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         if not out.is_dir():
             raise InputError(f'there is no run in {out}: start one without --resume')
         with locked(out):
-            how = resumed_run(options, say)
+            how = resume_run(options, say)
         if not how.is_finished:
             start(out, how, in_place)
     else:
         start_new(options, say, in_place)
     return out
+
+
+def resume_run(options: PretrainOptions, say: Callable[[str], object]) -> Resumption:
+    """As :func:`resumed_run`.
+
+    Raises:
+        InputError: As there; or the run's config is of another shape than it was written in.
+    """
+    try:
+        return resumed_run(options, say)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if explain(error):
+            raise
+        raise InputError(f'{options.out / CONFIG} is not as it was written '
+                         f'({type(error).__name__}: {" ".join(str(error).split())}): correct it, '
+                         'or choose another --out for a new run') from error
 
 
 def start_new(options: PretrainOptions, say: Callable[[str], object], in_place: bool) -> None:
@@ -177,7 +195,9 @@ def start(out: Path, how: Resumption, in_place: bool) -> None:
             os.execve(bash, words, environment)
         subprocess.run(words, executable=bash, env=environment, check=True)
         return
-    cfg = read_config(config)
+    cfg = read_written_config(out / CONFIG)
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg.custom_imports)
     cfg.launcher, cfg.work_dir = 'none', str(out)
     os.environ.setdefault('LOCAL_RANK', '0')
     fit_to_machine(cfg)
@@ -185,4 +205,5 @@ def start(out: Path, how: Resumption, in_place: bool) -> None:
         set_mismatch(cfg, how.mismatch)
     if how.checkpoint:  # which has been found whole already
         cfg.load_from, cfg.resume = str(how.checkpoint), True
-    run_training(cfg, elastic=how.mismatch == 'rescale')
+    run_training(cfg, elastic=how.mismatch == 'rescale',
+                 options=cfg[STARTED_WITH].get('cfg_options'))

@@ -11,6 +11,7 @@ from mmpretrain.registry import DATASETS, LOOPS, MODELS
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
+from ...checkpoint.settings import component
 from ...datasets.labelled_folder import check_apart
 from ...distributed.agreement import check_data_agrees
 from ...distributed.sharded import unwrap_model, whole_state_dict
@@ -49,7 +50,7 @@ class FeatureValLoop(ValLoop):
     def __init__(self, runner: Runner, dataloader: dict, evaluator: dict | list) -> None:
         model = runner.model
         # under FSDP it is not built yet
-        if not hasattr(MODELS.get(model['type']) if isinstance(model, dict) else
+        if not hasattr(component(model, MODELS) if isinstance(model, dict) else
                        unwrap_model(model), 'predict'):
             raise InputError('FeatureValLoop needs a model that predicts features, such as ConMIM')
         dataset = DATASETS.build(dataloader['dataset'])

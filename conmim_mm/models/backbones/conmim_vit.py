@@ -10,6 +10,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from ...checkpoint.settings import type_name
 from ...errors import InputError
 from ...utils.sizes import divide_size, to_size
 from ..layers.attention_patterns import (
@@ -159,8 +160,8 @@ class ConMIMViT(BaseModule):
         Raises:
             InputError: A ``Pretrained`` checkpoint does not fit.
         """
-        pretrained = (
-            isinstance(self.init_cfg, Mapping) and self.init_cfg.get('type') == 'Pretrained')
+        pretrained = (isinstance(self.init_cfg, Mapping)
+                      and type_name(self.init_cfg) in ('Pretrained', 'PretrainedInit'))
         init_as_original(self, self._tokens(), self.blocks)
         if self.use_sincos_pos_emb:
             patches = sincos_pos_embed(self.grid, self.embed_dims)

@@ -5,6 +5,7 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from ...checkpoint.settings import component
 from ...errors import InputError
 from ..layers.embedding import init_linear
 
@@ -35,7 +36,7 @@ class ConMIMProjector(BaseModule):
                  norm_cfg: dict = dict(type='BN1d'),  # noqa: B006  (read only)
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
-        norm = MODELS.get(norm_cfg['type'])
+        norm = component(norm_cfg, MODELS)
         if norm is None or not issubclass(norm, nn.BatchNorm1d):
             raise InputError(f"norm_cfg must name BN1d or CrossProcessBN, but is {norm_cfg}")
         self.layers = nn.Sequential(

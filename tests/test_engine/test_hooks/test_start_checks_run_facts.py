@@ -1,5 +1,8 @@
 """A run resumes only as what it was, unless it is told to."""
 
+import copy
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,29 +13,28 @@ from conmim_mm.engine import StartChecksHook
 from conmim_mm.engine.hooks.start_checks.run_facts import describe_changes
 from conmim_mm.engine.schedulers.curves import warmup_cosine
 from conmim_mm.errors import InputError
+from conmim_mm.models import ConMIM
 
 from ...toy import ARCH, model_cfg, run_cfg
 
-FACTS = dict(world_size=2, batch_size=8, accumulative_counts=1, images=64, epoch_length=4,
-             arch=dict(num_heads=2))
+FACTS = dict(world_size=2, batch_size=8, accumulative_counts=1, images=64, epoch_length=4)
 SCHEDULE = dict(
     type='WarmupCosineLR', warmup=0, eta_min=1e-5, convert_to_iter_based=True)
 
 
 def test_changes_in_words() -> None:
-    assert describe_changes(FACTS, FACTS) == ''
-    assert describe_changes(FACTS, FACTS | dict(world_size=4, images=65)) == (
-        'processes: 2 in the checkpoint, 4 here, '
-        'images in the data set: 64 in the checkpoint, 65 here')
-    assert describe_changes(FACTS, FACTS | dict(arch=dict(num_heads=3))) == (
-        "arch: {'num_heads': 2} in the checkpoint, {'num_heads': 3} here")
+    assert describe_changes(FACTS, FACTS) == []
+    assert describe_changes(FACTS, FACTS | dict(world_size=4, images=65)) == [
+        'processes: 2 in the checkpoint, 4 here',
+        'images in the data set: 64 in the checkpoint, 65 here']
+    assert describe_changes(FACTS, FACTS | dict(names=3)) == []  # older ones have none
 
 
 def test_same_total_batch_in_other_parts() -> None:
     halved = FACTS | dict(world_size=4, batch_size=4)
-    assert describe_changes(FACTS, halved, same_total_batch=True) == ''
-    assert describe_changes(FACTS, halved | dict(batch_size=8), same_total_batch=True) == (
-        'images per step: 16 in the checkpoint, 32 here')
+    assert describe_changes(FACTS, halved, same_total_batch=True) == []
+    assert describe_changes(FACTS, halved | dict(batch_size=8), same_total_batch=True) == [
+        'images per step: 16 in the checkpoint, 32 here']
 
 
 @pytest.fixture
@@ -44,8 +46,8 @@ def saved(images, tmp_path) -> Path:
 
 def resumed(images: Path, work_dir: Path, checkpoint: Path, mismatch: str = 'refuse',
             **overrides) -> Runner:
-    cfg = run_cfg(images, work_dir, param_scheduler=SCHEDULE, resume=True,
-                  load_from=str(checkpoint), **overrides)
+    cfg = run_cfg(images, work_dir, resume=True, load_from=str(checkpoint),
+                  **dict(param_scheduler=SCHEDULE) | overrides)
     cfg['default_hooks']['start_checks']['mismatch'] = mismatch
     return Runner.from_cfg(cfg)
 
@@ -53,8 +55,9 @@ def resumed(images: Path, work_dir: Path, checkpoint: Path, mismatch: str = 'ref
 @pytest.mark.parametrize('change, words', [
     (dict(batch_size=2), 'images on each of them: 4 in the checkpoint, 2 here'),
     (dict(accumulate=3), 'batches per step: 1 in the checkpoint, 3 here'),
-    (dict(model=model_cfg(arch=ARCH | dict(num_heads=4))), "'num_heads': 4"),
-    (dict(model=model_cfg(img_size=64)), 'relative_position_bias_table (checkpoint (52, 2)'),
+    (dict(model=model_cfg(arch=ARCH | dict(num_heads=4))),
+     'model.backbone.arch.num_heads: 2 in the checkpoint, 4 here'),
+    (dict(model=model_cfg(img_size=64)), 'model.backbone.img_size: 32 in the checkpoint, 64 here'),
 ])
 def test_another_run_is_refused(images, tmp_path, saved, change: dict, words: str) -> None:
     with pytest.raises(InputError) as error:
@@ -94,3 +97,133 @@ def test_told_to_it_goes_on_with_another_batch(images, tmp_path, saved) -> None:
 def test_unknown_way_is_refused() -> None:
     with pytest.raises(InputError, match='mismatch must be one of'):
         StartChecksHook(mismatch='ignore')
+
+
+LOADER = run_cfg(Path('x'), Path('x'))['train_dataloader']
+OPTIMIZER = run_cfg(Path('x'), Path('x'))['optim_wrapper']
+
+
+def other(part: dict, **places: object) -> dict:
+    """A copy of a part of a config, with other values at the places ``a__b__0``."""
+    part = copy.deepcopy(part)
+    for place, value in places.items():
+        *above, last = place.split('__')
+        inner = part
+        for key in above:
+            inner = inner[int(key) if key.isdecimal() else key]
+        inner[last] = value
+    return part
+
+
+# by the key that must be named
+SETTINGS = {
+    'optim_wrapper.optimizer.lr': dict(optim_wrapper=other(OPTIMIZER, optimizer__lr=1e-5)),
+    'optim_wrapper.optimizer.betas': dict(
+        optim_wrapper=other(OPTIMIZER, optimizer__betas=(.5, .9))),
+    'optim_wrapper.optimizer.weight_decay': dict(
+        optim_wrapper=other(OPTIMIZER, optimizer__weight_decay=0.)),
+    'optim_wrapper.clip_grad.max_norm': dict(
+        optim_wrapper=other(OPTIMIZER, clip_grad__max_norm=1.)),
+    'param_scheduler.eta_min': dict(param_scheduler=dict(SCHEDULE, eta_min=0.)),
+    'default_hooks.teacher.momentum': dict(
+        default_hooks=dict(teacher=dict(type='TeacherUpdateHook', momentum=0.5))),
+    'model.head.loss.temperature': dict(model=other(model_cfg(), head__loss__temperature=0.2)),
+    'model.backbone.drop_path_rate': dict(model=model_cfg(drop_path_rate=0.2)),
+    'model.data_preprocessor.mean': dict(
+        model=model_cfg() | dict(data_preprocessor=dict(mean=[0., 0., 0.]))),
+    'train_dataloader.dataset.pipeline.2.mask_ratio': dict(
+        train_dataloader=other(LOADER, dataset__pipeline__2__mask_ratio=0.25)),
+    'train_dataloader.dataset.pipeline.1.scale': dict(
+        train_dataloader=other(LOADER, dataset__pipeline__1__scale=(.5, 1.))),
+    'train_dataloader.sampler.shuffle': dict(
+        train_dataloader=other(LOADER, sampler__shuffle=False)),
+    'randomness.seed': dict(randomness=dict(seed=7)),
+}
+
+
+def with_images(change: dict, images: Path) -> dict:
+    if 'train_dataloader' in change:
+        return dict(train_dataloader=other(change['train_dataloader'],
+                                           dataset__data_root=str(images)))
+    return change
+
+
+@pytest.mark.parametrize('key', SETTINGS)
+def test_another_setting_is_refused_by_name(images, tmp_path, saved, key: str) -> None:
+    with pytest.raises(InputError, match=f'{re.escape(key)}: .* in the checkpoint, .* here'):
+        resumed(images, tmp_path / 'run', saved, **with_images(SETTINGS[key], images)).train()
+
+
+def test_told_to_it_trains_with_the_new_settings(images, tmp_path, saved) -> None:
+    runner = resumed(images, tmp_path / 'run', saved, mismatch='allow', randomness=dict(seed=7),
+                     optim_wrapper=other(OPTIMIZER, optimizer__lr=1e-5, optimizer__betas=(.5, .9),
+                                         optimizer__weight_decay=0.))
+    runner.train()
+    group = runner.optim_wrapper.optimizer.param_groups[0]
+    assert group['betas'] == (.5, .9) and group['weight_decay'] == 0
+    assert group['initial_lr'] == 1e-5
+    assert group['lr'] == pytest.approx(warmup_cosine(1e-5, 1e-5, 6, 6, 0))
+    assert runner.optim_wrapper.optimizer.state  # is kept
+    assert runner.seed == runner.train_dataloader.sampler.seed == 7
+
+
+def test_schedules_of_mmengine_are_taken_over_too(images, tmp_path) -> None:
+    """They restore all that they were made with, a peak and an end of their own included."""
+    def schedule(**changes: object) -> dict:
+        return dict(type='CosineAnnealingLR', T_max=4, by_epoch=True,
+                    convert_to_iter_based=True) | changes
+
+    Runner.from_cfg(run_cfg(images, tmp_path / 'saved', epochs=1,
+                            param_scheduler=schedule())).train()
+    checkpoint, changed = tmp_path / 'saved' / 'epoch_1.pth', schedule(T_max=8, eta_min=1e-6)
+    fresh = Runner.from_cfg(run_cfg(images, tmp_path / 'fresh', epochs=2, param_scheduler=changed))
+    fresh.train()
+    runner = Runner.from_cfg(run_cfg(
+        images, tmp_path / 'run', epochs=2, param_scheduler=changed, resume=True,
+        load_from=str(checkpoint), default_hooks=dict(
+            start_checks=dict(type='StartChecksHook', mismatch='allow'))))
+    runner.train()
+    assert runner.optim_wrapper.get_lr() == fresh.optim_wrapper.get_lr()
+
+
+@pytest.mark.parametrize('change', [
+    dict(epochs=3), dict(train_dataloader=other(LOADER, num_workers=1, pin_memory=False)),
+    dict(default_hooks=dict(checkpoint=dict(type='AtomicCheckpointHook', interval=2))),
+    dict(custom_hooks=None), dict(visualizer=dict(type='Visualizer')),
+    dict(model=other(model_cfg(), type='mmpretrain.ConMIM')),
+    dict(model=other(model_cfg(), type=ConMIM)),
+    dict(optim_wrapper=other(OPTIMIZER, optimizer__betas=[.9, .98], optimizer__fused=False)),
+    dict(log_level='ERROR')], ids=str)
+def test_other_things_may_change(images, tmp_path, saved, change: dict) -> None:
+    runner = resumed(images, tmp_path / 'run', saved, **with_images(change, images))
+    runner.train()
+    assert runner.iter == runner.max_iters
+
+
+def test_images_are_compared_by_their_names(images, tmp_path, saved) -> None:
+    """Moved they are the same; others, as many, are not."""
+    for folder, prefix in (('moved', ''), ('others', 'x')):
+        (tmp_path / folder / 'sub').mkdir(parents=True)
+        for path in images.iterdir():
+            shutil.copy(path, tmp_path / folder / 'sub' / f'{prefix}{path.name}')
+    moved, others = ({'train_dataloader': other(LOADER, dataset__data_root=str(tmp_path / folder))}
+                     for folder in ('moved', 'others'))
+    resumed(images, tmp_path / 'run', saved, **moved).train()
+    with pytest.raises(InputError, match="check sum of the images' names: "):
+        resumed(images, tmp_path / 'run', saved, **others).train()
+    resumed(images, tmp_path / 'run', saved, mismatch='allow', **others).train()
+
+
+@pytest.mark.parametrize('randomness', [
+    dict(seed=None), dict(seed=None, diff_rank_seed=True)], ids=str)
+def test_a_seed_that_was_drawn_stays(images, tmp_path, randomness) -> None:
+    def run(name: str, **overrides) -> Runner:
+        return Runner.from_cfg(run_cfg(images, tmp_path / name, param_scheduler=SCHEDULE,
+                                       randomness=randomness, **overrides))
+
+    first = run('saved', epochs=1)
+    first.train()
+    second = run('run', resume=True, load_from=str(tmp_path / 'saved' / 'epoch_1.pth'))
+    second.train()
+    seeds = [runner.train_dataloader.sampler.seed for runner in (first, second)]
+    assert seeds[0] == seeds[1]

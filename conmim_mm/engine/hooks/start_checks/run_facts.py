@@ -3,38 +3,42 @@
 import math
 
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import Dataset
 
-from ....distributed.sharded import unwrap_model
+from ....distributed.agreement import names_checksum
 
 RUN_FACTS = 'run'
-_SIZES = ('embed_dims', 'num_layers', 'num_heads', 'patch_size')
 _WORDS = dict(world_size='processes', batch_size='images on each of them',
-              accumulative_counts='batches per step', images='images in the data set')
+              accumulative_counts='batches per step', images='images in the data set',
+              names="check sum of the images' names")
 
 
-def run_facts(runner: Runner) -> dict[str, int | dict]:
-    """What must not change between saving and resuming, besides the weights' names and shapes.
+def run_facts(runner: Runner) -> dict[str, int | None]:
+    """What must not change between saving and resuming, besides the settings.
 
     Args:
         runner: A runner that trains.
 
     Returns:
         Plain numbers by name: processes, images on each of them, batches per optimizer step, images
-        in the data set, batches of an epoch, and the sizes of a ViT backbone.
+        in the data set, a check sum of their names, and batches of an epoch.
     """
     loader = runner.train_dataloader
-    backbone = getattr(unwrap_model(runner.model), 'backbone', None)
     return dict(
         world_size=runner.world_size,
         batch_size=loader.batch_size or 0,  # 0: a batch sampler decides
         accumulative_counts=getattr(runner.optim_wrapper, '_accumulative_counts', 1),
-        images=len(loader.dataset),
         epoch_length=len(loader),
-        arch={name: getattr(backbone, name) for name in _SIZES if hasattr(backbone, name)})
+        **data_facts(loader.dataset))
 
 
-def describe_changes(saved: dict, now: dict, same_total_batch: bool = False) -> str:
-    """What differs between two :func:`run_facts`, in words; empty if nothing does.
+def data_facts(dataset: Dataset) -> dict[str, int | None]:
+    """Those of :func:`run_facts` that tell of a data set."""
+    return dict(images=len(dataset), names=names_checksum(dataset))
+
+
+def describe_changes(saved: dict, now: dict, same_total_batch: bool = False) -> list[str]:
+    """What differs between two :func:`run_facts`, a phrase for each; empty if nothing does.
 
     Args:
         saved: The checkpoint's.
@@ -49,8 +53,8 @@ def describe_changes(saved: dict, now: dict, same_total_batch: bool = False) -> 
         for facts in (saved, now):
             facts['images per step'] = math.prod(
                 facts.pop(key) for key in ('world_size', 'batch_size', 'accumulative_counts'))
-    return ', '.join(f'{_WORDS.get(key, key)}: {saved[key]} in the checkpoint, {now[key]} here'
-                     for key in now if saved.get(key, now[key]) != now[key])
+    return [f'{_WORDS.get(key, key)}: {saved[key]} in the checkpoint, {now[key]} here'
+            for key in now if saved.get(key, now[key]) != now[key]]
 
 
 def rescale_progress(checkpoint: dict, runner: Runner) -> None:

@@ -18,6 +18,8 @@ from ....models.selfsup.conmim import (
     is_other_form,
     start_teacher_from_student,
 )
+from ...runners.resumable_loops import index_sampler
+from .changed_settings import Changes, changed_settings, in_words, take_new_settings
 from .coco_metrics import complete_coco_metrics
 from .labels import check_labels
 from .run_facts import RUN_FACTS, describe_changes, rescale_progress, run_facts
@@ -28,16 +30,18 @@ class StartChecksHook(Hook):
     """Refuses data too few or not the same on each process, labels and checkpoints that don't fit.
 
     A checkpoint fits if its weights have the model's names and shapes and, on resume, if it was
-    saved with as many processes, images and batches. A run that starts from a checkpoint of
-    ConMIM's other form, with a decoder or without, takes what both have and says what starts anew.
-    A sampler of tar shards that does not fit the data workers gets a warning. Folders to validate
-    or test on are labelled by the names of the training's classes, and COCO's metrics are given
-    what their annotation file leaves out.
+    saved with as many processes and batches, images of the same names and the same settings, but
+    for those that may change: the length of the run, intervals, workers, paths. A run that starts
+    from a checkpoint of ConMIM's other form, with a decoder or without, takes what both have and
+    says what starts anew. A sampler of tar shards that does not fit the data workers gets a
+    warning. Folders to validate or test on are labelled by the names of the training's classes, and
+    COCO's metrics are given what their annotation file leaves out.
 
     Args:
         mismatch: What to do with a checkpoint that does not fit: ``'refuse'``; ``'rescale'``,
             which resumes with another number of processes as long as the images per optimizer step
-            stay the same; ``'allow'``, which takes what fits, and says what does not.
+            stay the same; ``'allow'``, which takes what fits, says what does not, and trains with
+            the settings of now.
 
     Raises:
         InputError: At the start of training or testing, when a checkpoint is loaded, or for another
@@ -52,6 +56,7 @@ class StartChecksHook(Hook):
             raise InputError(f'mismatch must be one of {self.choices}, but is {mismatch!r}')
         self.mismatch = mismatch
         self._trained_classes: Sequence[str] = ()
+        self._known_facts: dict[str, int | None] | None = None
 
     def before_train(self, runner: Runner) -> None:
         loader = runner.train_dataloader
@@ -82,7 +87,8 @@ class StartChecksHook(Hook):
             loop.evaluator.dataset_meta = runner.visualizer.dataset_meta = dataset.metainfo
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        checkpoint['meta'][RUN_FACTS] = run_facts(runner)
+        seed = getattr(index_sampler(runner.train_dataloader), 'seed', None)
+        checkpoint['meta'][RUN_FACTS] = self._facts(runner) | dict(sampler_seed=seed)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         meta = checkpoint.get('meta') or {}
@@ -120,18 +126,55 @@ class StartChecksHook(Hook):
         return True
 
     def _check_run(self, runner: Runner, checkpoint: dict) -> None:
-        saved = checkpoint['meta'].get(RUN_FACTS)
-        if saved is None:  # saved by MMEngine's own hooks
-            return
-        changes = describe_changes(saved, run_facts(runner), self.mismatch == 'rescale')
-        if changes and self.mismatch != 'allow':
+        meta = checkpoint['meta']
+        saved = meta.get(RUN_FACTS)  # MMEngine's own hooks save none
+        changes = saved and describe_changes(
+            saved, self._facts(runner), self.mismatch == 'rescale') or []
+        allowed, others = self._compare_settings(runner, meta)
+        if (changes or others) and self.mismatch != 'allow':
             raise InputError(
-                f'this is not the run that the checkpoint is from: {changes}. Resume as it was '
+                'this is not the run that the checkpoint is from: '
+                f'{", ".join([*changes, *in_words(others)])}. Resume as it was '
                 'started; or with --elastic, which changes the batch so that the images per step '
                 'stay the same; or with --allow-mismatch to go on as you ask')
-        if changes:
-            runner.logger.warning(f'going on in spite of changes: {changes}')
-        rescale_progress(checkpoint, runner)
+        if changes or others:
+            runner.logger.warning('going on in spite of changes, with what is set here: '
+                                  f'{", ".join([*changes, *in_words(others, len(others))])}')
+        if saved:
+            rescale_progress(checkpoint, runner)
+        if others or any(key.startswith('train_cfg.max_') for key in allowed):
+            take_new_settings(runner, checkpoint, others)
+        if not any('seed' in key for key in others):
+            take_sampler_seed(runner, meta)
+
+    def _compare_settings(self, runner: Runner, meta: dict) -> Changes:
+        try:
+            changes = changed_settings(meta, runner.cfg.to_dict())
+        except ValueError as error:
+            runner.logger.warning(f'the settings in the checkpoint cannot be compared: {error}')
+            return Changes({}, {})
+        if changes.allowed:
+            runner.logger.info('settings that are other than before, and may be: '
+                               f'{", ".join(in_words(changes.allowed, len(changes.allowed)))}')
+        return changes
+
+    def _facts(self, runner: Runner) -> dict[str, int | None]:
+        if self._known_facts is None:
+            self._known_facts = run_facts(runner)
+        return self._known_facts
+
+
+def take_sampler_seed(runner: Runner, meta: dict) -> None:
+    """Lets a sampler go on in its order, be it one that was drawn at the start.
+
+    Args:
+        runner: That resumes.
+        meta: Of the checkpoint.
+    """
+    seed = meta.get(RUN_FACTS, {}).get('sampler_seed', meta.get('seed'))
+    sampler = index_sampler(runner.train_dataloader)
+    if seed is not None and hasattr(sampler, 'seed'):
+        sampler.seed = seed
 
 
 def replace_mismatched_weights(checkpoint: dict, own: dict) -> None:
