@@ -8,12 +8,16 @@ import zipfile
 from pathlib import Path
 
 from ..errors import InputError
+from .pickle_depth import TooDeepError, check_depth
 
 _MAGIC = b'PK\x03\x04'  # by which PyTorch, too, tells its archives from its older format
 _PLAIN_FLAGS = 0x0008 | 0x0800  # sizes behind the data, names in UTF-8; as PyTorch writes
 _FOLDER = 0x10  # an attribute; PyTorch reads nothing of a folder, and gives what is in the memory
 _HEADER_SIZE = 30  # of an entry, without its name
 _CHUNK = 2**20
+_OLD_PICKLES = 5  # one after the other, before the tensors
+
+PICKLE = '/data.pkl'  # end of the name of an archive's entry with all that is no tensor
 
 
 class DamagedCheckpointError(InputError):
@@ -36,9 +40,7 @@ def check_file(path: str | Path, only: str = '') -> None:
     if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO would wait, a device never end
         raise DamagedCheckpointError(f'{path} is no regular file, so no checkpoint')
     if not is_archive(path):
-        with open(path, 'rb') as file:
-            if file.read(1) != pickle.PROTO:
-                raise DamagedCheckpointError(f'{path} is no checkpoint (or a damaged one)')
+        _check_old_format(path)
         return
     try:
         with zipfile.ZipFile(path) as archive:
@@ -46,6 +48,11 @@ def check_file(path: str | Path, only: str = '') -> None:
             for entry in archive.infolist():
                 if entry.filename.endswith(only):
                     _compare_sum(archive, entry)
+                if entry.filename.endswith(PICKLE):
+                    with archive.open(entry) as file:
+                        check_depth(file)
+    except TooDeepError as error:
+        raise DamagedCheckpointError(f'cannot load {path} as plain weights: {error}') from None
     except OSError as error:
         if error.errno != errno.EINVAL:  # which is an offset that cannot be
             raise
@@ -62,6 +69,18 @@ def is_archive(path: str | Path) -> bool:
     """
     with open(path, 'rb') as file:
         return file.read(len(_MAGIC)) == _MAGIC
+
+
+def _check_old_format(path: str | Path) -> None:
+    with open(path, 'rb') as file:
+        if file.read(1) != pickle.PROTO:
+            raise DamagedCheckpointError(f'{path} is no checkpoint (or a damaged one)')
+        file.seek(0)
+        try:
+            for _ in range(_OLD_PICKLES):
+                check_depth(file)
+        except TooDeepError as error:
+            raise DamagedCheckpointError(f'cannot load {path} as plain weights: {error}') from None
 
 
 def _damaged(path: str | Path, error: Exception) -> DamagedCheckpointError:

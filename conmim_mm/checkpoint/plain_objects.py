@@ -139,7 +139,7 @@ def finished(content: object) -> Any:
             return value
         left -= 1 + len(value)
         if depth > MAX_DEPTH or left < 0:
-            raise ValueError('its values are nested too deep, or too many')
+            raise ValueError('it holds too much, or too deep')
         if isinstance(value, dict):
             _keep_metadata(value)
             for key, item in value.items():

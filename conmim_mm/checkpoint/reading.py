@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from .integrity import DamagedCheckpointError, check_file, is_archive
+from .integrity import PICKLE, DamagedCheckpointError, check_file, is_archive
 from .plain_objects import STAND_INS, finished
 
 BACKBONE = 'backbone.'
@@ -46,7 +46,7 @@ def load_checkpoint_file(path: str | Path,
     address = str(path)
     is_remote = address.startswith(('https://', 'http://'))
     file = download(address) if is_remote else address
-    check_checkpoint_file(file, only='/data.pkl' if mmap else '')
+    check_checkpoint_file(file, only=PICKLE if mmap else '')
     plain = not are_checkpoints_trusted()
     try:
         with torch.serialization.safe_globals([*STAND_INS, *extra_types]):

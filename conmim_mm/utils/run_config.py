@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 
+from ..checkpoint.integrity import PICKLE
 from ..checkpoint.reading import check_checkpoint_file
 from ..errors import InputError
 
@@ -204,4 +205,4 @@ def check_checkpoint(path: str) -> None:
     """
     if '://' in path:
         return
-    check_checkpoint_file(path, only='/data.pkl')
+    check_checkpoint_file(path, only=PICKLE)

@@ -170,6 +170,8 @@ ENDLESS = {
     'deep': b']' * DEEP + b'a' * (DEEP - 1),
     # few tuples, which are 2 to the power of 60 to whoever walks through them
     'many': b']q\x00' + b''.join(b'h%c\x86q%c' % (i, i + 1) for i in range(60)),
+    # hashed as a key without a limit, which crashes the process
+    'a deep key': b'})' + b'\x85' * DEEP + b'Ns',
     'in itself': b']q\x00h\x00a',
 }
 
@@ -177,7 +179,15 @@ ENDLESS = {
 @pytest.mark.parametrize('kind', ENDLESS)
 def test_endless_meta_is_refused_in_time(tmp_path, kind: str) -> None:
     write_pickle(tmp_path / 'a.pth', META % ENDLESS[kind])
-    with pytest.raises(InputError, match='nested too deep, or too many'):
+    with pytest.raises(InputError, match='it holds too much, or too deep'):
+        load_checkpoint_file(tmp_path / 'a.pth')
+
+
+def test_endless_meta_of_the_old_format_is_refused(tmp_path) -> None:
+    torch.save({}, tmp_path / 'a.pth', _use_new_zipfile_serialization=False)
+    old = (tmp_path / 'a.pth').read_bytes()
+    (tmp_path / 'a.pth').write_bytes(old.replace(b'}q\x00.', META % ENDLESS['a deep key']))
+    with pytest.raises(InputError, match='it holds too much, or too deep'):
         load_checkpoint_file(tmp_path / 'a.pth')
 
 
