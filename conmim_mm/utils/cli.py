@@ -18,6 +18,14 @@ _UNKNOWN_ARGUMENT = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword a
 _OF_THE_MACHINE = frozenset((
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE,
     errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG))
+# what PyTorch says, and what helps
+_WORKER_FAILURES = tuple((re.compile(words), advice) for words, advice in (
+    (r'Bus error|shared memory|</?torch_\w+>: No space left',
+     '/dev/shm is too small for what the data workers hand over: start docker with --shm-size=8g '
+     '(or --ipc=host)'),
+    ('Too many open files|ancdata', 'too many open files: ulimit -n 65536'),
+    (r'worker \(pid\S* [\d, ]+\) (is killed by signal|exited unexpectedly)|reset by peer',
+     'a data worker ended: for the reason it gave above, or killed, as by a full memory')))
 
 USER_ERROR_STATUS = 2
 INTERRUPTED_STATUS = 130
@@ -39,7 +47,7 @@ def run_tool(main: Callable[[], None]) -> None:
     gc.freeze()
     try:
         main()
-    except (InputError, KeyError, TypeError, ValueError, OSError) as error:
+    except (InputError, KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
         reason = explain(error)
         if reason is None:
             raise
@@ -75,6 +83,10 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, ValueError) and _EMPTY_DATA_SET in text:
         return ('no sample is left in the data set: are --data-root, ann_file and data_prefix '
                 'right, and do the annotations name metainfo.classes?')
+    if isinstance(error, OSError | RuntimeError):
+        for words, advice in _WORKER_FAILURES:
+            if words.search(str(error)):
+                return f'{advice}; or a smaller train_dataloader.num_workers or batch_size'
     if isinstance(error, TypeError) and (match := _UNKNOWN_ARGUMENT.search(text)):
         component, argument = match.groups()
         return f'{component} has no setting {argument!r}; remove it from the config or correct it'

@@ -12,6 +12,7 @@ from mmpretrain.registry import HOOKS
 from torch.utils.data import DataLoader
 
 from ...datasets import TarShards, TeacherPerturbation
+from ...distributed.data_workers import prepare_workers
 from ...utils.machine import cores_per_process
 from ...utils.sizes import batch_size_of
 from ..watching import only_watches
@@ -20,6 +21,9 @@ from ..watching import only_watches
 @HOOKS.register_module()
 class LoaderWatchHook(Hook):
     """Warns, once in a run, when too much of the time goes into waiting for data.
+
+    Before the first step it makes sure that data workers can hand over what they read
+    (:func:`prepare_workers`).
 
     Measured by the first process, on its own loader; needs the times of :class:`StepTimerHook`.
 
@@ -37,6 +41,11 @@ class LoaderWatchHook(Hook):
         self._steps: deque = deque(maxlen=window)
         self._seen = 0
         self._watching = True
+
+    def before_run(self, runner: Runner) -> None:
+        loaders = (runner.train_dataloader, runner.val_dataloader)
+        # one that is a config still is of a loop that is not run
+        prepare_workers([loader for loader in loaders if isinstance(loader, DataLoader)])
 
     def before_train(self, runner: Runner) -> None:
         self._watching = is_main_process()
