@@ -21,7 +21,8 @@ _NO_CHECKPOINT_TO_RESUME = ('best_', BAD_STEP_PREFIX)
 def last_checkpoint(work_dir: Path) -> Path | None:
     """The checkpoint that was saved last, also after its folder has moved; None without one."""
     pointer = work_dir / LAST_CHECKPOINT_FILE
-    return work_dir / Path(pointer.read_text().strip()).name if pointer.is_file() else None
+    return work_dir / Path(pointer.read_text(encoding='utf-8').strip()).name \
+        if pointer.is_file() else None
 
 
 def log_entries(work_dir: Path) -> Iterator[dict]:

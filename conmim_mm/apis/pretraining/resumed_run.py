@@ -145,7 +145,8 @@ def set_epochs(cfg: Config, epochs: int, out: Path) -> str | None:
         raise InputError(f'the run in {out} has {old} epochs, and --resume can only make it longer')
     path = out / CONFIG
     # in the text, so that all else stays as it is written there
-    text, count = re.subn(rf'\bmax_epochs={old}\b', f'max_epochs={epochs}', path.read_text())
+    text, count = re.subn(rf'\bmax_epochs={old}\b', f'max_epochs={epochs}',
+                          path.read_text(encoding='utf-8'))
     if not count:
         raise InputError(f'change max_epochs in {path}, then --resume without --epochs')
     cfg.train_cfg.max_epochs = epochs

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from conmim_mm.errors import InputError
+from conmim_mm.utils.files import write_text
 
 from . import coco, layout
 from .compose import SPLITS, classification_image, scene_image
@@ -82,7 +83,7 @@ def _is_complete(out: Path, settings: SceneSettings) -> bool:
     finished = out / 'meta.json'
     meta_file = finished if finished.exists() else out / _UNFINISHED
     try:
-        found = json.loads(meta_file.read_text())
+        found = json.loads(meta_file.read_text(encoding='utf-8'))
         version = found['generator_version']
     except (OSError, ValueError, TypeError, KeyError):
         raise InputError(f'{out} holds something other than generated scenes; {advice}') from None
@@ -131,7 +132,7 @@ def make_scenes(
         raise InputError(f'cannot make {error.filename}: {error.strerror}') from None
     (out / 'meta.json').unlink(missing_ok=True)
     unfinished = out / _UNFINISHED
-    unfinished.write_text(json.dumps(settings.meta(), indent=2) + '\n')
+    write_text(unfinished, json.dumps(settings.meta(), indent=2) + '\n')
 
     jobs = _jobs(out, settings)
     entries: dict[str, list[dict]] = {split: [] for split in SPLITS}
@@ -147,6 +148,6 @@ def make_scenes(
             for i in range(settings.count('scene', split))
         ]
         document = coco.document(images, entries[split], layout.GENERATOR_VERSION)
-        layout.coco_annotations(out, split).write_text(json.dumps(document))
+        write_text(layout.coco_annotations(out, split), json.dumps(document))
     unfinished.rename(out / 'meta.json')
     return True
