@@ -18,6 +18,7 @@ try:
             'ignore', message='Fail to import ``MultiScaleDeformableAttention``')
         from . import datasets, engine, evaluation, models  # noqa: F401
         from .checkpoint.loaders import register_loaders
+        from .utils.log_files import write_logs_as_utf8
         from .utils.model_zoo import register_models
         from .visualization import trackers  # noqa: F401
 finally:
@@ -31,3 +32,5 @@ register_loaders()
 EpsImagePlugin.gs_binary = False
 # mmpretrain finds the models of other packages only if they are put into its hub.
 register_models()
+# A log must hold the names of files, whatever the locale is.
+write_logs_as_utf8()

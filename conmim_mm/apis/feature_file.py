@@ -161,7 +161,9 @@ class ParquetFile(NpzFile):
         self.arrow, self.width = pa, width
         columns = [('path', pa.string()), *[('label', pa.string())] * with_labels,
                    ('features', pa.list_(pa.float32(), width))]
-        self.writer = parquet.ParquetWriter(path, pa.schema(columns, metadata=about))
+        facts = {key: as_utf8(value) for key, value in about.items()}
+        self.file = path.open('wb')  # a name of any bytes pyarrow cannot open
+        self.writer = parquet.ParquetWriter(self.file, pa.schema(columns, metadata=facts))
 
     def add(self, features: np.ndarray, paths: Sequence[str],
             labels: Sequence[str] | None) -> None:
@@ -175,12 +177,19 @@ class ParquetFile(NpzFile):
         if self.rows:
             self._write()
         self.writer.close()
+        self.file.close()
 
     def _write(self) -> None:
         features, *names = self.take_rows()
         values = self.arrow.array(features.ravel(), self.arrow.float32())
+        names = [[as_utf8(name) for name in column] for column in names]
         columns = [*names, self.arrow.FixedSizeListArray.from_arrays(values, self.width)]
         self.writer.write_table(self.arrow.table(columns, schema=self.writer.schema))
+
+
+def as_utf8(name: str) -> str:
+    """The name of a file as text that can be written; bytes that are no UTF-8 as escapes."""
+    return name.encode('utf-8', 'backslashreplace').decode('utf-8')
 
 
 FEATURE_FILES = {'.npz': NpzFile, '.parquet': ParquetFile}

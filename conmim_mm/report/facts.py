@@ -77,8 +77,8 @@ def _git(folder: Path, *args: str) -> str | None:
     """What git prints; None where it fails, is missing or takes too long."""
     try:
         done = subprocess.run(
-            ['git', '-C', str(folder), *args], capture_output=True, text=True, errors='replace',
-            timeout=GIT_SECONDS, env=os.environ | dict(GIT_OPTIONAL_LOCKS='0'))
+            ['git', '-C', str(folder), *args], capture_output=True, encoding='utf-8',
+            errors='replace', timeout=GIT_SECONDS, env=os.environ | dict(GIT_OPTIONAL_LOCKS='0'))
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.rstrip() if done.returncode == 0 else None
@@ -104,7 +104,7 @@ def machine() -> Facts:
 
 def _processor() -> str:
     try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8', errors='replace').splitlines()
     except OSError:
         lines = []
     names = (line.partition(':')[2].strip() for line in lines if line.startswith('model name'))

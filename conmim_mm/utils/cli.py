@@ -4,6 +4,7 @@ import argparse
 import difflib
 import errno
 import gc
+import io
 import os
 import re
 import sys
@@ -42,6 +43,9 @@ def run_tool(main: Callable[[], None]) -> None:
     Args:
         main: The tool's main function.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name may be of bytes that it cannot write
+            stream.reconfigure(errors='backslashreplace')
     # What is imported by now stays to the end; to look through it for garbage would take a quarter
     # of a second each time, and the interpreter does so several times when it ends.
     gc.freeze()

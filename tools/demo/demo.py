@@ -188,7 +188,7 @@ def main() -> None:
     MMLogger.get_instance('demo', log_level=LOG_LEVEL)
     init_default_scope('mmpretrain')
     settings = dict(data=str(args.data.resolve()) if args.data else None, seed=args.seed,
-                    config=CONFIG.read_text(), scenes=SCENES.meta())
+                    config=CONFIG.read_text(encoding='utf-8'), scenes=SCENES.meta())
     results = prepare_output(args.out, settings, OUTPUTS)
     if results is None:
         results = run_demo(args)

@@ -57,7 +57,7 @@ def start(training: Training, seed: int, threads: int) -> subprocess.Popen:
     """Starts tools/train.py; what it prints goes to a file in its folder."""
     training.work_dir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(ROOT / 'tools' / 'train.py'), *training.arguments(seed)]
-    with training.log.open('w') as log:
+    with training.log.open('w', encoding='utf-8') as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT,
                                 env=os.environ | dict(OMP_NUM_THREADS=str(threads)))
 
@@ -85,7 +85,8 @@ def train_pair(trainings: list[Training], seed: int, label: str) -> None:
             process.kill()
     for training in waiting:
         if running[training.init].returncode != 0 or not training.read_metrics():
-            lines = training.log.read_text(errors='replace').strip().splitlines() or ['(empty)']
+            text = training.log.read_text(encoding='utf-8', errors='replace')
+            lines = text.strip().splitlines() or ['(empty)']
             raise InputError(f'{training.name} failed: {lines[-1][:200]} (see {training.log})')
         training.finished.touch()
 
@@ -106,8 +107,10 @@ def main() -> None:
     checkpoint, scenes = find_checkpoint(args.demo), find_scenes(args.demo)
     tasks = [TASKS[name] for name in args.tasks]
     settings = dict(
-        checkpoint=sha256_of(checkpoint), scenes=json.loads((scenes / 'meta.json').read_text()),
-        seed=args.seed, configs={task.name: (ROOT / task.config).read_text() for task in tasks})
+        checkpoint=sha256_of(checkpoint),
+        scenes=json.loads((scenes / 'meta.json').read_text(encoding='utf-8')),
+        seed=args.seed, configs={
+            task.name: (ROOT / task.config).read_text(encoding='utf-8') for task in tasks})
     results = prepare_output(args.out, settings, [*TASKS, *(f'{name}.png' for name in TASKS)])
     if results is None:
         started = time.time()

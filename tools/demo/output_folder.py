@@ -26,8 +26,9 @@ def prepare_output(out: Path, settings: dict, outputs: Sequence[str]) -> dict | 
     out.mkdir(parents=True, exist_ok=True)
     settings_file, results_file = out / SETTINGS, out / RESULTS
     if settings_file.is_file():
-        if json.loads(settings_file.read_text()) == settings:
-            return json.loads(results_file.read_text()) if results_file.is_file() else None
+        if json.loads(settings_file.read_text(encoding='utf-8')) == settings:
+            return (json.loads(results_file.read_text(encoding='utf-8'))
+                    if results_file.is_file() else None)
         aside = out / 'earlier' / time.strftime('%Y%m%d-%H%M%S')
         aside.mkdir(parents=True)
         for name in (SETTINGS, RESULTS, *outputs):

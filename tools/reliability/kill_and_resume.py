@@ -50,7 +50,7 @@ class Progress(Hook):
 
 def resident_bytes() -> int:
     """Memory of this process."""
-    pages = int(Path('/proc/self/statm').read_text().split()[1])
+    pages = int(Path('/proc/self/statm').read_text(encoding='utf-8').split()[1])
     return pages * os.sysconf('SC_PAGE_SIZE')
 
 
@@ -100,7 +100,7 @@ def start(images: Path, work_dir: Path, args: argparse.Namespace) -> int:
 def read_progress(work_dir: Path, pid: int) -> dict | None:
     """What a process wrote last; None if it has not finished a step yet."""
     path = work_dir / PROGRESS
-    progress = json.loads(path.read_text()) if path.is_file() else {}
+    progress = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
     return progress if progress.get('pid') == pid else None
 
 

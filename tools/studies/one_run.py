@@ -127,7 +127,7 @@ def run(arm: dict, judges: Config, data: str, folder: Path, seed: int, steps: in
     """Trains, judges and writes the result; a result that is there is read."""
     path = folder / RESULT
     if path.is_file():
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding='utf-8'))
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     model = trained_model(arm, data, folder, seed, steps)

@@ -74,14 +74,14 @@ def start(args: argparse.Namespace, *task: object) -> subprocess.Popen:
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, TOOL, args.study, '--data', args.data, '--out', args.out,
                *map(str, task)]
-    with log.open('w') as file:
+    with log.open('w', encoding='utf-8') as file:
         return subprocess.Popen(command, env=os.environ | THREADS, stdout=file, stderr=file)
 
 
 def measure_speeds(args: argparse.Namespace, arms: list[str]) -> dict[str, float]:
     """Seconds per step of each arm, kept in a file; measured where that has none yet."""
     path = args.out / SPEEDS
-    speeds = json.loads(path.read_text()) if path.is_file() else {}
+    speeds = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
     missing = [arm for arm in arms if arm not in speeds]
     found = {arm: [] for arm in missing}
     for _ in range(ROUNDS):
@@ -89,7 +89,8 @@ def measure_speeds(args: argparse.Namespace, arms: list[str]) -> dict[str, float
             running = [start(args, '--time', arm) for _ in range(args.jobs)]
             if any([process.wait() for process in running]):
                 raise InputError(f'{arm} cannot be timed; see {args.out / "logs"}')
-            found[arm].append(json.loads((args.out / 'times' / f'{arm}.json').read_text()))
+            found[arm].append(json.loads(
+                (args.out / 'times' / f'{arm}.json').read_text(encoding='utf-8')))
     speeds |= {arm: median(times) for arm, times in found.items()}
     write_text(path, json.dumps(speeds, indent=1))
     return speeds
@@ -130,7 +131,7 @@ def run_study(args: argparse.Namespace) -> None:
             failed += [task[0]] if status else []
             print(f'{task[0]}, seed {task[1]}: ' +
                   (f'failed, see {args.out / "logs"}' if status else
-                   result_of(args, *task).read_text()), flush=True)
+                   result_of(args, *task).read_text(encoding='utf-8')), flush=True)
     collect(args)
     if failed:
         raise InputError(f'{len(failed)} runs failed: {", ".join(failed)}; their logs are in '
@@ -157,7 +158,7 @@ def collect(args: argparse.Namespace) -> None:
     for path in sorted(args.out.glob('runs/*/seed*/result.json')):
         arm, _, _ = path.parts[-3].rpartition('-')
         lines.append(dict(arm=arm, seed=int(path.parts[-2].removeprefix('seed')),
-                          **json.loads(path.read_text())))
+                          **json.loads(path.read_text(encoding='utf-8'))))
     write_text(args.out / RESULTS, ''.join(f'{json.dumps(line)}\n' for line in lines))
 
 

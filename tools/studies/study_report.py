@@ -37,7 +37,8 @@ class Score(NamedTuple):
 def read_results(path: Path, arms: list[str]) -> dict[str, dict[int, dict]]:
     """Results by arm and seed; of several budgets those of the longest."""
     found: dict[str, dict[int, dict]] = {arm: {} for arm in arms}
-    for line in sorted(map(json.loads, path.read_text().splitlines()), key=lambda x: x['steps']):
+    lines = path.read_text(encoding='utf-8').splitlines()
+    for line in sorted(map(json.loads, lines), key=lambda x: x['steps']):
         if line['arm'] in found:
             found[line['arm']][line['seed']] = line
     return {arm: runs for arm, runs in found.items() if runs}

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from PIL import ImageOps
 
+from conmim_mm.apis.feature_file import as_utf8
 from conmim_mm.datasets import read_rgb
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
@@ -88,6 +89,12 @@ def spread_points(points: np.ndarray, count: int, distance: float) -> list[int]:
     return chosen
 
 
+def legend_text(name: str) -> str:
+    """A folder's name as Matplotlib shows it: no formula, not left out, bytes as escapes."""
+    shown = as_utf8(name).replace('$', r'\$')
+    return f' {shown}' if shown.startswith('_') else shown
+
+
 def draw_feature_map(points: np.ndarray, title: str, labels: Sequence[int] = (),
                      classes: Sequence[str] = (),
                      thumbnails: dict[int, np.ndarray] | None = None) -> np.ndarray:
@@ -111,7 +118,7 @@ def draw_feature_map(points: np.ndarray, title: str, labels: Sequence[int] = (),
         style, own = class_style(int(label)), points[labels == label]
         axes.scatter(own[:, 0], own[:, 1], s=22, color=style.colour, marker=style.marker,
                      alpha=0.8, linewidths=0.3, edgecolors='white',
-                     label=classes[label] if classes else None)
+                     label=legend_text(classes[label]) if classes else None)
     for index, picture in (thumbnails or {}).items():
         axes.add_artist(AnnotationBbox(
             OffsetImage(picture, zoom=0.5), points[index], pad=0.12,

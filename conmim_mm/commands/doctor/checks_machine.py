@@ -48,7 +48,7 @@ def check_gpus() -> Iterator[Check]:
 def driver_version(path: Path = Path('/proc/driver/nvidia/version')) -> str | None:
     """That of NVIDIA's driver; None where there is none."""
     try:
-        words = path.read_text().split()
+        words = path.read_text(encoding='utf-8', errors='replace').split()
     except OSError:
         return None
     return next((word for word in words if word.count('.') and word[0].isdigit()), 'unknown')

@@ -83,7 +83,7 @@ def _is_complete(out: Path, settings: SceneSettings) -> bool:
     finished = out / 'meta.json'
     meta_file = finished if finished.exists() else out / _UNFINISHED
     try:
-        found = json.loads(meta_file.read_text())
+        found = json.loads(meta_file.read_text(encoding='utf-8'))
         version = found['generator_version']
     except (OSError, ValueError, TypeError, KeyError):
         raise InputError(f'{out} holds something other than generated scenes; {advice}') from None
