@@ -255,10 +255,11 @@ class ConMIMViT(BaseModule):
 
         Args:
             x: Tokens of :meth:`embed_patches`.
-            patterns: One for each block, such as those of :meth:`attention_patterns`.
+            patterns: One for each block, such as those of :meth:`attention_patterns`; where there
+                are fewer, only so many blocks run.
         """
         outputs = []
-        for block, pattern in zip(self.blocks, patterns, strict=True):
+        for block, pattern in zip(self.blocks[:len(patterns)], patterns, strict=True):
             if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(block, x, pattern, use_reentrant=False)
             else:

@@ -1,13 +1,14 @@
 """The slowly moving teacher (ConMIM paper, section 3.2: asymmetric model progress)."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from ...errors import InputError
+from ..backbones.conmim_vit import resolve_block_indices
 
 
 @MODELS.register_module()
@@ -69,25 +70,25 @@ class EMABackboneTeacher(EMATeacher):
     Args:
         backbone: As in :class:`EMATeacher`.
         neck: The student's projector, which is not copied.
-        num_blocks: Mean over the tokens of so many last blocks, each normalised; 1 for the last.
+        blocks: Whose tokens are the targets, each normalised, and the mean of several; negative
+            ones count from the end. Blocks behind them do not run.
+
+    Raises:
+        InputError: There is no such block.
     """
 
     parts = ('backbone', )
 
-    def __init__(self, backbone: nn.Module, neck: nn.Module, num_blocks: int = 1) -> None:
+    def __init__(self, backbone: nn.Module, neck: nn.Module,
+                 blocks: int | Sequence[int] = -1) -> None:
         super().__init__(backbone, neck)
-        if not 1 <= num_blocks <= self.backbone.num_layers:
-            raise InputError(f'num_blocks={num_blocks} is not between 1 and the '
-                             f'{self.backbone.num_layers} blocks')
-        self.num_blocks = num_blocks
+        self.blocks = resolve_block_indices('blocks', blocks, self.backbone.num_layers)
 
     @torch.no_grad()
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Normalised tokens of whole images: ``(B, 3, H, W)`` to ``(B, 1 + L, C)``."""
-        if self.num_blocks == 1:
-            outputs = [self.backbone.forward_tokens(images)]
-        else:
-            patterns = self.backbone.attention_patterns(self.backbone.grid_of(images))
-            outputs = self.backbone.forward_blocks(
-                self.backbone.embed_patches(images), patterns)[-self.num_blocks:]
-        return sum(F.layer_norm(x, x.shape[-1:]) for x in outputs) / self.num_blocks
+        patterns = self.backbone.attention_patterns(self.backbone.grid_of(images))
+        outputs = self.backbone.forward_blocks(
+            self.backbone.embed_patches(images), patterns[:max(self.blocks) + 1])
+        return torch.stack([
+            F.layer_norm(outputs[i], outputs[i].shape[-1:]) for i in self.blocks]).mean(dim=0)

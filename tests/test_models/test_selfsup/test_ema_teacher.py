@@ -40,17 +40,16 @@ def test_teacher_update_is_the_closed_form() -> None:
         assert torch.equal(value, buffers[key]), key
 
 
-@pytest.mark.parametrize('num_blocks', [1, 2])
-def test_without_projector_it_gives_normalised_tokens(num_blocks: int) -> None:
+@pytest.mark.parametrize(('blocks', 'averaged'), [(-1, [1]), (0, [0]), ([0, -1], [0, 1])])
+def test_without_projector_it_gives_normalised_tokens(blocks: int | list, averaged: list) -> None:
     model = build_model(visible_cfg() | dict(
-        teacher=dict(type='EMABackboneTeacher', num_blocks=num_blocks)))
+        teacher=dict(type='EMABackboneTeacher', blocks=blocks)))
     assert not any('neck' in name for name, _ in model.teacher.named_parameters())
     images = torch.randn(2, 3, 32, 32)
     backbone = model.backbone  # the teacher's still equals it
     outputs = backbone.forward_blocks(
         backbone.embed_patches(images), backbone.attention_patterns((4, 4)))
-    expected = (F.layer_norm(backbone.norm(outputs[-1]), (24, )) if num_blocks == 1 else
-                (F.layer_norm(outputs[0], (24, )) + F.layer_norm(outputs[1], (24, ))) / 2)
+    expected = sum(F.layer_norm(outputs[i], (24, )) for i in averaged) / len(averaged)
     torch.testing.assert_close(model.teacher(images), expected)
     with torch.no_grad():
         model.backbone.cls_token.add_(1.)
@@ -59,6 +58,15 @@ def test_without_projector_it_gives_normalised_tokens(num_blocks: int) -> None:
     assert torch.equal(model.teacher.backbone.cls_token, model.backbone.cls_token)
 
 
-def test_no_more_blocks_than_there_are() -> None:
-    with pytest.raises(InputError, match='num_blocks=3 is not between 1 and the 2 blocks'):
-        MODELS.build(visible_cfg() | dict(teacher=dict(type='EMABackboneTeacher', num_blocks=3)))
+def test_blocks_behind_the_targets_do_not_run() -> None:
+    model = build_model(visible_cfg() | dict(teacher=dict(type='EMABackboneTeacher', blocks=0)))
+    ran = []
+    for block in model.teacher.backbone.blocks:
+        block.register_forward_hook(lambda block, *_: ran.append(block))
+    model.teacher(torch.randn(2, 3, 32, 32))
+    assert ran == [model.teacher.backbone.blocks[0]]
+
+
+def test_no_block_that_is_not_there() -> None:
+    with pytest.raises(InputError, match='blocks has 2, but there are 2 blocks'):
+        MODELS.build(visible_cfg() | dict(teacher=dict(type='EMABackboneTeacher', blocks=2)))
