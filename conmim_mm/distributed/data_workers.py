@@ -6,7 +6,7 @@ PyTorch's leave such a batch out, with a traceback, and the training waits for i
 import functools
 import multiprocessing.queues
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from torch.utils.data import DataLoader
 
@@ -18,17 +18,15 @@ FILES_PER_WORKER, OTHER_FILES = 16, 64
 MAX_OPEN_FILES = 65536  # asked for
 
 
-def prepare_workers(loaders: Sequence[DataLoader]) -> None:
-    """To be called before the loaders start their workers.
+def prepare_workers(loader: DataLoader) -> None:
+    """To be called before a loader starts its workers.
 
     Raises:
         InputError: This process may not open as many files as the workers need.
     """
-    provide_open_files(sum(loader.num_workers for loader in loaders))
-    for loader in loaders:
-        if loader.num_workers:
-            loader.worker_init_fn = functools.partial(
-                ending_worker_init, init=loader.worker_init_fn)
+    provide_open_files(loader.num_workers)
+    if loader.num_workers:
+        loader.worker_init_fn = functools.partial(ending_worker_init, init=loader.worker_init_fn)
 
 
 def provide_open_files(workers: int) -> None:

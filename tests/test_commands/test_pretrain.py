@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from PIL import Image
 from run_comparison import run_differences
 
 from conmim_mm.apis.pretraining import plan as pretrain_config
@@ -166,6 +167,17 @@ def test_recipes_on_own_images(toy, tmp_path, monkeypatch) -> None:
     assert (dataset.data_root, dataset.data_prefix) == (str(toy.photos), '')
     assert cfg.model.backbone.img_size == 160
     assert 'every 2 epochs, the last 3 are kept' in plan.summary()
+
+
+def test_the_summary_names_what_is_left_out_and_lost(tmp_path) -> None:
+    (tmp_path / 'photos').mkdir()
+    for i in range(4):
+        Image.new('I;16', (40, 40), 4000).save(tmp_path / 'photos' / f'{i}.png')
+        (tmp_path / 'photos' / f'{i}.heic').touch()
+    summary = plan_run(PretrainOptions(data=tmp_path / 'photos', arch='tiny', epochs=2,
+                                       out=tmp_path / 'new')).summary()
+    assert 'left out       4 .heic\n' in summary
+    assert 'grey levels    4 of 4 images looked at have hardly any' in summary
 
 
 @pytest.mark.parametrize('asked, epochs, visible, words', [

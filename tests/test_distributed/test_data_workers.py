@@ -54,7 +54,7 @@ def too_many_files() -> None:
 
 def read_all(act, answer: Path) -> None:
     loader = DataLoader(Samples(act), num_workers=1, collate_fn=list)
-    prepare_workers([loader])
+    prepare_workers(loader)
     try:
         try:
             list(loader)

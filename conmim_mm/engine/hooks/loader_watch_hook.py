@@ -43,9 +43,8 @@ class LoaderWatchHook(Hook):
         self._watching = True
 
     def before_run(self, runner: Runner) -> None:
-        loaders = (runner.train_dataloader, runner.val_dataloader)
-        # one that is a config still is of a loop that is not run
-        prepare_workers([loader for loader in loaders if isinstance(loader, DataLoader)])
+        if isinstance(runner.train_dataloader, DataLoader):  # a config in a test
+            prepare_workers(runner.train_dataloader)
 
     def before_train(self, runner: Runner) -> None:
         self._watching = is_main_process()
