@@ -112,6 +112,8 @@ def test_a_log_that_cannot_be_written_ends_no_run(images, tmp_path, capfd) -> No
     runner = build_runner(config(images, tmp_path, log_level='INFO'))
     runner.register_hook(FillDisk())
     runner.train()
+    for handler in runner.logger.handlers[:]:  # which the models of other tests would write to
+        runner.logger.removeHandler(handler)
     assert (tmp_path / 'epoch_2.pth').is_file()
     errors = capfd.readouterr().err
     assert errors.count('the log of this run lacks something') == 1 and 'Traceback' not in errors
