@@ -1,4 +1,4 @@
-# A small ViT that learns within minutes on two cores: the demo's recipe.
+# A small ViT that learns within minutes on two cores, in the paper's form.
 _base_ = [
     '../_base_/backbones/vit-tiny.py', '../_base_/models/conmim.py',
     '../_base_/datasets/images_conmim_224.py', '../_base_/schedules/conmim_adamw.py',

@@ -40,7 +40,7 @@ from conmim_mm.evaluation import Accuracy, evaluate_features, extract_features
 from conmim_mm.report.run_log import read_run_log
 from conmim_mm.utils.cli import add_trust_argument, run_tool
 
-CONFIG = Path(__file__).parents[2] / 'configs/conmim/vit-tiny_1xb32_scenes-64px.py'
+CONFIG = Path(__file__).parents[2] / 'configs/conmim/vit-tiny_visible_1xb32_scenes-64px.py'
 SCENES = SceneSettings(images=6000, size=64, seed=0, val=2000)
 AVERAGED_ENTRIES = 3  # of the log, at its end
 LOG_LEVEL = 'ERROR'  # the line of progress tells enough
