@@ -11,8 +11,7 @@ model = dict(
     backbone={**_base_.backbone, 'layer_scale_init_value': 1.},
     decoder=dict(embed_dims=arch.embed_dims, num_heads=arch.num_heads),
     neck=dict(in_channels=arch.embed_dims, hid_channels=2 * arch.embed_dims,
-              out_channels=arch.embed_dims),
-    teacher=dict(blocks=17))  # three quarters up, as on the small net (docs/results.md)
+              out_channels=arch.embed_dims))
 
 optim_wrapper = dict(optimizer=dict(lr=7.5e-4), clip_grad=dict(max_norm=1.0))
 train_cfg = dict(max_epochs=1600)

@@ -11,5 +11,4 @@ model = dict(
     backbone={**_base_.backbone, 'layer_scale_init_value': 1.},
     decoder=dict(embed_dims=arch.embed_dims, num_heads=arch.num_heads),
     neck=dict(in_channels=arch.embed_dims, hid_channels=2 * arch.embed_dims,
-              out_channels=arch.embed_dims),
-    teacher=dict(blocks=8))  # three quarters up, as on the small net (docs/results.md)
+              out_channels=arch.embed_dims))

@@ -21,8 +21,7 @@ model = dict(
     backbone={**_base_.backbone, 'layer_scale_init_value': 1., 'rel_pos_init_slope': 0.},
     decoder=dict(embed_dims=arch.embed_dims, num_heads=arch.num_heads),
     neck=dict(in_channels=arch.embed_dims, hid_channels=2 * arch.embed_dims,
-              out_channels=arch.embed_dims),
-    teacher=dict(blocks=2))
+              out_channels=arch.embed_dims))
 
 train_pipeline = [
     # whole images, flipped: crops cost short runs more than they bring

@@ -1,13 +1,13 @@
 # What the recipe of visible patches was chosen by: one thing changed at a time, 60,000 images each.
 _here = '{{ fileDirname }}'
-_plain = {'model.backbone.layer_scale_init_value': 0., 'model.teacher.blocks': -1}
+_plain = {'model.backbone.layer_scale_init_value': 0.}
 _tables = {
     'model.backbone.use_sincos_pos_emb': False,
     'model.backbone.use_shared_rel_pos_bias': True,
     'optim_wrapper.paramwise_cfg.custom_keys.relative_position_bias_table': dict(
         lr_mult=10., decay_mult=0.)}
 _changes = {
-    'neither layer scale nor targets of the third block': {},
+    'recipe, no layer scale': {},
     'the original initialisation': {
         'model.backbone.init_cfg': None, 'model.decoder.init_cfg': None},
     'relative tables': _tables,
@@ -15,7 +15,7 @@ _changes = {
     'rate 4e-3': {'optim_wrapper.optimizer.lr': 4e-3},
     'momentum 0.97': {'default_hooks.teacher.momentum': 0.97},
     'targets of three blocks': {'model.teacher.blocks': (1, 2, 3)},
-    'layer scale': {'model.backbone.layer_scale_init_value': 1.},
+    'recipe': {'model.backbone.layer_scale_init_value': 1.},
 }
 budget = dict(images=60000)
 judges = f'{_here}/finetune.py'

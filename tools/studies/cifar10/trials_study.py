@@ -3,17 +3,18 @@ _here = '{{ fileDirname }}'
 _ratio = 'train_dataloader.dataset.pipeline.1.mask_ratio'
 _rate = 'optim_wrapper.optimizer.lr'
 _decoder = {'model.neck.decoder_embed_dim': 128, 'model.neck.decoder_depth': 1}
+_third = {'model.teacher.blocks': 2}  # whose tokens are the targets, of four
 _ours = {
-    'targets of the last block': {'model.teacher.blocks': -1},
-    'of the second': {'model.teacher.blocks': 1},
-    'of the last, two masks of 32 images': {
-        'model.teacher.blocks': -1, 'train_dataloader.batch_size': 32,
+    'third block': _third,
+    'second block': {'model.teacher.blocks': 1},
+    'two masks of 32 images': {
+        'train_dataloader.batch_size': 32,
         'train_dataloader.dataset.pipeline.1.num_masks': 2},
-    'of the last, half of the holes': {'model.teacher.blocks': -1, 'model.decoded_share': 0.5},
-    'ratio 0.85': {_ratio: 0.85},
-    'temperature 0.2': {'model.head.loss.temperature': 0.2},
-    'momentum 0.97': {'default_hooks.teacher.momentum': 0.97},
-    'narrow decoder and projector': {
+    'half of the holes': {'model.decoded_share': 0.5},
+    'third block, ratio 0.85': _third | {_ratio: 0.85},
+    'third block, temperature 0.2': _third | {'model.head.loss.temperature': 0.2},
+    'third block, momentum 0.97': _third | {'default_hooks.teacher.momentum': 0.97},
+    'third block, narrow decoder and projector': _third | {
         'model.decoder.feedforward_channels': 256, 'model.neck.hid_channels': 128},
     'recipe': {},
 }

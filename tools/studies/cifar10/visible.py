@@ -14,8 +14,7 @@ model = dict(
         layer_scale_init_value=1.),
     decoder=dict(embed_dims=arch.embed_dims, num_heads=arch.num_heads),
     neck=dict(in_channels=arch.embed_dims, hid_channels=2 * arch.embed_dims,
-              out_channels=arch.embed_dims),
-    teacher=dict(blocks=arch.num_layers * 3 // 4 - 1))
+              out_channels=arch.embed_dims))
 
 train_dataloader = dict(dataset=dict(
     pipeline=[_base_.load, mask, dict(type='PackConMIMInputs')]))
