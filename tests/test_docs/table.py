@@ -57,6 +57,7 @@ RUN_BY_TESTS = {
         f'{TOOLS}test_demo_transfer.py::test_three_tasks_twice_then_repeated',
     'tools/model_converters/conmim_to_mm.py':
         f'{TOOLS}test_conmim_to_mm.py::test_pretraining_checkpoint_loads_strictly',
+    'tools/reliability/fuzz.py': f'{TOOLS}test_reliability/test_fuzz.py::test_no_fault',
     'tools/reliability/kill_and_resume.py':
         f'{TOOLS}test_reliability/test_kill_and_resume.py::test_kills_lose_nothing',
     'tools/studies/run.py':

@@ -26,7 +26,7 @@ def demo(run_script, monkeypatch, tmp_path):
     tool = load_tool('demo/demo.py')
     config = tmp_path / 'short.py'
     config.write_text(SHORT.format(
-        base=str(CONFIGS / 'conmim/vit-tiny_1xb32_scenes-64px.py')))
+        base=str(CONFIGS / 'conmim/vit-tiny_visible_1xb32_scenes-64px.py')))
     monkeypatch.setattr(tool, 'CONFIG', config)
     monkeypatch.setattr(tool, 'SCENES', SceneSettings(images=40, size=64, val=20))
 
