@@ -1,6 +1,6 @@
 """The backbone for a task of mmpretrain, mmsegmentation or mmdetection: a small file."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ..checkpoint.reading import backbone_of_model, is_pretraining_checkpoint, load_checkpoint_file
@@ -26,7 +26,7 @@ def extract(source: Path, target: Path, weights: str = 'teacher') -> None:
         weights=weights,
         source=source.name,
         source_sha256=sha256_of(source),
-        extracted=datetime.now(timezone.utc).isoformat(timespec='seconds'),
+        extracted=datetime.now(UTC).isoformat(timespec='seconds'),
         pretraining={key: run[key] for key in ('epoch', 'iter', 'seed', 'experiment_name', 'time',
                                                'mmengine_version', 'cfg', SETTINGS) if key in run})
     save_weights(dict(meta=meta, state_dict=backbone_of_model(checkpoint, weights)), target)

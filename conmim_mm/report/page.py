@@ -13,6 +13,7 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from PIL import Image
 
+from ..checkpoint.settings import type_name
 from ..datasets.transforms.loading import FORMATS
 from ..errors import InputError
 from ..utils.files import is_plain_file_in, lines_in, write_text
@@ -119,8 +120,8 @@ def _num_patches(samples: list[dict], settings: dict) -> int | None:
         if _is_count(sample['num_patches']) and sample['num_patches'] > 1:
             return sample['num_patches']
     match settings:
-        case {'model': {'type': 'ConMIM' | 'mmpretrain.ConMIM',
-                        'backbone': {'img_size': img_size, 'patch_size': int(patch_size)}}}:
+        case {'model': {'backbone': {'img_size': img_size, 'patch_size': int(patch_size)}} as model
+              } if type_name(model) == 'ConMIM':
             pass
         case _:
             return None

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -134,18 +135,19 @@ def start_new(options: PretrainOptions, say: Callable[[str], object], in_place: 
     with locked(out):
         check_folder(out, overwrite=False)  # the same command may have been started twice
         plan.write(out / CONFIG)
-    if earlier:
-        say(f'the earlier run is in {earlier} now')
-    say(plan.summary())
     try:
+        if earlier:
+            say(f'the earlier run is in {earlier} now')
+        say(plan.summary())
         start(out, Resumption(None, False, options.gpus or 1), in_place)
     except WorkDirInUseError:  # of which nothing is taken back
         raise
-    except Exception as error:
+    except Exception:
         has_begun = any(out.glob('*.pth')) or any(log_entries(out))
         # else the corrected command would find a run there
-        if explain(error) and not has_begun and discard(out, earlier):
-            say(f'the earlier run is in {out} again')
+        if not has_begun and discard(out, earlier):
+            with suppress(Exception):  # which may be what failed
+                say(f'the earlier run is in {out} again')
         raise
 
 

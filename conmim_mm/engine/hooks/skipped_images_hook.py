@@ -65,7 +65,7 @@ class SkippedImagesHook(Hook):
             # An earlier run's, or this run's beyond the checkpoint it goes on from.
             Path(runner.work_dir, SKIPPED_IMAGES_FILE).unlink(missing_ok=True)
             if counts:
-                write_counts(Path(runner.work_dir), counts)
+                self._write(runner, counts)
             dataset = runner.train_dataloader.dataset
             if isinstance(dataset, ReplacingDataset) and (lost := describe_lost_levels(dataset)):
                 runner.logger.warning(lost)
@@ -98,13 +98,19 @@ class SkippedImagesHook(Hook):
         counts = add_counts(before, new)
         runner.message_hub.update_info(COUNTS, counts)
         if is_main_process():
-            write_counts(Path(runner.work_dir), counts)
+            self._write(runner, counts)
         if not before:
             path, reason = new[0]
             runner.logger.warning(
                 f'skipping {escape_name(path)}, which cannot be read ({escape_name(reason)}), and '
                 f'whatever else cannot be: see {Path(runner.work_dir, SKIPPED_IMAGES_FILE)}')
         self._check_share(runner, counts)
+
+    def _write(self, runner: Runner, counts: Counts) -> None:
+        try:
+            write_counts(Path(runner.work_dir), counts)
+        except InputError as error:  # a full disk, say; the counts are in the checkpoints too
+            runner.logger.warning(str(error))
 
     def _check_share(self, runner: Runner, counts: Counts) -> None:
         total = len(runner.train_dataloader.dataset)

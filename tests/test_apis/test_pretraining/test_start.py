@@ -51,6 +51,20 @@ def test_goes_back_to_the_checkpoint_that_is_whole(run_copy, monkeypatch) -> Non
     assert said == [f'going on with the run in {run_copy}: epoch 1 of 2']
 
 
+def test_a_start_that_fails_leaves_nothing_behind(toy, run_copy, monkeypatch) -> None:
+    """Whatever it fails of; a terminal that cannot show the plan, say."""
+    files = sorted(path.name for path in run_copy.iterdir())
+    for error in (InputError('bad'), RuntimeError('defect'), OSError(5, 'terminal')):
+        def fail(_: str, error=error) -> None:
+            raise error
+
+        for out, overwrite in ((run_copy.parent / 'new', False), (run_copy, True)):
+            with pytest.raises(type(error)):
+                pretrain(toy.photos, out, config=toy.config, overwrite=overwrite, say=fail)
+        assert not (run_copy.parent / 'new').exists()
+        assert sorted(path.name for path in run_copy.iterdir()) == files
+
+
 def test_several_processes_are_waited_for(toy, tmp_path, monkeypatch) -> None:
     called = []
     monkeypatch.setattr(subprocess, 'run', lambda words, **kwargs: called.append((words, kwargs)))

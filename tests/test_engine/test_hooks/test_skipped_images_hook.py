@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 
 from conmim_mm.datasets import EpochSeededSampler
 from conmim_mm.engine import SkippedImagesHook
+from conmim_mm.engine.hooks import skipped_images_hook
 from conmim_mm.engine.hooks.skipped_images_hook import add_counts, allowed_unreadable, write_counts
 from conmim_mm.errors import InputError
 
@@ -112,6 +113,16 @@ def test_bad_images_are_skipped_and_counted(bad_images, tmp_path, workers: int,
         assert times >= EPOCHS  # once in its turn, and wherever it was drawn in another's place
         assert reason.startswith(reasons[decoder == 'OpenCV'])
     assert not list((tmp_path / 'run').glob('skipped.txt.*'))
+
+
+def test_a_list_that_cannot_be_written_ends_no_run(bad_images, tmp_path, monkeypatch) -> None:
+    def fill_disk(*_: object) -> None:
+        raise InputError('cannot write skipped.txt: No space left on device')
+
+    monkeypatch.setattr(skipped_images_hook, 'write_counts', fill_disk)
+    runner = train(bad_run(bad_images, tmp_path / 'run'))
+    assert runner.iter == 3 * EPOCHS
+    assert len(runner.message_hub.get_info(skipped_images_hook.COUNTS)) == len(BAD)
 
 
 def test_neither_workers_nor_repetition_change_a_run(bad_images, tmp_path) -> None:
