@@ -39,7 +39,7 @@ def unsupported(*_: object) -> None:
 @pytest.mark.parametrize('without', [
     lambda patch: patch.setattr(fcntl, 'lockf', unsupported),
     lambda patch: patch.setitem(sys.modules, 'fcntl', None)], ids=['drive', 'system'])
-def test_without_locks_runs_are_taken_all_the_same(tmp_path, monkeypatch, without) -> None:
+def test_a_drive_without_locks_takes_runs_all_the_same(tmp_path, monkeypatch, without) -> None:
     said = []
     monkeypatch.setattr(work_dir_lock, 'print_log', lambda line, **_: said.append(line))
     without(monkeypatch)
