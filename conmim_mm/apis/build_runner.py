@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
@@ -29,8 +30,8 @@ def build_runner(cfg: Config) -> Runner:
         copy.unlink()  # MMEngine would write through it
     # not RUNNERS.build, which writes over what an error says
     runner = RUNNERS.get(cfg.get('runner_type', 'Runner')).from_cfg(cfg)
-    # Not in the config, which is saved and may be trained from again. FSDP's strategy does so by
-    # itself.
+    # Not in the config, which is saved and may be trained from again. Of MMEngine's Runner only: a
+    # FlexibleRunner does not read it, and FSDP's strategy scales by itself.
     batches = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
     runner.auto_scale_lr = scaling_of_a_batch(cfg.get('auto_scale_lr'), batches)
     runner.load_or_resume = _explaining(runner.load_or_resume, cfg.get('load_from'))
@@ -46,7 +47,7 @@ def _explaining(load: Callable, checkpoint: str | None) -> Callable:
     def explained() -> None:
         try:
             load()
-        except (InputError, OSError, MemoryError):
+        except (InputError, OSError, MemoryError, torch.cuda.OutOfMemoryError):
             raise
         except Exception as error:  # of values that are of another kind than a run saves
             reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]

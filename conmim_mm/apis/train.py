@@ -1,11 +1,13 @@
 """Starting a training from its config; what tools/train.py and ``conmim pretrain`` share."""
 
 import os
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from traceback import walk_tb
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_rank, get_world_size
@@ -169,6 +171,8 @@ def check_resumable(path: str, with_schedules: bool) -> None:
     Raises:
         InputError: It lacks a part, or has something else in its place.
     """
+    if urlsplit(path).scheme not in ('', 'http', 'https'):  # which MMEngine reads
+        return
     found = load_checkpoint_file(path, mmap=True)
     meta = found.get('meta', {})
     parts = {'state_dict': dict, 'optimizer': dict, 'message_hub': dict}
@@ -199,18 +203,26 @@ def broadcast_from_main(task: Callable[[], T]) -> T:
     """What the main process finds out, on all of them; all call this together.
 
     Raises:
-        InputError: On all of them, if the task does.
+        Exception: On all of them, what the task raises; as an InputError where it can't be sent.
     """
     found = [None, None]
     if get_rank() == 0:
         try:
             found[0] = task()
-        except InputError as error:  # while the others wait
-            found[1] = str(error)
+        except Exception as error:  # while the others wait
+            found[1] = _sendable(error)
     broadcast_object_list(found)
     if found[1] is not None:
-        raise InputError(found[1])
+        raise found[1]
     return found[0]
+
+
+def _sendable(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # of whatever its class does there
+        return InputError(str(error))
+    return error
 
 
 def was_restarted() -> bool:

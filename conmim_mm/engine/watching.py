@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
 
 from ..errors import InputError
+from .private_names import backends_of
 
 _SENDING = ('add_config', 'add_graph', 'add_image', 'add_scalar', 'add_scalars', 'close')
 
@@ -41,9 +42,8 @@ def only_watches(method: Callable) -> Callable:
 
 def guard_trackers(runner: Runner) -> None:
     """From now on a tracker that fails, as without a network, is left out; not so the local log."""
-    for cfg in (runner.cfg.get('visualizer') or {}).get('vis_backends') or []:
-        backend = runner.visualizer.get_backend(cfg.get('name', cfg['type']))
-        if backend is None or isinstance(backend, LocalVisBackend):
+    for backend in backends_of(runner.visualizer):
+        if isinstance(backend, LocalVisBackend):
             continue
         for name in _SENDING:
             method = only_watches(getattr(type(backend), name))

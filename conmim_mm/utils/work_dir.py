@@ -81,7 +81,9 @@ def newest_complete_checkpoint(work_dir: Path, out_dir: Path | None = None) -> P
         InputError: There are checkpoints, and none can be used; or one that would be used, or a
             folder, cannot be read, which need not last.
     """
-    found = [path for folder in dict.fromkeys([work_dir, out_dir or work_dir])
+    work_dir = Path(os.path.abspath(work_dir))
+    out_dir = Path(os.path.abspath(out_dir or work_dir))  # else the same ones may be found twice
+    found = [path for folder in dict.fromkeys([work_dir, out_dir])
              for path in _checkpoints_in(folder)]
     last = last_checkpoint(work_dir)
     if last and is_complete(last):

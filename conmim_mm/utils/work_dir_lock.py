@@ -1,7 +1,6 @@
 """One run at a time in a work dir."""
 
 import errno
-import fcntl
 import logging
 import os
 import socket
@@ -47,7 +46,8 @@ def locked(work_dir: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            path.unlink()
+            if _is_at(descriptor, path):  # the folder may have moved, and another be in its place
+                path.unlink()
         os.close(descriptor)
 
 
@@ -56,22 +56,20 @@ def _acquire(path: Path) -> int:
     while True:
         descriptor = _open(path)
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor, 'LOCK_EX')
         except OSError as error:
             if error.errno not in _HELD:  # a file system without locks
                 print_log(f'{path.parent} cannot be locked against a second run: {error.strerror}',
                           logger='current', level=logging.WARNING)
                 return descriptor
-            holder = os.read(descriptor, 500).decode(errors='replace').strip()
+            in_use = _in_use(descriptor, path)
             os.close(descriptor)
             if time.monotonic() > deadline:
-                raise WorkDirInUseError(
-                    f'{path.parent} is in use by {ascii(holder)[1:-1] or "another process"}: wait '
-                    'for it to end, end it, or choose another folder') from None
+                raise in_use from None
             time.sleep(0.1)
             continue
         with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            if _is_at(descriptor, path):
                 now = time.strftime('%Y-%m-%d %H:%M:%S')
                 os.truncate(descriptor, 0)
                 os.write(descriptor, f'process {os.getpid()} on {socket.gethostname()} since '
@@ -84,4 +82,41 @@ def _open(path: Path) -> int:
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):  # a link is replaced, not followed
             path.unlink()
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, 'O_NOFOLLOW', 0)
+    try:
+        return os.open(path, flags, 0o666)
+    except PermissionError:  # another user's
+        _remove_foreign(path)
+        return os.open(path, flags, 0o666)
+
+
+def _remove_foreign(path: Path) -> None:
+    with suppress(PermissionError):  # it may not be read either
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            _lock(descriptor, 'LOCK_SH')
+        except OSError as error:
+            if error.errno in _HELD:
+                raise _in_use(descriptor, path) from None
+        finally:
+            os.close(descriptor)
+    path.unlink(missing_ok=True)
+
+
+def _lock(descriptor: int, kind: str) -> None:
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        raise OSError(errno.ENOLCK, 'no locks on this system') from None
+    fcntl.lockf(descriptor, getattr(fcntl, kind) | fcntl.LOCK_NB)
+
+
+def _in_use(descriptor: int, path: Path) -> WorkDirInUseError:
+    holder = os.read(descriptor, 500).decode(errors='replace').strip()
+    return WorkDirInUseError(
+        f'{path.parent} is in use by {ascii(holder)[1:-1] or "another process"}: wait for it to '
+        'end, end it, or choose another folder')
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    return os.path.samestat(os.fstat(descriptor), os.stat(path))

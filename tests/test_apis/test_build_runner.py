@@ -1,9 +1,11 @@
 """What a checkpoint lacks, and a log that cannot be written, as a run meets them."""
 
 import errno
+import pickle
 from collections.abc import Callable
 from logging import FileHandler
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -11,10 +13,12 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from conmim_mm.apis import train
 from conmim_mm.apis.build_runner import build_runner
-from conmim_mm.apis.train import choose_start, run_training
+from conmim_mm.apis.train import check_resumable, choose_start, run_training
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import explain
+from conmim_mm.utils.work_dir_lock import WorkDirInUseError
 
 from ..toy import run_cfg
 
@@ -95,6 +99,43 @@ def test_the_copy_of_the_config_follows_no_link(images, tmp_path) -> None:
     build_runner(cfg)
     assert (tmp_path / 'mine').read_text() == 'mine'
     assert not (tmp_path / 'run' / 'toy.py').is_symlink()
+
+
+def test_where_only_mmengine_reads_it_is_not_looked_at() -> None:
+    check_resumable('s3://bucket/epoch_1.pth', with_schedules=True)
+
+
+def test_a_full_gpu_is_not_a_checkpoints_fault(images, tmp_path, monkeypatch) -> None:
+    def fill(_: Runner) -> None:
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(Runner, 'load_or_resume', fill)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        build_runner(config(images, tmp_path)).load_or_resume()
+
+
+class UnsendableError(Exception):
+    """It pickles, and cannot be made again."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f'{path}: {reason}')
+
+
+@pytest.mark.parametrize('error, kind', [
+    (WorkDirInUseError('in use'), WorkDirInUseError), (OSError(28, 'full'), OSError),
+    (UnsendableError('file', 'reason'), InputError)])
+def test_all_processes_get_the_same_error(monkeypatch, error, kind) -> None:
+    sent = []
+    monkeypatch.setattr(train, 'broadcast_object_list', lambda found: sent.append(
+        pickle.dumps(found)))
+    with pytest.raises(kind) as first:
+        train.broadcast_from_main(Mock(side_effect=error))
+    monkeypatch.setattr(train, 'get_rank', lambda: 1)
+    monkeypatch.setattr(train, 'broadcast_object_list', lambda found: found.__setitem__(
+        slice(None), pickle.loads(sent[0])))
+    with pytest.raises(kind) as other:
+        train.broadcast_from_main(Mock())
+    assert str(first.value) == str(other.value) == str(error)
 
 
 class FillDisk(Hook):

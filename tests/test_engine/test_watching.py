@@ -70,13 +70,20 @@ def test_a_hook_that_fails(tmp_path, monkeypatch, module, name: str, who: str) -
     assert 'training goes on' in log
 
 
-def test_a_tracker_that_fails(tmp_path) -> None:
+@pytest.mark.parametrize('kind', ['Unreachable', 'mmpretrain.Unreachable', Unreachable])
+def test_a_tracker_that_fails(tmp_path, kind: str | type) -> None:
     log = trained(tmp_path, visualizer=dict(type='Visualizer', vis_backends=[
-        dict(type='LocalVisBackend'), dict(type='Unreachable')]))
+        dict(type='LocalVisBackend'), dict(type=kind)]))
     assert log.count('Unreachable has failed and is left out from now on (ConnectionError: no '
                      'route to host); training goes on') == 1
     scalars = next((tmp_path / 'run').glob('*/vis_data/scalars.json'))
     assert len(scalars.read_text().splitlines()) == 4
+
+
+def test_a_tracker_that_stands_alone(tmp_path) -> None:
+    log = trained(tmp_path, visualizer=dict(type='Visualizer',
+                                            vis_backends=dict(type='Unreachable')))
+    assert log.count('Unreachable has failed and is left out') == 1
 
 
 def test_a_system_without_affinities(tmp_path, monkeypatch) -> None:

@@ -64,6 +64,10 @@ def test_wrong_arguments_get_one_line(refused, typed, arguments, keywords, words
     assert words in refused(*typed(*arguments, **keywords))
 
 
+def test_the_training_images_need_not_be_there(run_script, typed) -> None:
+    run_script(*typed(), 'train_dataloader.dataset.data_root=missing')
+
+
 def test_a_checkpoint_of_another_model_is_refused(refused, typed, tmp_path) -> None:
     deeper = tmp_path / 'deeper.py'
     deeper.write_text(

@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config
 
 from conmim_mm.errors import InputError
+from conmim_mm.utils import work_dir
 from conmim_mm.utils.work_dir import (
     checkpoint_folder,
     last_checkpoint,
@@ -124,6 +125,18 @@ def test_checkpoints_on_another_disk_are_found(tmp_path) -> None:
     shutil.rmtree(tmp_path / 'disk')  # not mounted
     with pytest.raises(InputError, match='holds a run .last_checkpoint., and none'):
         newest_complete_checkpoint(tmp_path / 'run', folder)
+
+
+def test_each_checkpoint_is_tried_once(run, monkeypatch) -> None:
+    """With the folder given as a relative one, too."""
+    said = []
+    monkeypatch.setattr(work_dir, 'print_log', lambda line, **_: said.append(line))
+    monkeypatch.chdir(run.parent)
+    for path in run.glob('*.pth'):
+        path.write_bytes(b'')
+    with pytest.raises(InputError, match='none of its checkpoints'):
+        newest_complete_checkpoint(Path('run'), checkpoint_folder('run', Config()))
+    assert len(said) == 3
 
 
 def test_a_copy_goes_on_from_its_own(run, tmp_path) -> None:

@@ -1,6 +1,8 @@
 """A work dir takes one run at a time."""
 
+import fcntl
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,10 +32,54 @@ def test_what_stands_in_its_place_is_replaced(tmp_path, make) -> None:
     assert (tmp_path / 'mine').read_text() == 'mine'
 
 
-def test_a_drive_without_locks_takes_runs_all_the_same(tmp_path, monkeypatch) -> None:
-    def unsupported(*_: object) -> None:
-        raise OSError(95, 'Operation not supported')
+def unsupported(*_: object) -> None:
+    raise OSError(95, 'Operation not supported')
 
-    monkeypatch.setattr(work_dir_lock.fcntl, 'lockf', unsupported)
+
+@pytest.mark.parametrize('without', [
+    lambda patch: patch.setattr(fcntl, 'lockf', unsupported),
+    lambda patch: patch.setitem(sys.modules, 'fcntl', None)], ids=['drive', 'system'])
+def test_a_drive_without_locks_takes_runs_all_the_same(tmp_path, monkeypatch, without) -> None:
+    said = []
+    monkeypatch.setattr(work_dir_lock, 'print_log', lambda line, **_: said.append(line))
+    without(monkeypatch)
     with locked(Path(tmp_path)):
         pass
+    assert [' cannot be locked against a second run: ' in line for line in said] == [True]
+
+
+@pytest.fixture
+def foreign(tmp_path, monkeypatch) -> Path:
+    """The lock file of another user, which may be read only."""
+    path, opened = tmp_path / 'run' / LOCK_FILE, os.open
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    theirs = path.stat()
+
+    def open_ours(name: str | Path, flags: int, *mode: int) -> int:
+        if flags & os.O_RDWR and os.path.exists(name) and os.path.samestat(os.stat(name), theirs):
+            raise PermissionError(13, 'Permission denied', str(name))
+        return opened(name, flags, *mode)
+
+    monkeypatch.setattr(os, 'open', open_ours)
+    return path
+
+
+def test_a_lock_that_another_user_left_is_replaced(foreign) -> None:
+    with locked(foreign.parent):
+        assert foreign.read_text().startswith(f'process {os.getpid()} on ')
+
+
+def test_a_lock_that_another_user_holds_is_not(holder, foreign) -> None:
+    with pytest.raises(WorkDirInUseError, match='is in use by '), locked(foreign.parent):
+        pass
+    assert foreign.is_file()
+
+
+def test_the_lock_of_a_folder_in_its_place_stays(tmp_path) -> None:
+    run = tmp_path / 'run'
+    with locked(run):
+        run.rename(tmp_path / 'aside')
+        run.mkdir()
+        (run / LOCK_FILE).touch()
+    assert (run / LOCK_FILE).is_file()

@@ -48,10 +48,14 @@ def check_folder(out: Path, overwrite: bool) -> None:
 
 
 def move_aside(out: Path) -> Path | None:
-    """Gives the folder of a run another name, which it returns; None without a run."""
+    """Gives the folder of a run, which is locked, another name, which it returns.
+
+    None without a run. The lock is one of the folder's old name no more.
+    """
     if out.is_dir() and holds_run(out):
         aside = out.with_name(f'{out.name}.earlier-{time.strftime("%Y%m%d-%H%M%S")}')
         out.rename(aside)
+        (aside / LOCK_FILE).unlink(missing_ok=True)
         return aside
     return None
 
@@ -60,14 +64,14 @@ def discard(out: Path, earlier: Path | None) -> bool:
     """Takes back what a run that could not begin has written; what can't be removed stays.
 
     Args:
-        out: Its folder, or a link to it, of which the link stays.
+        out: Its folder, which is locked, or a link to it, of which the link stays.
         earlier: Where the run before it was moved to, which gets its place back.
 
     Returns:
         Whether the earlier run is there again.
     """
     with suppress(OSError):
-        for path in out.iterdir():
+        for path in sorted(out.iterdir(), key=lambda path: path.name == LOCK_FILE):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:

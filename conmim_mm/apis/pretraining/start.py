@@ -4,8 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -126,28 +126,55 @@ def start_new(options: PretrainOptions, say: Callable[[str], object], in_place: 
     out = options.out
     check_run_folders(options)
     plan = plan_run(options)
-    earlier = None
-    if options.overwrite and out.is_dir():
-        with locked(out):
-            pass  # or somebody's run would be moved away below them
-        with writing(out):
-            earlier = move_aside(out)
-    with locked(out):
-        check_folder(out, overwrite=False)  # the same command may have been started twice
+    with emptied(out, options.overwrite) as earlier, taking_back(out, earlier, say):
         plan.write(out / CONFIG)
-    try:
+    with taking_back(out, earlier, say):
         if earlier:
             say(f'the earlier run is in {earlier} now')
         say(plan.summary())
         start(out, Resumption(None, False, options.gpus or 1), in_place)
+
+
+@contextmanager
+def emptied(out: Path, overwrite: bool) -> Iterator[Path | None]:
+    """Holds the folder of a new run; yields where a run that was in it is now, None without one.
+
+    Raises:
+        InputError: Another run is in it, or something that must stay.
+    """
+    with ExitStack() as held:
+        held.enter_context(locked(out))
+        check_folder(out, overwrite)  # the same command may have been started twice
+        with writing(out):
+            earlier = move_aside(out)
+        if earlier:  # and the lock with it
+            held.enter_context(locked(out))
+            check_folder(out, overwrite=False)
+        yield earlier
+
+
+@contextmanager
+def taking_back(out: Path, earlier: Path | None, say: Callable[[str], object]) -> Iterator[None]:
+    """Around what a new run starts with: if it fails, all is as before, unless a run is there.
+
+    Else the corrected command would find a run there.
+
+    Args:
+        out: As for :func:`discard`.
+        earlier: As there.
+        say: As for :func:`pretrain`.
+    """
+    try:
+        yield
     except WorkDirInUseError:  # of which nothing is taken back
         raise
     except Exception:
-        has_begun = any(out.glob('*.pth')) or any(log_entries(out))
-        # else the corrected command would find a run there
-        if not has_begun and discard(out, earlier):
-            with suppress(Exception):  # which may be what failed
-                say(f'the earlier run is in {out} again')
+        # several processes do not tell that they found another run there
+        with suppress(InputError, OSError), locked(out):
+            has_begun = any(out.glob('*.pth')) or any(log_entries(out))
+            if not has_begun and discard(out, earlier):
+                with suppress(Exception):  # which may be what failed
+                    say(f'the earlier run is in {out} again')
         raise
 
 

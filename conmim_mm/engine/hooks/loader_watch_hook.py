@@ -42,11 +42,8 @@ class LoaderWatchHook(Hook):
         self._seen = 0
         self._watching = True
 
-    def before_run(self, runner: Runner) -> None:
-        if isinstance(runner.train_dataloader, DataLoader):  # a config in a test
-            prepare_workers(runner.train_dataloader)
-
     def before_train(self, runner: Runner) -> None:
+        prepare_workers(runner.train_dataloader)
         self._watching = is_main_process()
 
     @only_watches

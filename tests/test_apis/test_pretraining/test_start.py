@@ -8,10 +8,14 @@ from run_comparison import run_differences
 
 from conmim_mm.apis import pretrain
 from conmim_mm.apis.pretraining import start
+from conmim_mm.apis.pretraining.plan import Plan
 from conmim_mm.checkpoint.reading import read_meta
 from conmim_mm.errors import InputError
 from conmim_mm.utils.run_config import read_config
+from conmim_mm.utils.work_dir_lock import WorkDirInUseError
 
+from ...conftest import ROOT
+from ...runs import HOLD, environment
 from ...toy_run import BATCH, EPOCHS
 
 
@@ -63,6 +67,43 @@ def test_a_start_that_fails_leaves_nothing_behind(toy, run_copy, monkeypatch) ->
                 pretrain(toy.photos, out, config=toy.config, overwrite=overwrite, say=fail)
         assert not (run_copy.parent / 'new').exists()
         assert sorted(path.name for path in run_copy.iterdir()) == files
+
+
+@pytest.mark.parametrize('gpus', [None, 2])
+def test_what_another_run_has_taken_is_not_taken_back(toy, run_copy, monkeypatch, gpus) -> None:
+    """It was faster, between the writing of the config and the training."""
+    holders = []
+
+    def hold(*_: object, **__: object) -> None:
+        holders.append(subprocess.Popen(
+            [sys.executable, '-c', HOLD, run_copy], text=True, env=environment(ROOT),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        holders[0].stdout.readline()
+        if gpus:
+            raise subprocess.CalledProcessError(2, 'bash')
+
+    monkeypatch.setattr(start, 'fit_to_machine', hold)
+    monkeypatch.setattr(subprocess, 'run', hold)
+    try:
+        with pytest.raises(subprocess.CalledProcessError if gpus else WorkDirInUseError):
+            pretrain(toy.photos, run_copy, config=toy.config, overwrite=True, gpus=gpus)
+    finally:
+        holders[0].communicate()
+    aside, = run_copy.parent.glob('copy.earlier-*')
+    assert (run_copy / 'config.py').is_file() and (aside / 'epoch_2.pth').is_file()
+
+
+def test_a_config_that_cannot_be_written_brings_the_run_back(toy, run_copy, monkeypatch) -> None:
+    files = sorted(path.name for path in run_copy.iterdir())
+
+    def fail(*_: object) -> None:
+        raise InputError('the disk is full')
+
+    monkeypatch.setattr(Plan, 'write', fail)
+    with pytest.raises(InputError, match='the disk is full'):
+        pretrain(toy.photos, run_copy, config=toy.config, overwrite=True)
+    assert sorted(path.name for path in run_copy.iterdir()) == files
+    assert [path.name for path in run_copy.parent.glob('copy*')] == ['copy']
 
 
 def test_several_processes_are_waited_for(toy, tmp_path, monkeypatch) -> None:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.logging import MessageHub
+from torch.utils.data import DataLoader
 
 from conmim_mm.datasets import ConMIMTwoViews
 from conmim_mm.engine import LoaderWatchHook
@@ -20,6 +21,7 @@ def warnings_of(monkeypatch):
     """Runs steps of (time, data_time) on a machine of four CPUs; returns what was warned of."""
     monkeypatch.setattr(loader_watch_hook, 'cores_per_process', lambda: 4)
     monkeypatch.setattr(loader_watch_hook, 'pipeline_advice', lambda dataset: [ADVICE])
+    monkeypatch.setattr(loader_watch_hook, 'prepare_workers', lambda loader: None)
 
     def run(steps: list[tuple[float, float]], workers: int = 2, **settings) -> list[str]:
         said = []
@@ -91,7 +93,8 @@ def test_no_option_that_is_in_use_already(monkeypatch) -> None:
 
 
 def test_without_a_timer_it_has_nothing_to_say() -> None:
-    runner = SimpleNamespace(message_hub=MessageHub('loader watch without a timer'))
+    runner = SimpleNamespace(message_hub=MessageHub('loader watch without a timer'),
+                             train_dataloader=DataLoader([]))
     hook = LoaderWatchHook(window=4, skip=2)
     hook.before_train(runner)
     for _ in range(10):
