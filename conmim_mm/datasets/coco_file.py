@@ -5,6 +5,7 @@ import os
 from collections import defaultdict
 
 from mmengine.dataset import BaseDataset
+from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
@@ -14,6 +15,7 @@ from .coco_annotations import NO_BOX, complete_annotation, read_coco
 from .image_size import upright_size
 
 MAX_SHARE = 0.1  # of annotations that cannot be used
+NO_CATEGORY = 'has a category that the file does not list'
 STRANGE = 'belongs to an image that the file does not list'
 OUTSIDE = 'lies outside of its image: bbox is [x, y, width, height], in pixels'
 THIN = 'is thinner than a pixel: bbox is [x, y, width, height], in pixels'
@@ -33,25 +35,36 @@ class CocoFile(BaseDataset):
 
     Args:
         ann_file: The file, relative to ``data_root``.
+        backend_args: Where the file is stored, as in mmdetection; by default here.
+        return_classes: Give each sample the classes as ``text``, as mmdetection does.
+        proposal_file: Must be None; mmdetection's data sets can read proposals.
         **kwargs: As in :class:`mmengine.dataset.BaseDataset`; ``data_prefix`` has the folder of the
             images as ``img``, and ``filter_cfg`` may have ``filter_empty_gt`` and ``min_size``
             (pixels).
 
     Raises:
-        InputError: As :func:`read_coco`, a category or too much else that does not fit.
+        InputError: As :func:`read_coco`, proposals, a category or too much else that does not fit.
     """
 
-    def __init__(self, ann_file: str, **kwargs) -> None:
+    def __init__(self, ann_file: str, backend_args: dict | None = None,
+                 return_classes: bool = False, proposal_file: None = None, **kwargs) -> None:
+        if proposal_file is not None:
+            raise InputError('CocoFile reads no proposal_file; mmdet.CocoDataset does')
+        self.backend_args, self.return_classes = backend_args, return_classes
         super().__init__(ann_file=ann_file, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """One dict per image: ``img_id``, ``img_path``, ``height``, ``width``, ``instances``."""
-        content = read_coco(self.ann_file)
+        with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
+            content = read_coco(path)
         labels = self._labels(content['categories'])
         images = {image['id']: self._image(image) for image in content['images']}
+        known = {category['id'] for category in content['categories']}
         masks = any(getattr(step, 'with_mask', False) for step in self.pipeline.transforms)
         unfit = defaultdict(list)
         for entry in content['annotations']:
+            if entry['category_id'] not in known:
+                unfit[NO_CATEGORY].append(entry['id'])
             label, image = labels.get(entry['category_id']), images.get(entry['image_id'])
             if label is None or entry.get('ignore'):
                 continue
@@ -100,8 +113,9 @@ class CocoFile(BaseDataset):
         width, height = image.get('width'), image.get('height')
         if not (width and height):
             width, height = upright_size(path)
+        classes = dict(text=self._metainfo['classes'], custom_entities=True)
         return dict(img_id=image['id'], img_path=path, height=height, width=width, instances=[],
-                    annotated=False)
+                    annotated=False, **(classes if self.return_classes else {}))
 
     def _report(self, unfit: dict[str, list[int]], count: int) -> None:
         for reason, ids in unfit.items():

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..utils.files import escape_name
 from .class_names import some_of
 from .replacing_dataset import ReplacingDataset
+from .storage import reads_local_files
 
 EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.avif', '.jp2', '.gif', '.bmp', '.tif',
               '.tiff')
@@ -167,14 +168,14 @@ class ImageFiles(ReplacingDataset):
     def _read_list(self) -> list[dict]:
         if not os.path.isfile(self.ann_file):
             raise InputError(f'no such list file: {self.ann_file}')
-        samples = []
+        samples, local = [], reads_local_files(self)
         with open(self.ann_file, encoding='utf-8-sig') as lines:
             for number, line in enumerate(map(str.strip, lines), start=1):
                 if not line:
                     continue
                 name, label = _split_label(line)
                 path = os.path.join(self.folder, name)
-                if not os.path.isfile(path):
+                if local and not os.path.isfile(path):
                     raise InputError(f'{self.ann_file}, line {number}: no such image: {path}')
                 samples.append(dict(img_path=path, gt_label=label))
         if not samples:

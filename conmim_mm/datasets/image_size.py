@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-from PIL import ExifTags, Image
+from PIL import Image
 
-from .transforms.loading import FORMATS, reading
-
-_TURNED = range(5, 9)  # orientations of EXIF that swap width and height
+from ..errors import UnreadableImageError
+from .transforms.loading import FORMATS, check_file, orientation_of, reading
 
 
 @contextmanager
@@ -19,8 +18,7 @@ def opened(path: str) -> Iterator[Image.Image]:
         UnreadableImageError: The file is missing, is no image, or a pipe, which might never end.
     """
     with reading(path):
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise ValueError('not a regular file')
+        check_file(os.stat(path))
         with Image.open(path, formats=FORMATS) as image:
             yield image
 
@@ -32,7 +30,20 @@ def upright_size(path: str) -> tuple[int, int]:
         UnreadableImageError: As :func:`opened`.
     """
     with opened(path) as image:
-        orientation = 1
-        with suppress(Exception):  # metadata that cannot be read turn nothing
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        return image.size[::-1] if orientation in _TURNED else image.size
+        # Pillow turns the size of a TIFF file by itself
+        turned = image.format != 'TIFF' and orientation_of(image) >= 5
+        return image.size[::-1] if turned else image.size
+
+
+def known_size(path: str) -> tuple[int, int] | None:
+    """As :func:`upright_size`; None of a file that only another loader may be able to read.
+
+    Raises:
+        UnreadableImageError: There is no such file, or it is a pipe.
+    """
+    try:
+        return upright_size(path)
+    except UnreadableImageError:
+        if not os.path.isfile(path):
+            raise
+        return None

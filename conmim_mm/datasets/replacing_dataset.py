@@ -7,6 +7,7 @@ from mmengine.dataset import BaseDataset
 
 from ..errors import UnreadableImageError
 from .sample_rng import RNG_KEY, SampleIndex, replacement_rng
+from .storage import reads_local_files
 from .transforms.loading import check_file, reading
 
 MAX_REPLACEMENTS = 100
@@ -59,8 +60,10 @@ class ReplacingDataset(BaseDataset):
         for transform in self.pipeline.transforms:
             if isinstance(transform, LoadImageFromFile):
                 # LoadRGBImage raises the one error by itself; what others raise is a defect.
-                with reading(results['img_path']):
-                    check_file(os.stat(results['img_path']))
+                path = results['img_path']
+                with reading(path):
+                    if '://' not in path and reads_local_files(transform):
+                        check_file(os.stat(path))
                     results = transform(results)
                     if results is None:  # ignore_empty=True
                         raise ValueError('not an image')

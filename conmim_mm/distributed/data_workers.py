@@ -4,10 +4,12 @@ PyTorch's leave such a batch out, with a traceback, and the training waits for i
 """
 
 import functools
+import logging
 import multiprocessing.queues
 import os
 from collections.abc import Callable
 
+from mmengine.logging import print_log
 from torch.utils.data import DataLoader
 
 from ..errors import InputError
@@ -22,7 +24,7 @@ def prepare_workers(loader: DataLoader) -> None:
     """To be called before a loader starts its workers.
 
     Raises:
-        InputError: This process may not open as many files as the workers need.
+        InputError: This process may open fewer files than there are workers.
     """
     provide_open_files(loader.num_workers)
     if loader.num_workers:
@@ -32,8 +34,10 @@ def prepare_workers(loader: DataLoader) -> None:
 def provide_open_files(workers: int) -> None:
     """Raises the limit of open files as far as this process may; for so many data workers.
 
+    Warns where that may be too little.
+
     Raises:
-        InputError: That is too little.
+        InputError: It is less than a file for each worker.
     """
     try:
         import resource
@@ -41,11 +45,14 @@ def provide_open_files(workers: int) -> None:
         return
     limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if resource.RLIM_INFINITY not in (limit, most):
-        needed = len(os.listdir('/dev/fd')) + OTHER_FILES + FILES_PER_WORKER * workers
+        open_now = len(os.listdir('/dev/fd'))
+        needed = open_now + OTHER_FILES + FILES_PER_WORKER * workers  # a guess
         if workers and most < needed:
-            raise InputError(f'{workers} data workers need {needed} open files, but this process '
-                             f'may have {most}: ulimit -n {needed}, or a smaller '
-                             'train_dataloader.num_workers')
+            text = (f'{workers} data workers may need {needed} open files, but this process may '
+                    f'have {most}: ulimit -n {needed}, or a smaller train_dataloader.num_workers')
+            if most < open_now + workers:
+                raise InputError(text)
+            print_log(text, logger='current', level=logging.WARNING)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(limit, min(most, MAX_OPEN_FILES)), most))
 
 

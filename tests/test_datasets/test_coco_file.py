@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,6 +87,15 @@ def test_samples_are_mmdetections(load, filter_cfg) -> None:
     assert ours == theirs and len(ours) == (2 if filter_cfg else 4)
 
 
+def test_mmdetections_other_settings(load) -> None:
+    settings = dict(backend_args=None, proposal_file=None, return_classes=True)
+    ours, theirs = (load(content(), kind, **settings).get_data_info(0)
+                    for kind in ('CocoFile', 'CocoDataset'))
+    assert {key: theirs[key] for key in ours} == ours and ours['text'] == CLASSES
+    with pytest.raises(InputError, match='reads no proposal_file'):
+        load(content(), proposal_file='some.pkl')
+
+
 FILLED_IN = {
     'no area': without('annotations', 'area'),
     'areas of 0': changed('annotations', area=0),
@@ -119,7 +129,7 @@ def test_what_is_left_out_is_filled_in(load, kind) -> None:
     (without('annotations', 'image_id'), 'annotations: the entry of id 1 .* has no image_id'),
     (without('images', 'file_name'), 'images: the entry of id 1 .* has no file_name'),
     (changed('annotations', id=5), 'annotations: the id 5 stands there 4 times'),
-    (changed('annotations', 2, category_id=9), 'annotation 3 has the category 9, which is none'),
+    (changed('annotations', 2, category_id=9), 'annotation 3 has a category that the file'),
     (changed('categories', name='cat'), 'several categories of the name cat'),
     (changed('categories', 1, name='hound'), 'has no category dog; it has cat, hound'),
     (without('annotations', 'segmentation'), r'annotation 1 \(and 3 others\) has no mask'),
@@ -147,11 +157,12 @@ def test_a_few_that_cannot_be_used_are_left_out(load, monkeypatch) -> None:
     data['annotations'][1].update(bbox=[90, 3, 10, 12])
     data['annotations'][2].update(segmentation=None)
     data['annotations'][3].update(bbox=[35, 3, 10, 12])
+    data['annotations'].append(dict(id=40, image_id=1, category_id=9))
     first, second = samples(load(data))
     assert len(first['instances']) == 31
     assert [one['ignore_flag'] for one in second['instances']] == [1, 0]
     assert [line.split('annotation ')[1][:12] for line in lines] == [
-        '2 lies outsi', '3 has no mas', '4 reaches ou']
+        '2 lies outsi', '3 has no mas', '4 reaches ou', '40 has a cat']
 
 
 def test_a_file_to_judge_by_may_lack_a_category(load) -> None:
@@ -194,6 +205,14 @@ def test_right_predictions_have_a_precision_of_one(load, tmp_path, kind) -> None
                                                  for key, value in found.items()})])
     scores = metric.evaluate(2)
     assert scores['coco/bbox_mAP'] == scores['coco/segm_mAP'] == 1
+
+
+def test_metrics_without_boxes_stay_as_they_are(load) -> None:
+    """As mmdetection's CocoPanopticMetric, which has no ``metrics``."""
+    api = SimpleNamespace(dataset=changed('annotations', id=0))
+    complete_coco_metrics(SimpleNamespace(metrics=[SimpleNamespace(_coco_api=api)]),
+                          load(content()))
+    assert api.dataset == changed('annotations', id=0)
 
 
 def test_a_metric_of_other_images_is_refused(load, tmp_path) -> None:

@@ -183,6 +183,15 @@ def test_list_file_without_labels(tmp_path: Path) -> None:
     assert listed(dataset, tmp_path) == ['c.jpg', 'a b 1.jpg']
 
 
+def test_formats_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    for name in ('a.ppm', 'b.pgm', 'c.tga'):
+        Image.new('L' if name == 'b.pgm' else 'RGB', (2, 3), 'white').save(tmp_path / name)
+    (tmp_path / 'list.txt').write_text('a.ppm\nb.pgm\nc.tga\n')
+    for settings in (dict(ann_file='list.txt'), dict(extensions=('.ppm', '.pgm', '.tga'))):
+        dataset = build(tmp_path, pipeline=[LoadRGBImage()], **settings)
+        assert [sample['img'].min() for sample in dataset] == [255] * 3
+
+
 def test_list_file_names_beyond_ascii(tmp_path: Path) -> None:
     put(tmp_path, 'größe/猫.jpg')
     (tmp_path / 'list.txt').write_text('größe/猫.jpg 1\n', encoding='utf-8')

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmengine.fileio.backends import LocalBackend, backends
 
 from conmim_mm.datasets import (
     ConMIMTwoViews,
@@ -53,6 +54,25 @@ def test_another_image_takes_the_place(folder: Path, loader: BaseTransform, cont
     assert (path, reason.format(path=path)) in sample.skipped
     assert {skip[0] for skip in sample.skipped} == {path}
     assert dataset[SampleIndex(4)]['data_samples'].skipped == []
+
+
+class Elsewhere(LocalBackend):
+    """Has one image, whatever its name."""
+
+    def __init__(self, image: str) -> None:
+        self.image = image
+
+    def get(self, filepath: str) -> bytes:
+        return Path(self.image).read_bytes()
+
+
+def test_a_loader_of_another_storage_needs_no_files(folder: Path, monkeypatch) -> None:
+    monkeypatch.setitem(backends, 'elsewhere', Elsewhere)
+    (folder / 'list.txt').write_text('a.png\nb.png\n')
+    dataset = ImageFiles(data_root=str(folder), ann_file='list.txt', pipeline=[LoadImageFromFile(
+        backend_args=dict(backend='elsewhere', image=str(folder / '0.png')))])
+    sample = dataset[SampleIndex(1)]
+    assert sample['skipped'] == [] and sample['img'].shape == (40, 40, 3)
 
 
 def test_it_is_drawn_by_seed_epoch_and_index(folder: Path) -> None:

@@ -16,8 +16,9 @@ from PIL import Image, UnidentifiedImageError
 from ...errors import InputError, UnreadableImageError
 from .image_metadata import ORIENTATION, orientation_in, without_metadata
 
-# For every Image.open: some of Pillow's others start programs (EPS).
-FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'GIF', 'BMP', 'AVIF', 'JPEG2000')
+# For every Image.open: some of Pillow's others start programs (EPS). TGA, which has no mark of its
+# own, comes last.
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'GIF', 'BMP', 'AVIF', 'JPEG2000', 'PPM', 'TGA')
 # A pixel takes 10 to 20 bytes while it is read, by its format: a GiB or so in each worker.
 MAX_PIXELS = 2**26
 MAX_BYTES = 2**30
@@ -136,7 +137,7 @@ def _decode(data: bytes, max_pixels: int) -> Image.Image:
         if image.format in ('JPEG', 'MPO') and has_too_many_scans(data):
             raise _Refused(f'a JPEG file of more than {MAX_SCANS} scans')
         image.load()
-        method = _UPRIGHT.get(_orientation(image))
+        method = _UPRIGHT.get(orientation_of(image))
         if method is not None:
             image = image.transpose(method)
         if image.mode.startswith('I'):
@@ -146,8 +147,8 @@ def _decode(data: bytes, max_pixels: int) -> Image.Image:
         return image if image.mode == 'RGB' else image.convert('RGB')
 
 
-def _orientation(image: Image.Image) -> int:
-    """As :func:`orientation_in`, of a file that Pillow has loaded."""
+def orientation_of(image: Image.Image) -> int:
+    """As :func:`orientation_in`, of a file that Pillow has opened."""
     if image.format == 'TIFF':  # which Pillow has turned already, except in old versions
         return image.tag_v2.get(ORIENTATION, 1)
     exif, xmp = image.info.get('exif', b''), image.info.get('xmp', b'')

@@ -47,7 +47,8 @@ def read(path: str) -> np.ndarray:
 
 @pytest.mark.parametrize('name, options', [
     ('a.png', {}), ('a.bmp', {}), ('a.tiff', {}), ('a.TIF', {}), ('a.webp', dict(lossless=True)),
-    ('a.jp2', {}), ('a.gif', {})])
+    ('a.jp2', {}), ('a.gif', {}), ('a.ppm', {}), ('a.tga', {}),
+    ('a.tga', dict(compression='tga_rle'))])
 def test_lossless_formats_are_read_exactly(tmp_path: Path, name: str, options: dict) -> None:
     path = saved(Image.fromarray(blocks()), tmp_path / name, **options)
     assert np.array_equal(read(path), blocks())

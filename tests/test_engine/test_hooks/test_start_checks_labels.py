@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import mmdet.datasets
 import mmseg.datasets
 import numpy as np
 import pytest
+from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.registry import DefaultScope
 from PIL import Image
 
@@ -140,6 +142,36 @@ def test_images_of_other_endings_are_counted(maps, tmp_path: Path, warned) -> No
     assert len(warned) == 1 and '2 of .png, 1 of .jpeg, as img_suffix is .jpg' in warned[0]
 
 
+def test_images_that_only_another_loader_reads_are_not_measured(maps, tmp_path: Path) -> None:
+    dataset = maps([1], 2)
+    np.save(tmp_path / 'array.npy', np.zeros((1, 1, 5), np.uint16))
+    (tmp_path / 'array.npy').rename(tmp_path / 'images' / 'b.jpg')
+    check_labels(segmenter(2), dataset)
+    (tmp_path / 'images' / 'b.jpg').unlink()
+    with pytest.raises(InputError, match=r'no such image: .*b\.jpg'):
+        check_labels(segmenter(2), dataset)
+
+
+ELSEWHERE = dict(backend='lmdb', db_path='nowhere')
+
+
+@pytest.mark.parametrize('settings', [
+    dict(backend_args=ELSEWHERE),
+    dict(pipeline=[dict(type='LoadImageFromFile', backend_args=ELSEWHERE)]),
+    dict(data_prefix=dict(img_path='s3://images', seg_map_path='s3://maps'))])
+def test_maps_in_another_storage_are_not_looked_for(maps, tmp_path: Path, settings) -> None:
+    (tmp_path / 'list.txt').write_text('a\n')
+    maps([0], 2)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        dataset = mmseg.datasets.BaseSegDataset(
+            **dict(data_prefix=dict(img_path='none', seg_map_path='none')) | settings,
+            ann_file=str(tmp_path / 'list.txt'), metainfo=dict(classes=['a', 'b']), lazy_init=True)
+        dataset.backend_args, args = None, dataset.backend_args  # of the list
+        dataset.full_init()
+        dataset.backend_args = args
+    check_labels(segmenter(2), dataset)
+
+
 def test_missing_map(maps, tmp_path: Path) -> None:
     dataset = maps([0], 2)
     (tmp_path / 'maps' / 'b.png').unlink()
@@ -206,6 +238,36 @@ def test_a_class_without_an_instance(instances, warned) -> None:
 def test_images_that_do_not_fit_the_annotations(instances, file, words) -> None:
     with pytest.raises(InputError, match=words):
         check_labels(detector(2), instances(file | dict(annotations=[])))
+
+
+def test_instance_images_that_only_another_loader_reads(instances, tmp_path: Path) -> None:
+    dataset = instances()
+    (tmp_path / '1.png').write_bytes(b'of no format that Pillow knows')
+    check_labels(detector(2), dataset)
+
+
+@pytest.mark.parametrize('wrap', [lambda dataset: dataset,
+                                  lambda dataset: ConcatDataset([dataset]),
+                                  lambda dataset: RepeatDataset(dataset, 2)])
+@pytest.mark.parametrize('backend, fails', [('petrel', False), ('local', True)])
+def test_images_in_another_storage_are_not_looked_for(instances, tmp_path, wrap, backend,
+                                                      fails) -> None:
+    dataset = instances()
+    dataset.pipeline.transforms.append(SimpleNamespace(backend_args=dict(backend=backend)))
+    (tmp_path / '1.png').unlink()
+    with pytest.raises(InputError, match='no such image') if fails else nullcontext():
+        check_labels(detector(2), wrap(dataset))
+
+
+def test_classes_may_differ_in_case(instances, monkeypatch) -> None:
+    lines = []
+    monkeypatch.setattr('conmim_mm.datasets.class_names.print_log',
+                        lambda text, **_: lines.append(text))
+    check_labels(detector(2), instances(), ['Cat', 'DOG'])
+    assert len(lines) == 1 and 'cat, dog; Cat, DOG' in lines[0]
+    for other in (['Dog', 'Cat'], ['Cat', 'Cow']):
+        with pytest.raises(InputError, match='different classes'):
+            check_labels(detector(2), instances(), other)
 
 
 def classifier(num_classes: int) -> SimpleNamespace:

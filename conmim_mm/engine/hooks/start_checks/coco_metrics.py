@@ -23,7 +23,7 @@ def complete_coco_metrics(evaluator: Evaluator, dataset: Dataset) -> None:
     """
     for metric in getattr(evaluator, 'metrics', ()):
         api = getattr(metric, '_coco_api', None)
-        if api is None:
+        if api is None or not hasattr(metric, 'metrics'):  # of panoptic segmentation
             continue
         entries = api.dataset.setdefault('annotations', [])
         for entry in entries:

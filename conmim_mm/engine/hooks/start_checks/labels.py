@@ -10,7 +10,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ....datasets.class_names import agree_on_classes, names_of_classes, some_of
-from ....datasets.image_size import upright_size
+from ....datasets.image_size import known_size
+from ....datasets.storage import reads_local_files
 from ....errors import InputError
 from .maps import check_maps, ending_beside
 
@@ -54,6 +55,8 @@ def check_labels(model: nn.Module, dataset: Dataset, classes: Sequence[str] = ()
     if hasattr(dataset, 'reduce_zero_label'):
         seen, looked_at = check_maps(dataset, infos, num_classes)
     elif 'instances' in infos[0]:
+        if reads_local_files(dataset):
+            _check_instance_images(infos)
         seen, looked_at = _labels_of_instances(infos), len(infos)
     elif 'gt_label' in infos[0]:
         seen, looked_at = _labels_of_images(infos, num_classes), len(infos)
@@ -90,7 +93,6 @@ def _labels_of_images(infos: list[dict], num_classes: int) -> set[int]:
 
 
 def _labels_of_instances(infos: list[dict]) -> set[int]:
-    _check_instance_images(infos)
     instances = [one for info in infos for one in info['instances']]
     seen = {one['bbox_label'] for one in instances if not one['ignore_flag']}
     if instances and not seen:
@@ -111,7 +113,7 @@ def _check_instance_images(infos: list[dict]) -> None:
             hint = f'there is one ending in {ending}' if ending else 'is data_prefix.img right?'
             raise InputError(f'no such image: {path} (image {info["img_id"]} of the annotations; '
                              f'{hint})')
-        if (real := upright_size(path)) != size:
+        if (real := known_size(path) or size) != size:
             other_size.append(f'image {info["img_id"]} ({path}) is {real[0]} x {real[1]} pixels, '
                               f'but {size[0]} x {size[1]} in the annotations')
     if len(other_size) > MAX_SHARE * len(infos):

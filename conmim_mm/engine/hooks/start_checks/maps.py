@@ -10,7 +10,8 @@ from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from ....datasets.image_files import is_image
-from ....datasets.image_size import opened, upright_size
+from ....datasets.image_size import known_size, opened
+from ....datasets.storage import reads_local_files
 from ....errors import InputError
 
 MAX_VALUE = 2**16  # higher ones are too high, whatever they are
@@ -26,15 +27,18 @@ def check_maps(dataset: Dataset, infos: list[dict], num_classes: int) -> tuple[s
         num_classes: Of the model.
 
     Returns:
-        The labels that occur, and of how many maps.
+        The labels that occur, and of how many maps: none where they lie in another storage.
 
     Raises:
         InputError: A map is missing, has channels, another size than its image or a label too high;
             or one class is all that the maps have.
     """
+    if not reads_local_files(dataset):
+        return set(), 0
     _report_other_endings(dataset)
     # A map of other labels is the data set's own way, which only its pipeline follows.
     infos = [info for info in infos if 'seg_map_path' in info and not info.get('label_map')]
+    infos = [info for info in infos if '://' not in info['seg_map_path'] + info['img_path']]
     for info in infos:
         _check_form(info['seg_map_path'], info['img_path'])
     seen, ignored, looked_at = set(), 0, 0
@@ -71,7 +75,7 @@ def _check_form(path: str, image: str) -> None:
     if len(bands) > 1:
         raise InputError(f'the label map {path} has {len(bands)} channels ({"".join(bands)}); a '
                          'map has one, whose values are the numbers of the classes')
-    if size != (real := upright_size(image)):
+    if size != (real := known_size(image) or size):
         raise InputError(f'the label map {path} is {size[0]} x {size[1]} pixels, its image {image} '
                          f'{real[0]} x {real[1]}')
 
