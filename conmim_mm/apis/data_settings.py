@@ -8,9 +8,9 @@ from mmengine.config import Config
 
 from ..engine.hooks.start_checks.maps import other_endings
 from ..errors import InputError
+from ..utils.cli import EMPTY_DATA_SET
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-_EMPTY = 'need at least one array to concatenate'  # MMEngine's, packing no samples
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def sound_data_settings(cfg: Config) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        reason = _why_no_images(cfg) if _EMPTY in str(error) else ''
+        reason = _why_no_images(cfg) if EMPTY_DATA_SET in str(error) else ''
         if reason:
             raise InputError(reason) from error
         raise

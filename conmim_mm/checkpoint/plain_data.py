@@ -1,6 +1,7 @@
 """Anything as data that a file can be read back from without running code in it."""
 
 import inspect
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
 
@@ -13,7 +14,8 @@ def plain_data(value: object) -> object:
     """Tensors on the CPU, numbers, strings, None, and dicts, lists and tuples of these.
 
     Arrays become tensors, sets lists, data elements (the samples of OpenMMLab) dicts, classes and
-    functions their full names, paths strings. Whatever else there is becomes its description.
+    functions their full names, paths strings. Whatever else there is becomes its description,
+    without its address.
 
     Args:
         value: A batch, a state dict, a config's dict, or the like.
@@ -39,4 +41,9 @@ def plain_data(value: object) -> object:
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)  # a subclass would need its own code
-    return None if value is None else repr(value)
+    return None if value is None else without_addresses(repr(value))
+
+
+def without_addresses(text: str) -> str:
+    """A description of objects that is the same in each process."""
+    return re.sub(r' at 0x[0-9a-fA-F]+', '', text)

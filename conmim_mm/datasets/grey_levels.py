@@ -9,6 +9,7 @@ from PIL import Image
 
 from ..errors import UnreadableImageError
 from ..utils.files import escape_name
+from ..utils.sizes import spread_indices
 from .replacing_dataset import ReplacingDataset
 from .transforms.loading import FORMATS, MAX_PIXELS, read_file, reading
 from .transforms.two_views import open_image
@@ -42,9 +43,9 @@ def describe_lost_levels(dataset: ReplacingDataset) -> str:
         dataset: Up to 32 of its images, evenly spread, are read, in up to three seconds.
     """
     deadline, seen = time.monotonic() + SECONDS, []
-    for index in np.unique(np.linspace(0, len(dataset) - 1, CHECKED_IMAGES).astype(int)):
+    for index in spread_indices(len(dataset), CHECKED_IMAGES):
         try:
-            seen.append(count_levels(dataset.source(dataset.get_data_info(int(index)))))
+            seen.append(count_levels(dataset.source(dataset.get_data_info(index))))
         except UnreadableImageError:
             pass  # others tell of these
         if time.monotonic() > deadline:

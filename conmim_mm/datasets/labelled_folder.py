@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-import numpy as np
 import torch
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
@@ -15,7 +14,7 @@ from mmpretrain.structures import DataSample
 from torch.utils.data import Dataset
 
 from ..errors import InputError, UnreadableImageError
-from ..utils.sizes import to_size
+from ..utils.sizes import spread_indices, to_size
 from .class_folders import class_folders, common_classes, parts_of, why_no_labels
 from .image_files import ImageFiles
 
@@ -207,7 +206,7 @@ def check_apart(data_root: str, training_set: Dataset) -> None:
     if not (len(training_set) and hasattr(training_set, 'get_data_info')):
         return
     root = os.path.realpath(os.path.expanduser(data_root))
-    indices = np.unique(np.linspace(0, len(training_set) - 1, COMPARED_IMAGES).astype(int))
+    indices = spread_indices(len(training_set), COMPARED_IMAGES)
     folders = _folders(training_set, indices)
     if _is_below(root, os.path.commonpath(folders)):
         folders = _folders(training_set, range(len(training_set)))

@@ -8,13 +8,13 @@ import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
 from mmengine.config import Config
 from mmengine.dist import all_gather_object, is_distributed
 from torch.utils.data import Dataset
 
 from ..checkpoint.settings import flat_settings
 from ..errors import InputError
+from ..utils.sizes import spread_indices
 
 CHECKED_NAMES = 10_000
 
@@ -104,8 +104,8 @@ def _settings(cfg: Mapping) -> dict[str, str]:
 def _names(dataset: Dataset) -> list[str]:
     if not (len(dataset) and hasattr(dataset, 'get_data_info')):
         return []
-    indices = np.unique(np.linspace(0, len(dataset) - 1, CHECKED_NAMES).astype(int))
-    return [str(dataset.get_data_info(int(index)).get('img_path', '')) for index in indices]
+    indices = spread_indices(len(dataset), CHECKED_NAMES)
+    return [str(dataset.get_data_info(index).get('img_path', '')) for index in indices]
 
 
 def _checksum(names: Iterable[str]) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ..errors import InputError
 
 _UNKNOWN_TYPE = re.compile(r"(\S+) is not in the ([\w-]+)::([\w ]+) registry")
-_EMPTY_DATA_SET = 'need at least one array to concatenate'  # MMEngine's, packing no samples
+EMPTY_DATA_SET = 'need at least one array to concatenate'  # MMEngine's, packing no samples
 _UNKNOWN_ARGUMENT = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 # a full disk, a forbidden or read-only place, a network drive that is away
 _OF_THE_MACHINE = frozenset((
@@ -84,7 +84,7 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         return (f'cannot read or write {error.filename or "a file"}: {error.strerror}; what was '
                 'saved before is kept')
-    if isinstance(error, ValueError) and _EMPTY_DATA_SET in text:
+    if isinstance(error, ValueError) and EMPTY_DATA_SET in text:
         return ('no sample is left in the data set: are --data-root, ann_file and data_prefix '
                 'right, and do the annotations name metainfo.classes?')
     if isinstance(error, OSError | RuntimeError):

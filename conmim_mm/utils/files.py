@@ -192,6 +192,6 @@ def sha256_of(path: Path) -> str:
 
 
 def escape_name(text: str) -> str:
-    """A file's name as text for a line: line ends, tabs and bytes that are no UTF-8 escaped."""
+    """A file's name, or other text, for a line: what cannot be shown, line ends too, escaped."""
     return ''.join(
         char if char.isprintable() else char.encode('unicode_escape').decode() for char in text)

@@ -1,6 +1,7 @@
 """Configs read, changed by options and fit to this machine, and the arguments that ask for it."""
 
 import argparse
+import itertools
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from ..checkpoint.reading import check_checkpoint_file
 from ..errors import InputError
 
 _SPACE = '\0'
+_NO_TEXT = ('None', 'True', 'False', 'true', 'false')
 _HOOKS_OF_EVERY_RUN = (
     'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
@@ -63,12 +65,13 @@ def read_option(text: str, held: object) -> object:
         held: What the config holds there; None for nothing.
 
     Returns:
-        The text itself where the config holds a string (``None`` stays None), where MMEngine's way
-        to read numbers and lists finds neither, and where it is the name of a file.
+        The text itself where the config holds a string, unless it is None, true, false or a list in
+        brackets, where MMEngine's way to read numbers and lists finds neither, and where it is the
+        name of a file.
     """
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in '\'"'
     plain = text[1:-1] if quoted else text
-    if isinstance(held, str) and text != 'None':
+    if isinstance(held, str) and not (text in _NO_TEXT or _is_in_brackets(text)):
         return plain
     parser = argparse.ArgumentParser()
     parser.add_argument('--options', nargs='+', action=DictAction)
@@ -81,6 +84,14 @@ def read_option(text: str, held: object) -> object:
     if isinstance(value, str) or isinstance(value, list | tuple) and os.path.exists(text):
         return plain
     return _with_spaces(value)
+
+
+def _is_in_brackets(text: str) -> bool:
+    # the first bracket closes at the end: not the name '(1) a (2)'
+    if (text[:1], text[-1:]) not in (('[', ']'), ('(', ')')):
+        return False
+    depths = list(itertools.accumulate((char in '[(') - (char in '])') for char in text))
+    return depths[-1] == 0 and 0 not in depths[:-1]
 
 
 def _with_spaces(value: object) -> object:

@@ -1,7 +1,8 @@
-"""Sizes of images, patch grids and batches, and the one-line errors when they do not fit."""
+"""Sizes of images, patch grids, batches and samples, and the one-line errors if they do not fit."""
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from ..errors import InputError
@@ -47,3 +48,8 @@ def batch_size_of(batch: object) -> int:
     if isinstance(batch, dict) and batch:
         return batch_size_of(batch['inputs'] if 'inputs' in batch else next(iter(batch.values())))
     return len(batch) if isinstance(batch, torch.Tensor | list | tuple) else 0
+
+
+def spread_indices(length: int, count: int) -> list[int]:
+    """Up to ``count`` indices of a sequence, evenly spread from its first to its last."""
+    return np.unique(np.linspace(0, length - 1, count).astype(int)).tolist() if length else []

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.registry import FUNCTIONS
 from mmengine.utils import get_object_from_string
 
 from ..checkpoint.plain_data import plain_data
 from ..checkpoint.settings import dicts_in, read_literals, settings_text
 from ..errors import InputError
-from .files import write_text
+from .files import escape_name, write_text
 
 _KNOWN_PACKAGES = ('conmim_mm', 'mmengine', 'mmcv', 'mmpretrain', 'mmseg', 'mmdet', 'torch')
 
@@ -26,7 +27,7 @@ def write_config(path: Path, cfg: Config, comments: Sequence[str]) -> None:
     except ValueError as error:
         raise InputError(f'cannot write {path}: {error}') from error
     # MMEngine fills in what stands in double braces in comments, too
-    above = ''.join(f'# {escaped(line)}\n' for line in comments).replace('{{', r'{\x7b')
+    above = ''.join(f'# {escape_name(line)}\n' for line in comments).replace('{{', r'{\x7b')
     write_text(path, above + text, durable=True)
 
 
@@ -51,9 +52,9 @@ def read_written_config(path: Path) -> Config:
         return Config(settings, filename=str(path))
     except (OSError, ValueError, SyntaxError, TypeError, KeyError, RecursionError,
             MemoryError) as error:
-        raise InputError(f'{path} is not as conmim pretrain wrote it ({escaped(str(error))}), and '
-                         'is not run; if you trust it: tools/train.py '
-                         f'{path} --work-dir {path.parent} --resume') from error
+        raise InputError(f'{path} is not as conmim pretrain wrote it '
+                         f'({escape_name(str(error))}), and is not run; if you trust it: '
+                         f'tools/train.py {path} --work-dir {path.parent} --resume') from error
 
 
 def foreign_code(settings: dict) -> str:
@@ -69,12 +70,11 @@ def foreign_code(settings: dict) -> str:
                  *types]:
         if str(name).partition('.')[0] not in _KNOWN_PACKAGES:
             return str(name)
-    # a function that is no component may do anything
-    return next((name for name in types
-                 if not isinstance(get_object_from_string(name), type | None)), '')
+    return next((name for name in types if _may_do_anything(name)), '')
 
 
-def escaped(text: str) -> str:
-    """A text as one line: what cannot be shown, line ends too, as Python writes it."""
-    return ''.join(one if one.isprintable() else one.encode('unicode_escape').decode()
-                   for one in text)
+def _may_do_anything(name: str) -> bool:
+    # as a function may that is no component; torch's ways to batch samples are not registered
+    found = get_object_from_string(name)
+    return not (isinstance(found, type | None) or name.endswith('_collate')
+                or found in FUNCTIONS.module_dict.values())

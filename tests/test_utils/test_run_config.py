@@ -91,7 +91,13 @@ def test_none_switches_any_hook_off(path, runner) -> None:
 
 @pytest.mark.parametrize(('key', 'text', 'value'), [
     ('path', '/d/my runs/w.pth', '/d/my runs/w.pth'), ('path', 'run (1)', 'run (1)'),
-    ('path', '[a, b]', '[a, b]'), ('path', '(1', '(1'), ('path', '3', '3'), ('path', 'a,b', 'a,b'),
+    ('path', '[a, b]', ['a', 'b']), ('path', '(1, x)', (1, 'x')),
+    ('path', '[[a], b]', [['a'], 'b']), ('path', 'False', False), ('path', 'true', True),
+    ('path', '/d/my runs (1)/w.pth', '/d/my runs (1)/w.pth'),
+    ('path', '(1) a (2)', '(1) a (2)'), ('path', '[a, b', '[a, b'), ('path', '[a)', '[a)'),
+    ('path', '[1]', '[1]'),  # which is there
+    ('path', '"[a, b]"', '[a, b]'), ('path', '(1', '(1'), ('path', '3', '3'),
+    ('path', 'a,b', 'a,b'),
     ('path', '{{ fileDirname }}', '{{ fileDirname }}'), ('path', '"a b"', 'a b'),
     ('path', 'a=b', 'a=b'), ('path', 'None', None),
     ('nothing', '/d/my runs/w.pth', '/d/my runs/w.pth'), ('nothing', 'run (1)', 'run (1)'),
@@ -104,6 +110,7 @@ def test_none_switches_any_hook_off(path, runner) -> None:
 def test_what_an_option_is_read_as(key, text, value, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'one, two.txt').touch()
+    (tmp_path / '[1]').mkdir()
     cfg = Config(dict(path='text', nothing=None, number=1, pair=(1, 2),
                       parts=[dict(a=1), dict(name='n')]))
     change_config(cfg, option_texts([f'{key}={text}']), 'the config')

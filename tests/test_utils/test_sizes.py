@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from conmim_mm.utils.sizes import batch_size_of
+from conmim_mm.utils.sizes import batch_size_of, spread_indices
 
 
 @pytest.mark.parametrize('batch, expected', [
@@ -13,3 +13,8 @@ from conmim_mm.utils.sizes import batch_size_of
 ])
 def test_batch_length(batch: object, expected: int) -> None:
     assert batch_size_of(batch) == expected
+
+
+@pytest.mark.parametrize(('length', 'indices'), [(0, []), (1, [0]), (2, [0, 1]), (9, [0, 4, 8])])
+def test_indices_are_spread(length: int, indices: list[int]) -> None:
+    assert spread_indices(length, 3) == indices

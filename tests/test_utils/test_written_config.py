@@ -56,6 +56,10 @@ def test_code_is_not_run(text, tmp_path, monkeypatch) -> None:
     (dict(model=dict(type='os.system')), 'os.system'),
     (dict(model=dict(type='torch.hub.load')), 'torch.hub.load'),
     (dict(model=dict(type='mmengine.load')), 'mmengine.load'),
+    (dict(collate_fn=dict(type='evil.default_collate')), 'evil.default_collate'),
+    (dict(collate_fn=dict(type='mmengine.dataset.utils.default_collate'),
+          b=dict(type='mmengine.dataset.utils.pseudo_collate'),
+          c=dict(type='torch.utils.data._utils.collate.default_collate')), ''),
     (dict(model=dict(type='mmpretrain.ConMIM', a=dict(type='torch.optim.adamw.AdamW')),
           default_scope='mmpretrain', b=dict(type='AdamW')), ''),
 ])

@@ -14,9 +14,10 @@ from ...datasets.labelled_folder import check_apart, labelled_split
 from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError
 from ...utils.cli import COMMAND, explain
+from ...utils.files import escape_name
 from ...utils.run_config import change_config, read_config
 from ...utils.shipped_files import recipe_file
-from ...utils.written_config import escaped, write_config
+from ...utils.written_config import write_config
 from ...visualization.trackers import add_trackers
 from ..options import add_online_evaluation, use_mixed_precision
 from .recipe import (
@@ -243,4 +244,4 @@ def find_places(cfg: Config, out: Path) -> dict[str, str]:
 
 
 def _table(lines: dict[str, str]) -> list[str]:
-    return [f'{name:<15}{escaped(text)}' for name, text in lines.items() if text]
+    return [f'{name:<15}{escape_name(text)}' for name, text in lines.items() if text]

@@ -3,13 +3,19 @@
 import copy
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.runner import Runner
 
+from conmim_mm.checkpoint.plain_data import plain_data
 from conmim_mm.engine import StartChecksHook
+from conmim_mm.engine.hooks.start_checks.changed_settings import (
+    changed_settings,
+    take_new_settings,
+)
 from conmim_mm.engine.hooks.start_checks.run_facts import describe_changes
 from conmim_mm.engine.schedulers.curves import warmup_cosine
 from conmim_mm.errors import InputError
@@ -227,3 +233,83 @@ def test_a_seed_that_was_drawn_stays(images, tmp_path, randomness) -> None:
     second.train()
     seeds = [runner.train_dataloader.sampler.seed for runner in (first, second)]
     assert seeds[0] == seeds[1]
+
+
+def test_a_rate_lowered_by_results_stays_when_the_run_gets_longer(images, tmp_path, saved) -> None:
+    """As does what a schedule on plateaus has counted, from which it cannot be computed anew."""
+    plateau = dict(type='ReduceOnPlateauLR', monitor='loss', patience=0)
+    runner = Runner.from_cfg(run_cfg(images, tmp_path / 'run', epochs=3, param_scheduler=plateau))
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+    fresh = copy.deepcopy(runner.optim_wrapper.state_dict())
+    for loss in (1., 2.):
+        runner.param_schedulers[0].step(dict(loss=loss))
+    checkpoint = torch.load(saved, weights_only=False) | dict(
+        param_schedulers=[runner.param_schedulers[0].state_dict()],
+        optimizer=copy.deepcopy(runner.optim_wrapper.state_dict()))
+    runner.optim_wrapper.load_state_dict(fresh)
+    runner.param_schedulers = runner.build_param_scheduler([plateau])
+    take_new_settings(runner, checkpoint, {})
+    rates = [group['lr'] for group in checkpoint['optimizer']['param_groups']]
+    assert rates == pytest.approx([1e-4] * len(rates))
+    assert checkpoint['param_schedulers'][0]['best'] == 1
+
+
+def differing(before: dict, now: dict) -> tuple[set, set]:
+    same = dict(model=dict(type='ConMIM')) | before, dict(model=dict(type='ConMIM')) | now
+    changes = changed_settings(dict(settings=plain_data(same[0])), same[1])
+    return set(changes.allowed), set(changes.others)
+
+
+class Described:
+    """Without a description of its own: that has its address."""
+
+
+def test_descriptions_with_addresses_are_no_changes() -> None:
+    def cfg() -> dict:
+        return dict(model=dict(type='X', a=Described(), b=[partial(differing, Described())],
+                               c=float('nan')), custom_hooks=[Described()])
+
+    assert differing(cfg(), cfg()) == (set(), set())
+    written = dict(settings=dict(model=dict(a='<Described object at 0x7f01>')))  # as it once was
+    assert not changed_settings(written, dict(model=dict(a='<Described object at 0x9>'))).others
+    assert differing(dict(model=dict(c=float('nan'))), dict(model=dict(c=1.)))[1] == {'model.c'}
+
+
+@pytest.mark.parametrize('key', ['serialize_data', 'lazy_init'])
+def test_how_annotations_are_held_may_change(key: str) -> None:
+    before, now = (dict(train_dataloader=dict(dataset={key: value})) for value in (True, False))
+    assert differing(before, now) == ({f'train_dataloader.dataset.{key}'}, set())
+
+
+BUFFERS = dict(type='SyncBuffersHook')
+
+
+@pytest.mark.parametrize(('before', 'now', 'allowed', 'others'), [
+    ([], [dict(type='ProfilerHook')], {'ProfilerHook.type'}, set()),
+    ([dict(type='EarlyStoppingHook', monitor='a')], [], {
+        'EarlyStoppingHook.type', 'EarlyStoppingHook.monitor'}, set()),
+    ([BUFFERS], [dict(type='mmengine.hooks.ProfilerHook'), BUFFERS], {'ProfilerHook.type'}, set()),
+    ([dict(type='MyOwnHook', step=5)], [dict(type='MyOwnHook', step=0)], {'MyOwnHook.step'}, set()),
+    ([dict(type='EMAHook', momentum=.1)], [dict(type='EMAHook', momentum=.2)], set(),
+     {'EMAHook.momentum'}),
+    ([], [BUFFERS], set(), {'SyncBuffersHook.type'}),
+    ([], [dict(type='TeacherUpdateHook')], set(), {'TeacherUpdateHook.type'}),
+    ([dict(type='MyOwnHook')] * 2, [dict(type='MyOwnHook')], {'MyOwnHook~2.type'}, set()),
+])
+def test_hooks_that_only_watch_may_be_added(before, now, allowed: set, others: set) -> None:
+    assert differing(dict(custom_hooks=before), dict(custom_hooks=now)) == (
+        {f'custom_hooks.{key}' for key in allowed}, {f'custom_hooks.{key}' for key in others})
+
+
+def test_a_hook_among_the_default_ones_may_be_added() -> None:
+    assert differing(dict(default_hooks=dict(a=dict(type='Mine'))), dict(default_hooks=dict(
+        a=dict(type='Mine'), b=dict(type='ProfilerHook'), c=dict(type='EMAHook')))) == (
+        {'default_hooks.b.type'}, {'default_hooks.c.type'})
+
+
+@pytest.mark.parametrize('kind', ['os.system', 'this', 'x.y'])
+def test_hooks_in_a_checkpoint_are_not_imported(kind: str, monkeypatch) -> None:
+    monkeypatch.setattr('importlib.import_module', None)
+    differing(dict(custom_hooks=[dict(type=kind)]), {})

@@ -13,6 +13,7 @@ from ....datasets.class_names import agree_on_classes, names_of_classes, some_of
 from ....datasets.image_size import known_size
 from ....datasets.storage import reads_local_files
 from ....errors import InputError
+from ....utils.sizes import spread_indices
 from .maps import check_maps, ending_beside
 
 CHECKED_IMAGES = 1000
@@ -77,8 +78,7 @@ def num_classes_of(model: nn.Module) -> int | None:
 
 def spread_infos(dataset: Dataset, count: int) -> list[dict]:
     """What a data set knows about so many of its samples at most, evenly spread."""
-    indices = np.unique(np.linspace(0, len(dataset) - 1, count).astype(int))
-    return [dataset.get_data_info(int(index)) for index in indices]
+    return [dataset.get_data_info(index) for index in spread_indices(len(dataset), count)]
 
 
 def _labels_of_images(infos: list[dict], num_classes: int) -> set[int]:
