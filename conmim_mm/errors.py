@@ -1,4 +1,9 @@
-"""The exception for what a user can put right."""
+"""The exceptions for what a user can put right, and how any other is told of in a message."""
+
+
+def one_line(value: object) -> str:
+    """The text of an error, or of anything else, without line ends and runs of spaces."""
+    return ' '.join(str(value).split())
 
 
 class InputError(ValueError):

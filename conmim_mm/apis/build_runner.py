@@ -13,7 +13,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..engine.optimizers.auto_scale_lr import scaling_of_a_batch
-from ..errors import InputError
+from ..errors import InputError, one_line
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -50,7 +50,7 @@ def _explaining(load: Callable, checkpoint: str | None) -> Callable:
         except (InputError, OSError, MemoryError, torch.cuda.OutOfMemoryError):
             raise
         except Exception as error:  # of values that are of another kind than a run saves
-            reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+            reason = one_line(f'{type(error).__name__}: {error}')[:200]
             raise InputError(f'cannot load {checkpoint}: what it holds is not what this run saves '
                              f'({reason})') from error
 

@@ -17,7 +17,7 @@ from ..checkpoint.reading import check_checkpoint_file, load_checkpoint_file, re
 from ..distributed.agreement import check_configs_agree
 from ..distributed.launch import processes
 from ..engine.hooks.start_checks.run_facts import RUN_FACTS
-from ..errors import InputError
+from ..errors import InputError, one_line
 from ..utils.cli import explain
 from ..utils.run_config import check_checkpoint, drop_hooks_switched_off
 from ..utils.work_dir import checkpoint_folder, newest_complete_checkpoint
@@ -72,7 +72,7 @@ def blaming(options: Mapping[str, object] | None) -> Iterator[None]:
         if not options or has_begun or explain(error):
             raise
         named = ' '.join(f'{key}={value}' for key, value in options.items())
-        reason = ' '.join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise InputError(f'a run cannot be made of these settings ({type(error).__name__}: '
                          f'{reason}); is one of these of another kind than it must be: '
                          f'{named}') from error

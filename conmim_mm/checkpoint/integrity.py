@@ -7,7 +7,7 @@ import stat
 import zipfile
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from .pickle_depth import TooDeepError, check_depth
 
 _MAGIC = b'PK\x03\x04'  # by which PyTorch, too, tells its archives from its older format
@@ -84,7 +84,7 @@ def _check_old_format(path: str | Path) -> None:
 
 
 def _damaged(path: str | Path, error: Exception) -> DamagedCheckpointError:
-    reason = ' '.join(str(error).split())[:100]
+    reason = one_line(error)[:100]
     return DamagedCheckpointError(f'{path} is damaged: what it holds does not fit its check sums '
                                   f'({reason})')
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from .integrity import PICKLE, DamagedCheckpointError, check_file, is_archive
 from .plain_objects import STAND_INS, finished
 
@@ -109,7 +109,7 @@ def download(address: str) -> str:
             check_file(place)
         except Exception as error:  # whatever the network has
             place.unlink(missing_ok=True)
-            raise InputError(f'cannot fetch {address}: {" ".join(str(error).split())[:200]}'
+            raise InputError(f'cannot fetch {address}: {one_line(error)[:200]}'
                              ) from error
     return str(place)
 
@@ -139,7 +139,7 @@ def describe_refusal(address: str, error: Exception) -> str:
         address: The file, as the user gave it.
         error: What loading it raised.
     """
-    reason = ' '.join(str(error).split()) or 'it is damaged'
+    reason = one_line(error) or 'it is damaged'
     if are_checkpoints_trusted():
         return f'cannot load {address}: {reason[:200]}'
     if not isinstance(error, pickle.UnpicklingError):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from mmengine.logging import print_log
 from torch.utils.data import DataLoader
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 
 # Open files: those of a worker's pipes and of the tensors that two batches on their way have at
 # least, each a file; and what else a training opens.
@@ -70,6 +70,6 @@ def ending_worker_init(worker_id: int, init: Callable[[int], None] | None = None
 
 
 def _end(error: Exception, _batch: object) -> None:
-    reason = ' '.join(str(error).split()) or type(error).__name__
+    reason = one_line(error) or type(error).__name__
     os.write(2, f'data worker: cannot hand over a batch: {reason}\n'.encode(errors='replace'))
     os._exit(1)

@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from .private_names import backends_of
 
 _SENDING = ('add_config', 'add_graph', 'add_image', 'add_scalar', 'add_scalars', 'close')
@@ -34,7 +34,7 @@ def only_watches(method: Callable) -> Callable:
         except Exception as error:
             self._has_failed = True
             print_log(f'{type(self).__name__} has failed and is left out from now on ('
-                      f'{" ".join(f"{type(error).__name__}: {error}".split())}); training goes on',
+                      f'{one_line(f"{type(error).__name__}: {error}")}); training goes on',
                       logger='current', level=logging.WARNING)
 
     return watch

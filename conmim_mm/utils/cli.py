@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 
 _UNKNOWN_TYPE = re.compile(r"(\S+) is not in the ([\w-]+)::([\w ]+) registry")
 EMPTY_DATA_SET = 'need at least one array to concatenate'  # MMEngine's, packing no samples
@@ -70,7 +70,7 @@ def explain(error: Exception) -> str | None:
         error: An :class:`InputError`, or what MMEngine and data sets raise for a component type, an
             argument or a file that does not exist.
     """
-    text = ' '.join(str(error.args[0] if error.args else error).split())
+    text = one_line(error.args[0] if error.args else error)
     if isinstance(error, InputError):
         # From a data worker the reason comes at the end of that process' traceback.
         return text.rpartition(f'{type(error).__name__}: ')[2]

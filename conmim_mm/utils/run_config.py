@@ -12,7 +12,7 @@ from mmengine.config import Config, DictAction
 
 from ..checkpoint.integrity import PICKLE
 from ..checkpoint.reading import check_checkpoint_file
-from ..errors import InputError
+from ..errors import InputError, one_line
 
 _SPACE = '\0'
 _NO_TEXT = ('None', 'True', 'False', 'true', 'false')
@@ -113,8 +113,8 @@ def read_config(path: str, options: dict | None = None, data_root: str | None = 
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is code, so anything can go wrong in it
-        reason = ' '.join(str(error).split())
-        raise InputError(f'cannot read {path}: {type(error).__name__}: {reason}') from error
+        raise InputError(
+            f'cannot read {path}: {type(error).__name__}: {one_line(error)}') from error
     change_config(cfg, options or {}, path)
     if data_root:
         replace_data_root(cfg, data_root)

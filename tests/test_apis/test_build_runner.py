@@ -34,6 +34,15 @@ def config(images: Path, work_dir: Path, **more: object) -> Config:
     return Config(run_cfg(images, work_dir, launcher='none', **more))
 
 
+def changed_copy(saved: Path, folder: Path, change: Callable[[dict], object]) -> Path:
+    """A checkpoint like the saved one, but for a change."""
+    checkpoint = torch.load(saved, weights_only=False)
+    change(checkpoint)
+    path = folder / 'epoch_1.pth'
+    torch.save(checkpoint, path)
+    return path
+
+
 def without(*names: str) -> Callable[[dict], object]:
     return lambda checkpoint: [checkpoint.pop(name) for name in names]
 
@@ -61,10 +70,7 @@ UNFIT_INSIDE = {
 
 @pytest.mark.parametrize('kind', UNFIT)
 def test_a_checkpoint_that_lacks_a_part_is_not_resumed(images, saved, tmp_path, kind) -> None:
-    checkpoint = torch.load(saved, weights_only=False)
-    UNFIT[kind](checkpoint)
-    path = tmp_path / 'epoch_1.pth'
-    torch.save(checkpoint, path)
+    path = changed_copy(saved, tmp_path, UNFIT[kind])
     with pytest.raises(InputError, match='epoch_1.pth cannot be resumed from: it has no '):
         choose_start(config(images, tmp_path / 'run'), str(path))
     with pytest.raises(InputError, match='epoch_1.pth cannot be resumed from: it has no '):
@@ -73,10 +79,7 @@ def test_a_checkpoint_that_lacks_a_part_is_not_resumed(images, saved, tmp_path, 
 
 @pytest.mark.parametrize('kind', UNFIT_INSIDE)
 def test_a_part_of_another_kind_is_one_line(images, saved, tmp_path, kind) -> None:
-    checkpoint = torch.load(saved, weights_only=False)
-    UNFIT_INSIDE[kind](checkpoint)
-    path = tmp_path / 'epoch_1.pth'
-    torch.save(checkpoint, path)
+    path = changed_copy(saved, tmp_path, UNFIT_INSIDE[kind])
     with pytest.raises(InputError) as caught:
         run_training(config(images, tmp_path / 'run'), str(path))
     assert '\n' not in str(caught.value)

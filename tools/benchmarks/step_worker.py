@@ -12,6 +12,7 @@ from mmengine.logging import MMLogger
 from step_variants import VARIANTS, Settings
 
 from conmim_mm.distributed.launch import processes
+from conmim_mm.errors import one_line
 
 WARM_UP_STEPS = 2
 
@@ -43,7 +44,7 @@ def serve(pipe: Connection, name: str, settings: Settings, batch: int, ranks: di
                 pipe.send(seconds_per_step(lambda: variant.step(data), steps))
             pipe.send(peak_memory(settings.device) - before)
     except Exception as error:  # whatever it is, it stands in the variant's row
-        pipe.send(' '.join(f'{type(error).__name__}: {error}'.split()))
+        pipe.send(one_line(f'{type(error).__name__}: {error}'))
 
 
 def seconds_per_step(step: Callable[[], object], steps: int) -> float:

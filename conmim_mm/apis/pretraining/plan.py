@@ -12,7 +12,7 @@ from ...checkpoint.settings import type_name
 from ...datasets.grey_levels import describe_lost_levels
 from ...datasets.labelled_folder import check_apart, labelled_split
 from ...datasets.replacing_dataset import ReplacingDataset
-from ...errors import InputError
+from ...errors import InputError, one_line
 from ...utils.cli import COMMAND, explain
 from ...utils.files import escape_name
 from ...utils.run_config import change_config, read_config
@@ -113,10 +113,10 @@ def plan_run(options: PretrainOptions) -> Plan:
                               + ['--cfg-options'] * bool(options.cfg_options))
         if explain(error) or not given:
             raise
-        reason = ' '.join(str(error).split())
         raise InputError(
-            f'{COMMAND} pretrain cannot work with this {given} ({type(error).__name__}: {reason}): '
-            'correct it, or start a config of another shape with tools/train.py') from error
+            f'{COMMAND} pretrain cannot work with this {given} '
+            f'({type(error).__name__}: {one_line(error)}): correct it, or start a config of '
+            'another shape with tools/train.py') from error
 
 
 def is_short(cfg: Config, images: int, epochs: int | None) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from mmengine.utils import import_modules_from_strings
 
-from ...errors import InputError
+from ...errors import InputError, one_line
 from ...utils.cli import explain
 from ...utils.files import writing
 from ...utils.run_config import fit_to_machine
@@ -117,7 +117,7 @@ def resume_run(options: PretrainOptions, say: Callable[[str], object]) -> Resump
         if explain(error):
             raise
         raise InputError(f'{options.out / CONFIG} is not as it was written '
-                         f'({type(error).__name__}: {" ".join(str(error).split())}): correct it, '
+                         f'({type(error).__name__}: {one_line(error)}): correct it, '
                          'or choose another --out for a new run') from error
 
 

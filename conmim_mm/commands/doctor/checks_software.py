@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 
+from ...errors import one_line
 from .checks import NOTE, OK, PROBLEM, Check, try_import
 
 DISTRIBUTION = 'conmim_mm'
@@ -126,7 +127,7 @@ def check_registration() -> Check:
             package.register_all_modules()
     except Exception as error:
         return Check(PROBLEM, DISTRIBUTION, f'its components cannot be imported: '
-                     f'{type(error).__name__}: {" ".join(str(error).split())[:200]}',
+                     f'{type(error).__name__}: {one_line(error)[:200]}',
                      'mend the problems above first; then run `conmim doctor` again')
     return Check(OK, DISTRIBUTION, f'{package.__version__}, all components registered')
 

@@ -13,7 +13,7 @@ from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image, UnidentifiedImageError
 
-from ...errors import InputError, UnreadableImageError
+from ...errors import InputError, UnreadableImageError, one_line
 from .image_metadata import ORIENTATION, orientation_in, without_metadata
 
 # For every Image.open: some of Pillow's others start programs (EPS). TGA, which has no mark of its
@@ -66,7 +66,7 @@ def describe_read_error(error: Exception) -> str:
         return 'not an image'
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return ' '.join(str(error).split()) or type(error).__name__
+    return one_line(error) or type(error).__name__
 
 
 def read_file(path: str) -> bytes:

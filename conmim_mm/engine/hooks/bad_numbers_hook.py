@@ -13,7 +13,7 @@ from mmpretrain.registry import HOOKS
 
 from ...checkpoint.plain_data import plain_data
 from ...distributed.sharded import unwrap_model, whole_state_dict
-from ...errors import InputError
+from ...errors import InputError, one_line
 from ...utils.files import written_whole
 from ...utils.work_dir import BAD_STEP_PREFIX
 from ..optimizers.guarded_optim_wrapper import BadStep, GuardedOptimWrapper
@@ -105,7 +105,7 @@ class BadNumbersHook(Hook):
             with written_whole(path) as aside:
                 torch.save(plain_data(content), aside)
         except (InputError, RuntimeError) as error:  # a full disk can be either
-            return f'the state could not be saved: {" ".join(str(error).split())}'
+            return f'the state could not be saved: {one_line(error)}'
         others = f' and those of ranks {ranks[1:]} beside it' if ranks[1:] else ''
         return f'the state before it is in {path}{others}'
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
 from ...distributed.sharded import unwrap_model
-from ...errors import InputError, StoppedBySignal
+from ...errors import InputError, StoppedBySignal, one_line
 from ...models.layers.cross_process_bn import CrossProcessBN
 from ...utils.inspection import keeping_modes, uncompiled
 from ...utils.random_state import keeping_random_state
@@ -185,4 +185,4 @@ def needs_other_processes(model: nn.Module, world_size: int) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    return ' '.join(f'{type(error).__name__}: {error}'.split()).rstrip(':')
+    return one_line(f'{type(error).__name__}: {error}').rstrip(':')
