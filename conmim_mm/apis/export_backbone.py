@@ -13,7 +13,7 @@ from ..formats.timm_format import timm_line, write_timm
 from ..formats.transformers_format import FILES as TRANSFORMERS_FILES
 from ..formats.transformers_format import transformers_line, write_transformers
 from ..utils.files import check_new
-from .backbone import checkpoint_file
+from ..utils.work_dir import checkpoint_file
 
 FORMAT_WRITERS = dict(
     timm=(write_timm, timm_line),

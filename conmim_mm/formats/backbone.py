@@ -11,6 +11,7 @@ from ..checkpoint.reading import backbone_state
 from ..checkpoint.settings import saved_settings
 from ..errors import InputError
 from ..models.backbones.conmim_vit import ARCH_KEYS, ConMIMViT
+from ..models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from ..models.layers.embedding import infer_pos_embed_grid
 from ..models.layers.rel_pos_bias import infer_table_grid
 from ..models.pretrained import fit_to_backbone
@@ -57,6 +58,24 @@ def saved_heads(checkpoint: dict, weights: Weights) -> int | None:
     except ValueError:  # more than settings
         pass
     return None
+
+
+def saved_normalisation(checkpoint: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std per RGB channel, in grey levels 0-255, as a checkpoint's settings name them.
+
+    Where none can be read they are ImageNet's.
+    """
+    try:
+        cfg = saved_settings(checkpoint)
+        own = cfg['model'].get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+        if own.get('mean', ()) is own.get('std', ()) is None:  # images as they are
+            return (0., 0., 0.), (1., 1., 1.)
+        mean, std = (tuple(map(float, own[key])) for key in ('mean', 'std'))
+        if len(mean) == len(std) > 0:
+            return mean, std
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    return IMAGENET_MEAN, IMAGENET_STD
 
 
 @dataclass(frozen=True)
