@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +20,6 @@ HF = dict(image_size=IMG_SIZE, patch_size=14, hidden_size=WIDTH, num_hidden_laye
 MM = dict(arch=dict(embed_dims=WIDTH, num_layers=2, num_heads=HEADS, feedforward_channels=80),
           img_size=IMG_SIZE, patch_size=14, out_type='raw', final_norm=True)
 TABLES = dict(use_relative_position_bias=True, layer_scale_init_value=0.2)
-EVA_LIKE = dict(use_abs_pos_emb=True, use_rel_pos_bias=False, init_values=None)
 
 
 def timm_vit(**arguments) -> Callable[[], nn.Module]:
@@ -41,7 +41,7 @@ MODELS = {
     'timm ViT, patch 16': timm_vit(img_size=64, patch_size=16, global_pool='avg'),
     'timm ViT, class token without position': timm_vit(no_embed_class=True, init_values=1e-2),
     'timm ViT without biases': timm_vit(qkv_bias=False, proj_bias=False),
-    'timm CLIP': timm_vit(pre_norm=True, norm_layer=lambda width: nn.LayerNorm(width, eps=1e-5)),
+    'timm CLIP': timm_vit(pre_norm=True, norm_layer=partial(nn.LayerNorm, eps=1e-5)),
     'timm BEiT, own tables': timm_beit(use_rel_pos_bias=True),
     'timm BEiT, shared table': timm_beit(use_shared_rel_pos_bias=True, global_pool=''),
     'HF BeitModel': hf('BeitModel', use_shared_relative_position_bias=True, use_mask_token=True,
@@ -74,7 +74,8 @@ def randomise(model: nn.Module) -> nn.Module:
     with torch.no_grad():
         for name, value in model.named_parameters():
             value += (1. if 'table' in name else .3) * torch.randn_like(value)
-    return model.eval()
+    model.eval()  # mmpretrain's gives nothing back
+    return model
 
 
 def save(model: nn.Module, folder: Path) -> Path:
