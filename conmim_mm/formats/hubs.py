@@ -96,9 +96,9 @@ def _from_mmpretrain(name: str) -> Stored:
     config = model.config.to_dict()
     settings = {key: config['model'].get(key) or config.get(key)
                 for key in ('backbone', 'data_preprocessor')}
-    if not issubclass(MODELS.get(settings['backbone']['type']),
-                      BEiTViT | VisionTransformer | ConMIMViT):
-        raise InputError(f'it is a {settings["backbone"]["type"]}, no plain ViT')
+    kind = MODELS.get(str((settings['backbone'] or {}).get('type')))
+    if not (isinstance(kind, type) and issubclass(kind, BEiTViT | VisionTransformer | ConMIMViT)):
+        raise InputError('it is no plain ViT')
     if not model.weights:
         raise InputError('mmpretrain has no weights of it')
     try:

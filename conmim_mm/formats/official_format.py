@@ -6,7 +6,7 @@ That is https://github.com/TencentARC/ConMIM.
 from dataclasses import replace
 from pathlib import Path
 
-from ..checkpoint.settings import SETTINGS
+from ..checkpoint.settings import SETTINGS, saved_arguments
 from ..errors import InputError
 from ..models.layers.rel_pos_bias import relative_position_index
 from .backbone import (
@@ -15,7 +15,6 @@ from .backbone import (
     BackboneSizes,
     as_settings,
     save_weights,
-    saved_arguments,
     saved_normalisation,
 )
 from .key_names import TABLE, Weights, format_kwargs, without_table_module

@@ -10,13 +10,13 @@ from ..checkpoint.reading import (
     model_state,
     weights_below,
 )
+from ..checkpoint.settings import saved_arguments
 from ..errors import InputError
 from . import mmpretrain_format, transformers_format
 from .backbone import (
     BackboneSizes,
     backbone_settings,
     read_sizes,
-    saved_arguments,
     saved_backbone,
 )
 from .hubs import fetched, is_hub_name
