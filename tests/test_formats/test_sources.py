@@ -73,7 +73,7 @@ PROJECTORS = {'projectors.0.weight': torch.ones(2), 'projectors.1.num_batches_tr
 @pytest.mark.parametrize(('checkpoint', 'library', 'mean', 'left_out'), [
     (dict(model=original(True, **LM_HEAD)), 'BEiT', HALF, ('lm_head',)),
     (dict(model=original(True, **LM_HEAD, **{'cls_pt_layers.0.norm1.weight': torch.ones(2)})),
-     'BEiT', HALF, ('cls_pt_layers', 'lm_head')),
+     'BEiT', IMAGENET_MEAN, ('cls_pt_layers', 'lm_head')),
     (dict(module=original()), 'BEiT', HALF, ('head',)),
     (dict(model=original(), args=Namespace(imagenet_default_mean_and_std=True)), 'BEiT',
      IMAGENET_MEAN, ('head',)),
@@ -123,7 +123,8 @@ def test_what_nothing_tells_is_guessed_and_said(tmp_path) -> None:
     assert source.settings['arch']['num_heads'] == 2 and source.settings['norm_eps'] == 1e-5
     assert (source.mean, source.std) == (CLIP_MEAN, CLIP_STD)
     assert source.weights['cls_token'].dtype == torch.float32
-    assert '2 attention heads assumed' in source.notes[0] and "CLIP's" in source.notes[1]
+    assert '2 attention heads assumed' in source.notes[0] and "CLIP's" in source.notes[2]
+    assert 'QuickGELU' in source.notes[1]
     assert read_source(tmp_path / 'clip.pth', num_heads=8).settings['arch']['num_heads'] == 8
 
 
