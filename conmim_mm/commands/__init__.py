@@ -70,6 +70,38 @@ def _evaluate(function: Callable, name: str, options: dict) -> None:
         write_text(path, json.dumps(found._asdict() | named, indent=2, default=str) + '\n')
 
 
+def _compare(**options: object) -> None:
+    from ..apis import compare
+    from ..utils.files import check_new, write_text
+
+    path = options.pop('json')
+    if path:
+        check_new(path, options['overwrite'])
+    found = compare(**options)
+    width = max(map(len, found.scores))
+    print(f'top-1 on {found.num_images:,} held-out images, from {found.num_reference:,} with '
+          f'labels of {found.num_classes:,} classes; ± is a standard error, in brackets the '
+          "difference to the first, p of McNemar's exact test")
+    for name, scores in found.scores.items():
+        print(f'{name:<{width}}' + ''.join(f'   {_score(*one)}' for one in scores.items()))
+    if path:
+        named = {key: options[key] for key in RECORDED if key in options}
+        scores = {name: {judge: score._asdict() | dict(
+            difference=score.difference and score.difference._asdict())
+            for judge, score in scores.items()} for name, scores in found.scores.items()}
+        write_text(path, json.dumps(found._asdict() | dict(scores=scores) | named, indent=2,
+                                    default=str) + '\n')
+
+
+def _score(judge: str, score: tuple) -> str:
+    value, error, difference = score
+    text = f'{judge} {100 * value:5.2f} ± {100 * error:.2f} %'
+    if difference is None:
+        return text
+    value, error, p_value = difference
+    return f'{text} ({100 * value:+.2f} ± {100 * error:.2f}, p = {p_value:.2g})'
+
+
 def _embed(**options: object) -> None:
     from ..apis import embed
 
@@ -109,5 +141,5 @@ def _doctor(data: Path | None) -> None:
     run(data)
 
 
-_COMMANDS = dict(pretrain=_pretrain, knn=_knn, linear=_linear, embed=_embed, export=_export,
-                 report=_report, doctor=_doctor)
+_COMMANDS = dict(pretrain=_pretrain, knn=_knn, linear=_linear, compare=_compare, embed=_embed,
+                 export=_export, report=_report, doctor=_doctor)
