@@ -29,6 +29,7 @@ from .recipe import (
     choose_batch,
     describe_model,
     describe_student,
+    lower_lr,
     low_lr_warning,
     raise_table_lr,
     set_image_size,
@@ -197,7 +198,9 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
     lines['length'] = (f'{work.epochs:g} epoch{"s" * (work.epochs != 1)} x '
                        f'{work.epoch_length:,} = {work.steps:,} steps')
     is_large_recipe = options.arch in ('s', 'b', 'l')  # for ImageNet, to be fit to fewer images
-    lines['learning rate'] = set_lr_and_warmup(cfg, options.lr, is_large_recipe, work)
+    why_low = lower_lr(cfg) if source and not options.lr else ''
+    lines['learning rate'] = set_lr_and_warmup(
+        cfg, options.lr, is_large_recipe, work) + because(why_low)
     if is_large_recipe and not source:
         lines['position table'] = raise_table_lr(cfg, work)
         lines['note'] = low_lr_warning(cfg, work.steps)
