@@ -6,10 +6,9 @@ from torch import nn
 from ..checkpoint.differences import describe_differences
 from ..checkpoint.reading import load_checkpoint_file, model_state
 from ..errors import InputError, one_line
+from .timm_format import from_timm, timm_model
 
 PREFIX = 'timm:'
-_OURS = ('VisionTransformer', 'Beit')  # plain ViTs, which are read as those of any library
-_NOT_OURS = ('reg_token', 'rope', 'q_norm')
 
 
 class PooledTimm(nn.Module):
@@ -53,11 +52,11 @@ def pooled_timm(place: str, img_size: int | None = None
     except ImportError:
         raise InputError(f'{place} needs timm: pip install timm') from None
     name, _, file = place.removeprefix(PREFIX).partition('=')
+    if _is_plain(name):
+        return None
     try:
         with torch.device('meta'):
             bare = timm.create_model(name, num_classes=0)
-        if _is_plain(bare):
-            return None
         found = timm.data.resolve_model_data_config(bare)
         img_size = img_size or found['input_size'][-1]
         with torch.device('meta'):
@@ -73,9 +72,12 @@ def pooled_timm(place: str, img_size: int | None = None
     return PooledTimm(model, img_size), mean, std
 
 
-def _is_plain(model: nn.Module) -> bool:
-    return type(model).__name__ in _OURS and not any(
-        part in key for part in _NOT_OURS for key in model.state_dict())
+def _is_plain(name: str) -> bool:
+    try:
+        from_timm(timm_model(name).state_dict(), {})
+    except InputError:
+        return False
+    return True
 
 
 def _load(model: nn.Module, file: str) -> None:

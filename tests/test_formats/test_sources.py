@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 
 from conmim_mm.apis import export
 from conmim_mm.formats.source import BackboneSource, read_source

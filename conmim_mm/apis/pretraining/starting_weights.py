@@ -1,6 +1,6 @@
 """A pre-training that starts from weights: their sizes go into the config, they into a file."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,7 +9,10 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
 from ...checkpoint.differences import describe_differences
+from ...checkpoint.reading import BACKBONE
+from ...checkpoint.settings import SETTINGS
 from ...errors import InputError
+from ...formats.backbone import as_settings
 from ...formats.key_names import Weights
 from ...formats.source import BackboneSource
 from ...models.backbones.conmim_vit import ARCH_KEYS
@@ -43,9 +46,12 @@ def start_from(cfg: Config, source: BackboneSource, out: Path) -> tuple[dict[str
     Returns:
         What is worth knowing, by name, and what goes into ``STARTING_WEIGHTS`` there.
     """
-    model, settings = cfg.model, _settings_to_train(source, masks=not cfg.model.get('decoder'))
+    model, anew = cfg.model, []
+    own, settings = source, _settings_to_train(source, masks=not model.get('decoder'))
+    if settings['use_mask_token'] and 'mask_token' not in source.weights:
+        anew.append('mask token')
+    source = replace(source, settings=settings, weights=_weights_to_train(source, settings))
     set_patch_size(cfg, settings['patch_size'], settings['img_size'])
-    weights, anew = _weights_to_train(source, settings)
     kept = {key: model.backbone[key] for key in _OF_THE_RUN if key in model.backbone}
     file = str((out / STARTING_WEIGHTS).absolute())
     model.backbone = kept | settings | dict(init_cfg=dict(type='Pretrained', checkpoint=file))
@@ -54,10 +60,12 @@ def start_from(cfg: Config, source: BackboneSource, out: Path) -> tuple[dict[str
     if model.get('decoder'):
         model.decoder.update(embed_dims=width, num_heads=heads)
         model.neck.update(hid_channels=2 * width, out_channels=width)
-        anew.insert(0, 'decoder')
+        anew.append('decoder')
     model.data_preprocessor.update(mean=source.mean, std=source.std)
     if settings['use_abs_pos_emb']:
         model.head.centre_positions = True
+    weights = {f'{BACKBONE}{key}': value.contiguous().clone()
+               for key, value in source.weights.items()}
     if _fits(source.projector, model.neck):
         model.neck.init_cfg = dict(type='StrictPretrained', checkpoint=file, prefix=_PROJECTOR)
         weights |= {f'{_PROJECTOR}{key}': value for key, value in source.projector.items()}
@@ -66,9 +74,8 @@ def start_from(cfg: Config, source: BackboneSource, out: Path) -> tuple[dict[str
     table = cfg.optim_wrapper.get('paramwise_cfg', {}).get('custom_keys', {}).get(TABLE)
     if table is not None:
         table.lr_mult = 1.  # it has grown already
-    return _describe(source, settings, anew), dict(meta=dict(
-        weights='teacher', conmim_mm_version=__version__, source=source.library,
-        extracted=datetime.now(UTC).isoformat(timespec='seconds')), state_dict=weights)
+    meta = {'conmim_mm_version': __version__, SETTINGS: as_settings(source.sizes)}
+    return _describe(own, settings, anew), dict(meta=meta, state_dict=weights)
 
 
 def set_patch_size(cfg: Config, patch: int, img_size: int) -> None:
@@ -115,19 +122,16 @@ def follow_folder(cfg: Config, out: Path) -> None:
 
 
 def _settings_to_train(source: BackboneSource, masks: bool) -> dict:
-    # a final norm is a token's here: the pooled tokens' one, which fine-tuning has, takes its place
     return source.settings | dict(out_type='raw', use_mask_token=masks)
 
 
-def _weights_to_train(source: BackboneSource, settings: dict) -> tuple[dict, list[str]]:
-    weights = {f'backbone.{"norm." + key[8:] if key.startswith("fc_norm.") else key}': value
-               for key, value in source.weights.items()}
-    if not settings['use_mask_token'] or 'backbone.mask_token' in weights:
-        return weights, []
-    # at 0, as it is unlike any patch and the same in each run
-    weights['backbone.mask_token'] = weights['backbone.cls_token'].new_zeros(
-        1, 1, settings['arch']['embed_dims'])
-    return weights, ['mask token']
+def _weights_to_train(source: BackboneSource, settings: dict) -> Weights:
+    # the norm of pooled tokens, which fine-tuning has, becomes that of each token
+    weights = {key.replace('fc_norm.', 'norm.'): value for key, value in source.weights.items()
+               if key != 'mask_token' or settings['use_mask_token']}
+    if settings['use_mask_token']:  # at 0: unlike any patch, and the same in each run
+        weights.setdefault('mask_token', torch.zeros_like(weights['cls_token']))
+    return weights
 
 
 def _fits(projector: Weights | None, neck: Config) -> bool:

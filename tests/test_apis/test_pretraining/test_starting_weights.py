@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -124,6 +125,23 @@ def test_views_and_masks_have_the_sizes_of_the_weights(toy, tmp_path) -> None:
     assert larger.cfg.model.backbone.img_size == 48
 
 
+def test_weights_of_timm(toy, tmp_path) -> None:
+    """A file of its weights and nothing else; what is found is said, and what is guessed."""
+    torch.save(timm.create_model('vit_tiny_patch16_224').state_dict(), tmp_path / 'timm.pth')
+    plan = plan_run(PretrainOptions(data=toy.photos, init=str(tmp_path / 'timm.pth'),
+                                    out=tmp_path / 'new', epochs=10))
+    assert plan.lines['starts from'] == (
+        'timm: 192 wide, 12 blocks, 3 heads, 768 in the MLPs, patches of 16')
+    assert plan.lines['not taken'] == 'head'
+    assert '3 attention heads assumed' in plan.lines['changed']
+    assert plan.lines['starts anew'] == 'decoder, projector'
+    # the recipe's for no GPU is 1e-3
+    assert plan.cfg.optim_wrapper.optimizer.lr == pytest.approx(1e-4)
+    assert plan.cfg.param_scheduler.eta_min == pytest.approx(1e-6)
+    assert plan.lines['learning rate'] == (
+        '0.0001, warm-up 1 epochs (0.1 of that from scratch, as the weights are to be kept)')
+
+
 @pytest.mark.parametrize('width, arch', [
     (128, 'tiny'), (192, 'tiny'), (384, 's'), (768, 'b'), (1024, 'l'), (1408, 'l')])
 def test_the_recipe_is_by_the_width(width: int, arch: str) -> None:
@@ -153,7 +171,7 @@ def test_trains_moves_and_goes_on(toy, tmp_path) -> None:
     (['--cfg-options', 'model.backbone.arch.num_heads=4'], 'model.backbone.arch is'),
     (['--init', '{tmp}/none.pth'], 'no such checkpoint: {tmp}/none.pth'),
     (['--init', '{tmp}/short.pth'], 'short.pth is damaged'),
-    (['--init', '{tmp}/resnet.pth'], 'no backbone in'),
+    (['--init', '{tmp}/resnet.pth'], 'is no plain ViT'),
     (['--img-size', '30'], 'not divisible by')])
 def test_what_does_not_fit_leaves_nothing(toy, fails, tmp_path, options, words) -> None:
     (tmp_path / 'short.pth').write_bytes(last_checkpoint(toy.out).read_bytes()[:9999])
