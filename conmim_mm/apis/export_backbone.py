@@ -15,8 +15,7 @@ from ..utils.files import check_new
 FORMAT_WRITERS = dict(
     timm=(write_timm, timm_line),
     transformers=(write_transformers, transformers_line),
-    official=(write_official, official_line),
-    mmpretrain=(write_backbone, backbone_line))
+    official=(write_official, official_line))
 
 
 def export(checkpoint: str | Path, target: str | Path, format: str, *,
@@ -48,7 +47,6 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
     target = Path(target)
     check_target(target, format, overwrite)
     stored = read_place(checkpoint)
-    write, line = FORMAT_WRITERS[format]
     if format == 'mmpretrain' and is_own(stored.checkpoint):
         extract(stored.checkpoint, stored.place, target, weights or 'teacher')
         return f'--cfg-options model.backbone.init_cfg.checkpoint={target}'
@@ -58,6 +56,7 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
                          f'--weights {weights}')
     for note in source.notes:
         warnings.warn(note, stacklevel=2)
+    write, line = FORMAT_WRITERS.get(format, (write_backbone, backbone_line))
     write(source.weights, source.sizes, target)
     return line(source.sizes, target)
 
@@ -68,8 +67,8 @@ def check_target(target: Path, format_name: str, overwrite: bool) -> None:
     Raises:
         InputError: There is no such format, or the file exists or does not end as it should.
     """
-    if format_name not in FORMAT_WRITERS:
-        raise InputError(f'format must be one of {tuple(FORMAT_WRITERS)}, but is '
+    if format_name not in (*FORMAT_WRITERS, 'mmpretrain'):
+        raise InputError(f'format must be one of {(*FORMAT_WRITERS, "mmpretrain")}, but is '
                          f'{format_name!r}')
     if format_name == 'transformers':
         for name in TRANSFORMERS_FILES:

@@ -11,7 +11,7 @@ from ..checkpoint.reading import (
     weights_below,
 )
 from ..errors import InputError
-from . import mmpretrain_format, timm_format, transformers_format
+from . import mmpretrain_format, transformers_format
 from .backbone import (
     BackboneSizes,
     backbone_settings,
@@ -26,7 +26,7 @@ from .official_format import from_official
 from .stored import Stored, stored_at
 from .timm_format import from_timm
 from .transformers_format import from_transformers
-from .translation import Translation, completed, refuse_parts
+from .translation import Translation, completed
 
 _OWN_NAMES = re.compile(rf'(^|\.)backbone\.blocks\.0\.attn\.q_bias$|{OWN_TABLE.pattern}')
 _ORIGINAL_HEADS = ('lm_head.', 'projectors.', 'cls_pt_layers.', 'head.', 'fc.')
@@ -149,11 +149,6 @@ def _translate(stored: Stored, state: Weights, weights: str) -> Translation:
         return from_transformers(state, stored.config, stored.preprocessor, weights)
     if any(key.endswith(mmpretrain_format.ANCHOR) for key in state):
         return from_mmpretrain(state, stored.checkpoint, weights)
-    if not any(key.endswith(timm_format.ANCHOR) for key in state):
-        for key in state:
-            refuse_parts(key)
-        raise InputError(f'it is no plain ViT of a library known here; its weights begin with '
-                         f'{", ".join(sorted(state)[:3])}')
     if 'architecture' not in stored.config and any(key.endswith('.attn.q_bias') for key in state):
         return from_official(state, stored.checkpoint, weights)
     return from_timm(state, stored.config, weights)

@@ -83,8 +83,16 @@ def below(state: Weights, anchor: str, whose: str = 'teacher') -> tuple[Weights,
         state: All weights.
         anchor: Name of a weight that every such ViT has.
         whose: ``'teacher'`` or ``'student'``, where there are both.
+
+    Raises:
+        InputError: There is none.
     """
     prefixes = [key.removesuffix(anchor) for key in state if re.search(rf'(^|\.){anchor}$', key)]
+    if not prefixes:
+        for key in state:
+            refuse_parts(key)
+        raise InputError('it is no plain ViT of a library known here; its weights begin with '
+                         f'{", ".join(sorted(state)[:3])}')
     prefix = min([one for one in prefixes if whose in one] or prefixes, key=len)
     chosen = {key.removeprefix(prefix): value for key, value in state.items()
               if key.startswith(prefix)}
@@ -117,6 +125,8 @@ def translate(library: str, state: Weights, renaming: Renaming, facts: Facts = F
         key = re.sub(rf'\.attn\.{TABLE}$', f'.attn.{SHARED}.{TABLE}', key)
         if not key.endswith(('relative_position_index', '.k_bias', 'num_batches_tracked')):
             named[key] = value.float()
+    if not {'blocks.0.norm1.weight', 'blocks.0.attn.qkv.weight'} <= named.keys():
+        raise InputError('it is no plain ViT: it has no blocks with a LayerNorm before attention')
     weights = _with_biases(named)
     dropped = {key for key in weights if not (_BLOCK.fullmatch(key) or _TOP.fullmatch(key))}
     if on_the_way := sorted(key for key in dropped if key.split('.')[0] in _ON_THE_WAY):
@@ -175,8 +185,6 @@ def _check_parts(weights: Weights) -> None:
     Raises:
         InputError: It lacks one of them.
     """
-    if 'blocks.0.norm1.weight' not in weights or 'blocks.0.attn.qkv.weight' not in weights:
-        raise InputError('it is no plain ViT: it has no blocks with a LayerNorm before attention')
     if 'cls_token' not in weights:
         raise InputError('it has no class token')
     if not {'norm.weight', 'fc_norm.weight'} & weights.keys():
