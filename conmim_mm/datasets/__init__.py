@@ -4,6 +4,7 @@ from .labelled_folder import LabelledImages
 from .sample_rng import SampleIndex, sample_rng
 from .samplers.seeded_samplers import EpochSeededSampler, InfiniteSeededSampler
 from .samplers.shard_sequential_sampler import ShardSequentialSampler
+from .segmentation_folder import LabelledMaps
 from .shards.tar_shards import TarShards
 from .transforms.formatting import PackConMIMInputs
 from .transforms.loading import LoadRGBImage, read_rgb
@@ -13,7 +14,7 @@ from .transforms.two_views import ConMIMTwoViews, LoadTwoViews
 
 __all__ = [
     'BlockPatchMask', 'CocoFile', 'ConMIMTwoViews', 'DevicePerturbation', 'EpochSeededSampler',
-    'ImageFiles', 'InfiniteSeededSampler', 'LabelledImages', 'LoadRGBImage', 'LoadTwoViews',
-    'PackConMIMInputs', 'RandomPatchMask', 'SampleIndex', 'ShardSequentialSampler', 'TarShards',
-    'TeacherPerturbation', 'read_rgb', 'sample_rng'
+    'ImageFiles', 'InfiniteSeededSampler', 'LabelledImages', 'LabelledMaps', 'LoadRGBImage',
+    'LoadTwoViews', 'PackConMIMInputs', 'RandomPatchMask', 'SampleIndex',
+    'ShardSequentialSampler', 'TarShards', 'TeacherPerturbation', 'read_rgb', 'sample_rng'
 ]

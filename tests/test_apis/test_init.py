@@ -9,6 +9,7 @@ from conmim_mm import apis
 from conmim_mm.commands.arguments import COMMANDS, parse_arguments
 
 ARGV = dict(pretrain='--data x', knn='c.pth --data x', linear='c.pth --data x',
+            compare='a.pth b.pth --data x',
             embed='c.pth --data x --out f.npz', export='c.pth out.pth --format timm', report='run')
 OF_THE_COMMAND_LINE = {'command', 'json', 'trust_checkpoint'}
 OF_ITS_FILE = dict(knn={'overwrite'}, linear={'overwrite'})  # which --json names

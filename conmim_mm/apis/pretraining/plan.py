@@ -10,7 +10,6 @@ from mmpretrain.registry import DATASETS, MODELS
 
 from ...checkpoint.settings import type_name
 from ...datasets.grey_levels import describe_lost_levels
-from ...datasets.labelled_folder import check_apart, labelled_split
 from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError, one_line
 from ...formats.backbone import save_weights
@@ -21,7 +20,7 @@ from ...utils.run_config import change_config, read_config
 from ...utils.shipped_files import recipe_file
 from ...utils.written_config import write_config
 from ...visualization.trackers import add_trackers
-from ..options import add_online_evaluation, use_mixed_precision
+from ..options import add_online_evaluation, check_evaluation_folder, use_mixed_precision
 from .recipe import (
     RECIPE_IMAGES,
     Workload,
@@ -160,8 +159,7 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
     place = set_training_images(cfg, options.data.absolute())
     training_set = DATASETS.build(cfg.train_dataloader.dataset | dict(pipeline=[]))
     if options.eval_data:  # before anything is written or started
-        labelled_split(str(options.eval_data))
-        check_apart(str(options.eval_data), training_set)
+        check_evaluation_folder(str(options.eval_data), training_set)
     images = len(training_set)
     if options.arch and not options.student and is_short(cfg, images, options.epochs):
         cfg = read_config(str(recipe_file(options.arch, 'visible')))
