@@ -169,9 +169,9 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
         lines['grey levels'] = describe_lost_levels(training_set)
     init = None
     if source:
-        found, init = start_from(cfg, source, options.out)
+        found, init = start_from(cfg, source, options.out, options.img_size)
         lines |= found
-    if options.img_size:
+    elif options.img_size:
         set_image_size(cfg, options.img_size)
     lines['model'] = describe_model(
         cfg, options.config or f'configs/conmim/{Path(cfg.filename).name}')

@@ -34,7 +34,8 @@ def nearest_arch(source: BackboneSource) -> str:
     return next(arch for arch, least in _WIDTHS.items() if width >= least)
 
 
-def start_from(cfg: Config, source: BackboneSource, out: Path) -> tuple[dict[str, str], dict]:
+def start_from(cfg: Config, source: BackboneSource, out: Path, img_size: int | None = None
+               ) -> tuple[dict[str, str], dict]:
     """Lets a recipe start from weights.
 
     Args:
@@ -42,15 +43,18 @@ def start_from(cfg: Config, source: BackboneSource, out: Path) -> tuple[dict[str
             the views are the source's.
         source: The weights.
         out: Folder of the run.
+        img_size: Side of the views, in pixels; by default the source's.
 
     Returns:
         What is worth knowing, by name, and what goes into ``STARTING_WEIGHTS`` there.
     """
-    model, anew = cfg.model, []
-    own, settings = source, _settings_to_train(source, masks=not model.get('decoder'))
+    model, settings, anew = cfg.model, dict(source.settings), []
+    settings.update(out_type='raw', use_mask_token=not model.get('decoder'))
+    if img_size:
+        settings['img_size'] = img_size
     if settings['use_mask_token'] and 'mask_token' not in source.weights:
         anew.append('mask token')
-    source = replace(source, settings=settings, weights=_weights_to_train(source, settings))
+    trained = replace(source, settings=settings, weights=_weights_to_train(source, settings))
     set_patch_size(cfg, settings['patch_size'], settings['img_size'])
     kept = {key: model.backbone[key] for key in _OF_THE_RUN if key in model.backbone}
     file = str((out / STARTING_WEIGHTS).absolute())
@@ -61,11 +65,12 @@ def start_from(cfg: Config, source: BackboneSource, out: Path) -> tuple[dict[str
         model.decoder.update(embed_dims=width, num_heads=heads)
         model.neck.update(hid_channels=2 * width, out_channels=width)
         anew.append('decoder')
-    model.data_preprocessor.update(mean=source.mean, std=source.std)
+    model.data_preprocessor = (model.get('data_preprocessor') or {}) | dict(
+        mean=source.mean, std=source.std)
     if settings['use_abs_pos_emb']:
         model.head.centre_positions = True
     weights = {f'{BACKBONE}{key}': value.contiguous().clone()
-               for key, value in source.weights.items()}
+               for key, value in trained.weights.items()}
     if _fits(source.projector, model.neck):
         model.neck.init_cfg = dict(type='StrictPretrained', checkpoint=file, prefix=_PROJECTOR)
         weights |= {f'{_PROJECTOR}{key}': value for key, value in source.projector.items()}
@@ -74,8 +79,8 @@ def start_from(cfg: Config, source: BackboneSource, out: Path) -> tuple[dict[str
     table = cfg.optim_wrapper.get('paramwise_cfg', {}).get('custom_keys', {}).get(TABLE)
     if table is not None:
         table.lr_mult = 1.  # it has grown already
-    meta = {'conmim_mm_version': __version__, SETTINGS: as_settings(source.sizes)}
-    return _describe(own, settings, anew), dict(meta=meta, state_dict=weights)
+    meta = {'conmim_mm_version': __version__, SETTINGS: as_settings(trained.sizes)}
+    return _describe(source, settings, anew), dict(meta=meta, state_dict=weights)
 
 
 def set_patch_size(cfg: Config, patch: int, img_size: int) -> None:
@@ -119,10 +124,6 @@ def follow_folder(cfg: Config, out: Path) -> None:
         if isinstance(init, dict) and Path(init.get('checkpoint') or '').parts[-2:] == \
                 STARTING_WEIGHTS.parts:
             init.checkpoint = str((out / STARTING_WEIGHTS).absolute())
-
-
-def _settings_to_train(source: BackboneSource, masks: bool) -> dict:
-    return source.settings | dict(out_type='raw', use_mask_token=masks)
 
 
 def _weights_to_train(source: BackboneSource, settings: dict) -> Weights:
