@@ -47,6 +47,8 @@ RUN_BY_TESTS = {
     'conmim export': f'{COMMANDS}test_commands.py::test_other_libraries',
     'conmim knn': f'{COMMANDS}test_commands.py::test_accuracy',
     'conmim knn CHECKPOINT --config': f'{APIS}test_evaluate.py::test_images_of_a_config',
+    'conmim knn CHECKPOINT --data /my/camvid': f'{APIS}test_dense_evaluation.py::test_mean_iou',
+    'conmim linear CHECKPOINT --data /my/camvid': f'{APIS}test_dense_evaluation.py::test_mean_iou',
     'conmim linear': f'{COMMANDS}test_commands.py::test_accuracy',
     'conmim pretrain': f'{COMMANDS}test_pretrain.py::test_the_run',
     'conmim report': f'{COMMANDS}test_commands.py::test_report',
