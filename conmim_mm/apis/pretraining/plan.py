@@ -29,15 +29,21 @@ from .recipe import (
     describe_model,
     describe_student,
     low_lr_warning,
-    lower_lr,
     raise_table_lr,
     set_image_size,
     set_lr_and_warmup,
     set_num_epochs,
     set_training_images,
     set_workers,
+    slow_down,
 )
-from .starting_weights import STARTING_WEIGHTS, check_settings, nearest_arch, start_from
+from .starting_weights import (
+    STARTING_WEIGHTS,
+    check_settings,
+    nearest_arch,
+    new_parts,
+    start_from,
+)
 
 # In the written config: the options it was made with, which --resume compares.
 STARTED_WITH = 'started_with'
@@ -196,9 +202,10 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
     lines['length'] = (f'{work.epochs:g} epoch{"s" * (work.epochs != 1)} x '
                        f'{work.epoch_length:,} = {work.steps:,} steps')
     is_large_recipe = options.arch in ('s', 'b', 'l')  # for ImageNet, to be fit to fewer images
-    why_low = lower_lr(cfg) if source and not options.lr else ''
     lines['learning rate'] = set_lr_and_warmup(
-        cfg, options.lr, is_large_recipe, work) + because(why_low)
+        cfg, None if source else options.lr, is_large_recipe, work)
+    if source:
+        lines['of the weights'] = slow_down(cfg, options.lr, new_parts(cfg))
     if is_large_recipe and not source:
         lines['position table'] = raise_table_lr(cfg, work)
         lines['note'] = low_lr_warning(cfg, work.steps)

@@ -10,14 +10,14 @@ from mmpretrain.registry import MODELS
 
 from ...checkpoint.differences import describe_differences
 from ...checkpoint.reading import BACKBONE
-from ...checkpoint.settings import SETTINGS
+from ...checkpoint.settings import SETTINGS, type_name
 from ...errors import InputError
 from ...formats.backbone import as_settings
 from ...formats.key_names import Weights
 from ...formats.source import BackboneSource
 from ...models.backbones.conmim_vit import ARCH_KEYS
 from ...version import __version__
-from .recipe import TABLE, set_image_size
+from .recipe import set_image_size
 
 # In the folder of the run; not among its checkpoints, which --resume looks through.
 STARTING_WEIGHTS = Path('init', 'backbone.pth')
@@ -76,11 +76,15 @@ def start_from(cfg: Config, source: BackboneSource, out: Path, img_size: int | N
         weights |= {f'{_PROJECTOR}{key}': value for key, value in source.projector.items()}
     else:
         anew.append('projector')
-    table = cfg.optim_wrapper.get('paramwise_cfg', {}).get('custom_keys', {}).get(TABLE)
-    if table is not None:
-        table.lr_mult = 1.  # it has grown already
     meta = {'conmim_mm_version': __version__, SETTINGS: as_settings(trained.sizes)}
     return _describe(source, settings, anew), dict(meta=meta, state_dict=weights)
+
+
+def new_parts(cfg: Config) -> list[str]:
+    """The parts of the model, of a config of :func:`start_from`, that start with random weights."""
+    starts = {part: (cfg.model.get(part) or {}).get('init_cfg') for part in ('decoder', 'neck')}
+    return [part for part, init in starts.items() if cfg.model.get(part) and not (
+        isinstance(init, dict) and type_name(init) == 'StrictPretrained')]
 
 
 def set_patch_size(cfg: Config, patch: int, img_size: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from torch import nn
@@ -137,11 +138,30 @@ def test_weights_of_timm(toy, tmp_path) -> None:
     assert plan.lines['not taken'] == 'head'
     assert '3 attention heads assumed' in plan.lines['changed']
     assert plan.lines['starts anew'] == 'decoder, projector'
-    # the recipe's for no GPU is 1e-3
+    # the recipe's for no GPU is 1e-3; new parts keep that
+    assert plan.lines['learning rate'].startswith('0.001, warm-up 1 epochs')
+    assert plan.lines['of the weights'] == '0.0001, 0.1 x that from scratch, which new parts have'
     assert plan.cfg.optim_wrapper.optimizer.lr == pytest.approx(1e-4)
     assert plan.cfg.param_scheduler.eta_min == pytest.approx(1e-6)
-    assert plan.lines['learning rate'] == (
-        '0.0001, warm-up 1 epochs (0.1 of that from scratch, as the weights are to be kept)')
+
+
+@pytest.mark.parametrize('config, lr, expected', [
+    (False, None, {'backbone': 1e-4, 'decoder': 1e-3, 'neck': 1e-3}),
+    (False, 2e-5, {'backbone': 2e-5, 'decoder': 1e-3, 'neck': 1e-3}),
+    (True, None, {'backbone': 1e-4, 'neck': 1e-4})])  # its projector is there
+def test_weights_that_are_there_move_slowly(toy, tmp_path, config, lr, expected) -> None:
+    """After the warm-up, as far as a part's rate says."""
+    cfg = plan_run(PretrainOptions(data=toy.photos, init=str(toy.out), lr=lr, epochs=10,
+                                   config=str(toy.config) if config else None,
+                                   out=tmp_path / 'new')).cfg
+    cfg.model.backbone.init_cfg = None
+    cfg.model.neck.init_cfg = None
+    model = MODELS.build(cfg.model)
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).param_groups
+    rates = {id(param): group['lr'] for group in groups for param in group['params']}
+    for name, param in model.named_parameters():
+        if not name.startswith('teacher.') and param.requires_grad:
+            assert rates[id(param)] == pytest.approx(expected[name.partition('.')[0]]), name
 
 
 @pytest.mark.parametrize('width, arch', [
