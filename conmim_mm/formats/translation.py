@@ -166,13 +166,13 @@ def _with_biases(weights: Weights) -> Weights:
     for key, value in weights.items():
         if key.endswith(('patch_embed.proj.weight', 'attn.proj.weight', 'mlp.fc1.weight',
                          'mlp.fc2.weight', 'norm1.weight', 'norm2.weight')):
-            missing[key.removesuffix('weight') + 'bias'] = len(value)
+            missing[key.removesuffix('weight') + 'bias'] = value.new_zeros(len(value))
         elif key.endswith('attn.qkv.weight'):
             block = key.removesuffix('qkv.weight')
-            missing |= {f'{block}q_bias': len(value) // 3, f'{block}v_bias': len(value) // 3}
+            zeros = value.new_zeros(len(value) // 3)
+            missing |= {f'{block}q_bias': zeros, f'{block}v_bias': zeros.clone()}
     kinds = {_kind(key) for key in weights}  # of which a file that lost some still has others
-    return weights | {key: torch.zeros(length) for key, length in missing.items()
-                      if _kind(key) not in kinds}
+    return weights | {key: zeros for key, zeros in missing.items() if _kind(key) not in kinds}
 
 
 def _kind(key: str) -> str:
@@ -232,11 +232,14 @@ def completed(translation: Translation, num_heads: int | None
         notes.append(f'{heads} attention heads assumed, {width // heads} wide as in all public '
                      'ViTs of this width (--num-heads says otherwise)')
     is_clip = 'pre_norm.weight' in weights
+    if is_clip and facts == Facts():
+        notes.append("activation assumed to be GELU; OpenAI's CLIP has QuickGELU, which does not "
+                     'fit')
     eps = facts.norm_eps or (CLIP_NORM_EPS if is_clip else NORM_EPS)
     mean, std = facts.mean, facts.std
     if mean is None or std is None:
         name, mean, std = (
-            ("BEiT's, 0.5", HALF, HALF) if has_table else
+            ("BEiT's, 0.5 (BEiT v2 and ConMIM have ImageNet's)", HALF, HALF) if has_table else
             ("CLIP's", CLIP_MEAN, CLIP_STD) if is_clip else
             ("ImageNet's", IMAGENET_MEAN, IMAGENET_STD))
         notes.append(f'mean and deviation of the images assumed to be {name}')

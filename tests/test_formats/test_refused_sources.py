@@ -120,7 +120,7 @@ def test_names_come_through_the_librarys_cache(tmp_path, monkeypatch) -> None:
 
     monkeypatch.setattr(huggingface_hub, 'snapshot_download', snapshot_download)
     for place in ('hf:somebody/model', 'timm:vit_tiny_patch16_224'):
-        assert read_source(place).weights['cls_token'].equal(model.cls_token)
+        assert read_source(place, num_heads=3).weights['cls_token'].equal(model.cls_token)
     assert asked == ['somebody/model', 'timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k']
 
 
@@ -146,6 +146,15 @@ def test_incomplete_weights(tmp_path) -> None:
     del state['blocks.1.attn.qkv.bias']
     torch.save(state, tmp_path / 'a.pth')
     with pytest.raises(InputError, match='2 missing: blocks.1.attn.q_bias, blocks.1.attn.v_bias'):
+        read_source(tmp_path / 'a.pth', num_heads=3)
+
+
+@pytest.mark.parametrize(('key', 'shape'), [
+    ('pos_embed', ()), ('cls_token', ()), ('blocks.0.attn.qkv.bias', (4,)),
+    ('patch_embed.proj.weight', (48, 3, 14)), ('blocks.1.norm1.weight', (3,))])
+def test_shapes_of_no_vit(tmp_path, key: str, shape: tuple[int, ...]) -> None:
+    torch.save(MODELS['timm ViT']().state_dict() | {key: torch.ones(shape)}, tmp_path / 'a.pth')
+    with pytest.raises(InputError, match=f'{tmp_path}/a.pth cannot become a backbone here'):
         read_source(tmp_path / 'a.pth', num_heads=3)
 
 

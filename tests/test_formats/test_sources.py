@@ -6,15 +6,18 @@ from argparse import Namespace
 import pytest
 import torch
 import transformers
+from mmengine.config import Config, DictAction
+from mmpretrain.registry import MODELS as REGISTRY
 
 from conmim_mm.apis import export
+from conmim_mm.errors import InputError
 from conmim_mm.formats.source import BackboneSource, read_source
 from conmim_mm.formats.translation import CLIP_MEAN, CLIP_STD, HALF
 from conmim_mm.models import ConMIMViT
 from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN
 
 from ..test_apis.test_export_backbone import run_line, tokens_of
-from ..toy import build_model, random_inputs, visible_cfg
+from ..toy import build_model, named_arch, random_inputs, visible_cfg
 from .foreign_models import HEADS, MODELS, WIDTH, randomise, save, timm_vit, tokens
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*assumed')
@@ -70,7 +73,7 @@ PROJECTORS = {'projectors.0.weight': torch.ones(2), 'projectors.1.num_batches_tr
 @pytest.mark.parametrize(('checkpoint', 'library', 'mean', 'left_out'), [
     (dict(model=original(True, **LM_HEAD)), 'BEiT', HALF, ('lm_head',)),
     (dict(model=original(True, **LM_HEAD, **{'cls_pt_layers.0.norm1.weight': torch.ones(2)})),
-     'BEiT', HALF, ('cls_pt_layers', 'lm_head')),
+     'BEiT', IMAGENET_MEAN, ('cls_pt_layers', 'lm_head')),
     (dict(module=original()), 'BEiT', HALF, ('head',)),
     (dict(model=original(), args=Namespace(imagenet_default_mean_and_std=True)), 'BEiT',
      IMAGENET_MEAN, ('head',)),
@@ -84,6 +87,23 @@ def test_originals(tmp_path, checkpoint: dict, library: str, mean, left_out) -> 
     assert (source.projector or {}).keys() == (
         {'layers.0.weight', 'layers.1.num_batches_tracked'} if library == 'ConMIM' else set())
     build(source)
+
+
+def test_nested_checkpoints(tmp_path) -> None:
+    """As DINO keeps teacher and student, and DINOv2 its blocks and mask token."""
+    state = {f'backbone.{key}': value for key, value in MODELS['timm ViT']().state_dict().items()}
+    nested = {key.replace('blocks.1.', 'blocks.0.1.').replace('blocks.0.norm', 'blocks.0.0.norm'):
+              value for key, value in state.items()}
+    student = {f'module.{key}': value + 1 for key, value in nested.items()}
+    teacher = nested | {'head.mlp.0.weight': torch.ones(1), 'backbone.mask_token': torch.ones(
+        1, WIDTH)}
+    torch.save(dict(student=student, teacher=teacher, epoch=3), tmp_path / 'a.pth')
+    for whose, offset in dict(teacher=0, student=1).items():
+        source = read_source(tmp_path / 'a.pth', whose, num_heads=HEADS)
+        torch.testing.assert_close(source.weights['cls_token'],
+                                   state['backbone.cls_token'] + offset)
+        assert ('mask_token' in source.weights) == (whose == 'teacher')
+        assert ('head' in source.left_out) and build(source).num_layers == 2
 
 
 def test_our_own(tmp_path, toy) -> None:
@@ -103,7 +123,8 @@ def test_what_nothing_tells_is_guessed_and_said(tmp_path) -> None:
     assert source.settings['arch']['num_heads'] == 2 and source.settings['norm_eps'] == 1e-5
     assert (source.mean, source.std) == (CLIP_MEAN, CLIP_STD)
     assert source.weights['cls_token'].dtype == torch.float32
-    assert '2 attention heads assumed' in source.notes[0] and "CLIP's" in source.notes[1]
+    assert '2 attention heads assumed' in source.notes[0] and "CLIP's" in source.notes[2]
+    assert 'QuickGELU' in source.notes[1]
     assert read_source(tmp_path / 'clip.pth', num_heads=8).settings['arch']['num_heads'] == 8
 
 
@@ -118,14 +139,28 @@ def test_normalisation_comes_with_the_source(tmp_path) -> None:
     for format_name in ('transformers', 'official', 'mmpretrain'):
         export(place, tmp_path / f'{format_name}.pth', format_name)
         again = read_source(tmp_path / f'{format_name}.pth', num_heads=HEADS)
-        assert again.std == source_std(place) and again.settings['norm_eps'] == 1e-12
-    line = export(place, tmp_path / 'again.pth', 'mmpretrain')
-    assert line.endswith('.norm_eps=1e-12 model.data_preprocessor.mean=127.5,127.5,127.5 '
-                         'model.data_preprocessor.std=51.0,102.0,153.0')
+        assert again.std == (51., 102., 153.) and again.settings['norm_eps'] == 1e-12
 
 
-def source_std(place) -> tuple[float, ...]:
-    return read_source(place).std
+def test_a_task_takes_it_with_the_options_that_are_printed(tmp_path) -> None:
+    model = randomise(MODELS['HF ViTModel']())
+    line = export(save(model, tmp_path / 'in'), tmp_path / 'out.pth', 'mmpretrain')
+    cfg = Config(dict(model=dict(backbone=dict(
+        type='ConMIMViT', arch=named_arch('b'), img_size=56, use_shared_rel_pos_bias=False,
+        use_rel_pos_bias=True, init_cfg=dict(type='Pretrained')))))
+    words = line.split()
+    assert words.pop(0) == '--cfg-options'
+    cfg.merge_from_dict({key: DictAction._parse_iterable(value)
+                         for key, value in (word.split('=') for word in words)})
+    backbone = REGISTRY.build(cfg.model.backbone)
+    backbone.init_weights()
+    images = torch.randn(2, 3, 56, 56)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone.eval().forward_tokens(images),
+                                   model(images).last_hidden_state, rtol=1e-4, atol=1e-4)
+    cfg.model.backbone.norm_eps = 1e-6
+    with pytest.raises(InputError, match='set model.backbone.norm_eps=1e-12'):
+        REGISTRY.build(cfg.model.backbone).init_weights()
 
 
 def test_other_image_sizes(tmp_path) -> None:
