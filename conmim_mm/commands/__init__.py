@@ -12,7 +12,7 @@ from .arguments import parse_arguments
 
 MAX_NAMED = 10  # unreadable images
 # beside a result
-RECORDED = ('checkpoint', 'weights', 'data', 'config', 'ignore', 'k', 'temperature')
+RECORDED = ('checkpoint', 'task', 'weights', 'data', 'config', 'ignore', 'k', 'temperature')
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -80,6 +80,40 @@ def _evaluate(functions: dict[str, Callable], name: str, options: dict) -> None:
         write_text(path, json.dumps(result | named, indent=2, default=str) + '\n')
 
 
+def _compare(**options: object) -> None:
+    from ..apis import compare
+    from ..utils.files import check_new, write_text
+
+    path = options.pop('json')
+    if path:
+        check_new(path, options['overwrite'])
+    found = compare(**options)
+    width = max(map(len, found.scores))
+    what, test = (('mIoU', 'the paired jackknife') if options['task'] == 'segmentation' else
+                  ('top-1', "McNemar's exact test"))
+    print(f'{what} on {found.num_images:,} held-out images, from {found.num_reference:,} of '
+          f'{found.num_classes:,} classes; ± is a standard error, in brackets the difference to '
+          f'the first, p by {test}')
+    for name, scores in found.scores.items():
+        print(f'{name:<{width}}' + ''.join(f'   {_score(*one)}' for one in scores.items()))
+    if path:
+        named = {key: options[key] for key in RECORDED if key in options}
+        scores = {name: {judge: score._asdict() | dict(
+            difference=score.difference and score.difference._asdict())
+            for judge, score in scores.items()} for name, scores in found.scores.items()}
+        write_text(path, json.dumps(found._asdict() | dict(scores=scores) | named, indent=2,
+                                    default=str) + '\n')
+
+
+def _score(judge: str, score: tuple) -> str:
+    value, error, difference = score
+    text = f'{judge} {100 * value:5.2f} ± {100 * error:.2f} %'
+    if difference is None:
+        return text
+    value, error, p_value = difference
+    return f'{text} ({100 * value:+.2f} ± {100 * error:.2f}, p = {p_value:.2g})'
+
+
 def _embed(**options: object) -> None:
     from ..apis import embed
 
@@ -119,5 +153,5 @@ def _doctor(data: Path | None) -> None:
     run(data)
 
 
-_COMMANDS = dict(pretrain=_pretrain, knn=_knn, linear=_linear, embed=_embed, export=_export,
-                 report=_report, doctor=_doctor)
+_COMMANDS = dict(pretrain=_pretrain, knn=_knn, linear=_linear, compare=_compare, embed=_embed,
+                 export=_export, report=_report, doctor=_doctor)

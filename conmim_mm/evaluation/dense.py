@@ -1,6 +1,6 @@
 """What frozen patch tokens tell of the class of each pixel: by neighbours, and linearly."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -165,11 +165,18 @@ def judge_maps(scores: Scores, batches: Iterable[PatchBatch]) -> MeanIoU:
     Raises:
         InputError: Fewer than two of them have labels.
     """
-    found = []
+    return judge_maps_by_each(dict(it=scores), batches)['it']
+
+
+def judge_maps_by_each(judges: Mapping[str, Scores], batches: Iterable[PatchBatch]
+                       ) -> dict[str, MeanIoU]:
+    """As :func:`judge_maps`, by several functions of any names; the batches come once."""
+    found = {name: [] for name in judges}
     for tokens, maps in batches:
-        by_patch = scores(tokens.flatten(0, 2)).unflatten(0, tokens.shape[:3])
-        found += [count_pixels(own, labels) for own, labels in zip(by_patch, maps, strict=True)]
-    counts = torch.stack([own for own in found if own[2].any()] or [torch.zeros(3, NUM_LABELS)])
-    if len(counts) < 2:
+        for name, scores in judges.items():
+            by_patch = scores(tokens.flatten(0, 2)).unflatten(0, tokens.shape[:3])
+            found[name] += [count_pixels(own, labels) for own, labels in zip(
+                by_patch, maps, strict=True) if (labels != NO_LABEL).any()]
+    if any(len(counts) < 2 for counts in found.values()):
         raise InputError('fewer than two of the images held out can be read and have labels')
-    return MeanIoU(*counts.unbind(dim=1))
+    return {name: MeanIoU(*torch.stack(counts).unbind(dim=1)) for name, counts in found.items()}

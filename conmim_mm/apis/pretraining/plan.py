@@ -12,6 +12,8 @@ from ...checkpoint.settings import type_name
 from ...datasets.grey_levels import describe_lost_levels
 from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError, one_line
+from ...formats.backbone import save_weights
+from ...formats.source import BackboneSource, read_source
 from ...utils.cli import COMMAND, explain
 from ...utils.files import escape_name
 from ...utils.run_config import change_config, read_config
@@ -27,6 +29,7 @@ from .recipe import (
     describe_model,
     describe_student,
     low_lr_warning,
+    lower_lr,
     raise_table_lr,
     set_image_size,
     set_lr_and_warmup,
@@ -34,14 +37,15 @@ from .recipe import (
     set_training_images,
     set_workers,
 )
+from .starting_weights import STARTING_WEIGHTS, check_settings, nearest_arch, start_from
 
 # In the written config: the options it was made with, which --resume compares.
 STARTED_WITH = 'started_with'
-OPTIONS = ('data', 'arch', 'student', 'config', 'epochs', 'batch_size', 'lr', 'img_size', 'amp',
-           'cfg_options', 'gpus', 'eval_data', 'track')
+OPTIONS = ('data', 'init', 'arch', 'student', 'config', 'epochs', 'batch_size', 'lr', 'img_size',
+           'amp', 'cfg_options', 'gpus', 'eval_data', 'track')
 # Variables of config files that only other settings of theirs are made of.
-_VARIABLES = ('backbone', 'train_pipeline', 'batch_size', 'max_iters', 'learning_rate', 'img_size',
-              'patch_size', 'data_prefix')
+_VARIABLES = ('arch', 'backbone', 'train_pipeline', 'batch_size', 'max_iters', 'learning_rate',
+              'img_size', 'patch_size', 'data_prefix')
 _COMMAND_LINE_OPTION = {
     'train_dataloader.batch_size': '--batch-size', 'train_cfg.max_epochs': '--epochs',
     'train_cfg.max_iters': '--epochs', 'optim_wrapper.optimizer.lr': '--lr', 'work_dir': '--out',
@@ -55,6 +59,7 @@ class PretrainOptions:
 
     data: Path | None = None
     out: Path | None = None
+    init: str | None = None
     arch: str | None = None
     student: str | None = None
     config: str | None = None
@@ -80,14 +85,18 @@ class Plan:
         cfg: Its config, complete.
         lines: What is worth knowing of it, by name.
         places: Where everything will lie, by name.
+        init: The weights it starts from, as a checkpoint; None for random ones.
     """
 
     cfg: Config
     lines: dict[str, str]
     places: dict[str, str]
+    init: dict | None = None
 
     def write(self, path: Path) -> None:
-        """Writes the config, with the lines above it."""
+        """Writes the config, with the lines above it, and the weights beside it."""
+        if self.init:
+            save_weights(self.init, path.parent / STARTING_WEIGHTS)
         write_config(path, self.cfg, ['Written by `conmim pretrain`.', *_table(self.lines)])
 
     def summary(self) -> str:
@@ -99,14 +108,17 @@ def plan_run(options: PretrainOptions) -> Plan:
     """The config of a new run on a folder of images.
 
     Args:
-        options: ``data`` exists, ``out`` is set, and either ``arch`` or ``config`` is.
+        options: ``data`` exists, ``out`` is set, and ``arch``, ``config`` or ``init`` is.
 
     Raises:
         InputError: The config is of another kind, or the options or images don't fit it.
     """
+    source = options.init and read_source(options.init)
+    if source and not options.config:
+        options = replace(options, arch=nearest_arch(source), student=options.student or 'visible')
     cfg = read_config(str(options.config or recipe_file(options.arch, options.student or 'paper')))
     try:
-        return fit_config(cfg, options)
+        return fit_config(cfg, options, source)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         given = ' with '.join(['--config'] * bool(options.config)
                               + ['--cfg-options'] * bool(options.cfg_options))
@@ -133,13 +145,14 @@ def is_short(cfg: Config, images: int, epochs: int | None) -> bool:
     return 'max_iters' in cfg.train_cfg or images * epochs < RECIPE_IMAGES / 10
 
 
-def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
+def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | None) -> Plan:
     """Fits a config to the images and the options; as :func:`plan_run`.
 
     Args:
         cfg: Changed in place; the paper's recipe is left for that of visible patches where the form
             of the student is ours to choose and the run is short.
         options: As for :func:`plan_run`.
+        source: The weights to start from; None for random ones.
     """
     if type_name(cfg.get('model', {})) != 'ConMIM':
         raise InputError(f'{options.config} is no pre-training config; take one of configs/conmim')
@@ -154,7 +167,11 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
     lines = {'images': f'{images:,} in {place}', 'left out': getattr(training_set, 'left_out', '')}
     if isinstance(training_set, ReplacingDataset):
         lines['grey levels'] = describe_lost_levels(training_set)
-    if options.img_size:
+    init = None
+    if source:
+        found, init = start_from(cfg, source, options.out, options.img_size)
+        lines |= found
+    elif options.img_size:
         set_image_size(cfg, options.img_size)
     lines['model'] = describe_model(
         cfg, options.config or f'configs/conmim/{Path(cfg.filename).name}')
@@ -179,8 +196,10 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
     lines['length'] = (f'{work.epochs:g} epoch{"s" * (work.epochs != 1)} x '
                        f'{work.epoch_length:,} = {work.steps:,} steps')
     is_large_recipe = options.arch in ('s', 'b', 'l')  # for ImageNet, to be fit to fewer images
-    lines['learning rate'] = set_lr_and_warmup(cfg, options.lr, is_large_recipe, work)
-    if is_large_recipe:
+    why_low = lower_lr(cfg) if source and not options.lr else ''
+    lines['learning rate'] = set_lr_and_warmup(
+        cfg, options.lr, is_large_recipe, work) + because(why_low)
+    if is_large_recipe and not source:
         lines['position table'] = raise_table_lr(cfg, work)
         lines['note'] = low_lr_warning(cfg, work.steps)
     lines['workers'] = set_workers(cfg, processes)
@@ -192,7 +211,10 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
         add_trackers(cfg, options.track)
     if options.amp:
         use_mixed_precision(cfg)
+    backbone = source and cfg.model.backbone.to_dict()
     set_other_options(cfg, options.cfg_options)
+    if source:
+        check_settings(cfg, backbone)
     for name in _VARIABLES:  # nothing reads them any more, so nobody shall edit them
         cfg.pop(name, None)
     cfg[STARTED_WITH] = given_options(options)
@@ -201,14 +223,14 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
     DATASETS.build(cfg.train_dataloader.dataset | dict(lazy_init=True))
     with torch.device('meta'):  # no memory, no time
         MODELS.build(cfg.model)
-    return Plan(cfg, lines, find_places(cfg, options.out))
+    return Plan(cfg, lines, find_places(cfg, options.out), init)
 
 
 def given_options(options: PretrainOptions) -> dict:
     """The options as plain data, folders as absolute paths; those that were not given left out."""
     values = {name: getattr(options, name) for name in OPTIONS} | dict(track=list(options.track))
-    for name in ('data', 'eval_data', 'config'):
-        if values[name]:
+    for name in ('data', 'eval_data', 'config', 'init'):
+        if values[name] and (name != 'init' or Path(values[name]).exists()):
             values[name] = str(Path(values[name]).absolute())
     return {name: value for name, value in values.items() if value}
 

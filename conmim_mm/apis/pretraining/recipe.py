@@ -23,6 +23,7 @@ CPU_BATCH = 16
 # has 1.2.
 ENOUGH_TRAVEL, SMALL_FOLDER_RATE = 0.5, 5e-4
 STEPS_BETWEEN_CHECKPOINTS = 500
+ADAPTING_SHARE = 0.1  # of the rate from scratch, for weights that are there (docs/adapt.md)
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,15 @@ def scale_lr(cfg: Config, total_batch: int) -> str:
         schedule.eta_min = float(f'{schedule.eta_min * total_batch / base:.4g}')
     cfg.auto_scale_lr.base_batch_size = total_batch
     return f'{recipe:.2g} x {total_batch}/{base} = {optimizer.lr:.2g}'
+
+
+def lower_lr(cfg: Config) -> str:
+    """Makes a recipe's learning rate that of weights that are there already; in words."""
+    optimizer, schedule = cfg.optim_wrapper.optimizer, cfg.get('param_scheduler')
+    optimizer.lr = float(f'{optimizer.lr * ADAPTING_SHARE:.4g}')
+    if _is_ours(schedule):
+        schedule.eta_min = float(f'{schedule.eta_min * ADAPTING_SHARE:.4g}')
+    return f'{ADAPTING_SHARE:g} of that from scratch, as the weights are to be kept'
 
 
 def raise_table_lr(cfg: Config, work: Workload) -> str:
