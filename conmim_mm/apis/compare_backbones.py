@@ -140,9 +140,6 @@ def _by_labels(frozen: FrozenBackbone, split: LabelledSplit, loading: tuple[int,
 
 def _by_maps(frozen: FrozenBackbone, split: SegmentationSplit, loading: tuple[int, int], k: int,
              ignore: Collection[int]) -> Judged:
-    if not hasattr(frozen.backbone, 'patch_tokens'):
-        raise InputError('--task segmentation needs plain ViTs; a model of another kind has no '
-                         'tokens of patches')
     train, held_out = (
         patch_features(frozen.backbone, part, frozen.preprocessor, *loading)
         for part in segmentation_datasets(split, frozen.img_size, ignore))

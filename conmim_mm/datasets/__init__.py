@@ -1,10 +1,10 @@
 from .coco_file import CocoFile
 from .image_files import ImageFiles
 from .labelled_folder import LabelledImages
+from .labelled_maps import LabelledMaps
 from .sample_rng import SampleIndex, sample_rng
 from .samplers.seeded_samplers import EpochSeededSampler, InfiniteSeededSampler
 from .samplers.shard_sequential_sampler import ShardSequentialSampler
-from .segmentation_folder import LabelledMaps
 from .shards.tar_shards import TarShards
 from .transforms.formatting import PackConMIMInputs
 from .transforms.loading import LoadRGBImage, read_rgb

@@ -1,14 +1,11 @@
 """Folders of images and maps of labels, as semantic segmentation has them."""
 
-import logging
 import os
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from mmengine.logging import print_log
-from mmpretrain.registry import DATASETS
 from mmpretrain.structures import DataSample
 from PIL import Image
 from torch.utils.data import Dataset
@@ -18,7 +15,7 @@ from ..utils.sizes import spread_indices, to_size
 from .class_folders import parts_of
 from .image_files import ImageFiles, is_image
 from .image_size import known_size, opened
-from .labelled_folder import HELD_OUT_SHARE, MAX_HELD_OUT
+from .labelled_folder import HELD_OUT_SHARE
 from .transforms.loading import read_rgb
 
 IMAGES, MAPS = 'images', 'annotations'
@@ -163,71 +160,11 @@ class _ImagesWithMaps(Dataset):
                                        'the highest is 254, and 255 is no label')
         levels = np.where(np.isin(levels, self.ignore), NO_LABEL, levels).astype(np.uint8)
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-        return _sample(pixels, torch.from_numpy(levels))
+        return map_sample(pixels, torch.from_numpy(levels))
 
 
-def _sample(pixels: torch.Tensor, labels: torch.Tensor) -> dict:
+def map_sample(pixels: torch.Tensor, labels: torch.Tensor) -> dict:
+    """A sample as of :func:`segmentation_datasets`."""
     data_sample = DataSample()
     data_sample.set_field(labels, 'gt_map')
     return dict(inputs=pixels, data_samples=data_sample)
-
-
-@DATASETS.register_module()
-class LabelledMaps(Dataset):
-    """Images with maps of labels to learn from, then others to hold out, the same ones every time.
-
-    Samples as those of :func:`segmentation_datasets`, with ``sample_idx`` and ``held_out`` as meta
-    information. One that cannot be read is black and without labels, so that every process of a
-    run has as many samples.
-
-    Args:
-        data_root: See :func:`segmentation_split`.
-        size: As for :func:`segmentation_datasets`.
-        max_images: So many at most, of both parts together, evenly spread; None: all.
-        ignore: Labels that do not count, besides 255.
-
-    Raises:
-        InputError: As :func:`segmentation_split`, or fewer than four images wanted.
-    """
-
-    metainfo = dict(classes=())
-
-    def __init__(self, data_root: str, size: int | Sequence[int], max_images: int | None = None,
-                 ignore: Collection[int] = ()) -> None:
-        if max_images is not None and max_images < 4:
-            raise InputError('max_images of LabelledMaps must be at least 4, of which two are held '
-                             'out')
-        self.data_root, self.size = os.path.expanduser(data_root), to_size(size)
-        split = segmentation_split(self.data_root)
-        self.held_out_root = split.held_out_root
-        self.parts = segmentation_datasets(split, size, ignore)
-        self.max_images = max_images
-        self.draw(max_images or sum(map(len, self.parts)))
-
-    def draw(self, count: int) -> None:
-        """Takes so many images at most, evenly spread; about a third is held out."""
-        num_held_out = min(len(self.parts[1]), max(2, count // MAX_HELD_OUT))
-        self.indices = [(part, i) for part, share in zip(
-            self.parts, (count - num_held_out, num_held_out), strict=True)
-            for i in spread_indices(len(part), min(share, len(part)))]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def get_data_info(self, index: int) -> dict:
-        """``img_path`` and ``seg_map_path`` of a sample."""
-        part, own = self.indices[index]
-        return dict(zip(('img_path', 'seg_map_path'), part.pairs[own], strict=True))
-
-    def __getitem__(self, index: int) -> dict:
-        part, own = self.indices[index]
-        try:
-            sample = part[own]
-        except UnreadableImageError as error:
-            print_log(f'left out of the evaluation: {error}', logger='current',
-                      level=logging.WARNING)
-            sample = _sample(torch.zeros(3, *self.size, dtype=torch.uint8),
-                             torch.full(self.size, NO_LABEL, dtype=torch.uint8))
-        sample['data_samples'].set_metainfo(
-            dict(sample_idx=index, held_out=part is self.parts[1]))
-        return sample

@@ -92,8 +92,11 @@ def patch_features(backbone: nn.Module, dataset: Dataset, preprocessor: nn.Modul
     """Patch tokens of images with maps of labels; arguments as for :func:`image_features`.
 
     Raises:
-        InputError: None of the images can be read.
+        InputError: The backbone has no patch tokens, or none of the images can be read.
     """
+    if not hasattr(backbone, 'patch_tokens'):
+        raise InputError('--task segmentation needs plain ViTs; a model of another kind has no '
+                         'tokens of patches')
     found, reason = False, 'there are none'
     for _, tokens, samples, unreadable in _batches(
             backbone, backbone.patch_tokens, dataset, preprocessor, batch_size, num_workers):

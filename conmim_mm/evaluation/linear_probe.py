@@ -1,5 +1,6 @@
 """A linear classifier on frozen features."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -76,7 +77,8 @@ def fit_linear_probe(train_features: torch.Tensor,
     mean, std = (moment.to(device) for moment in _moments(train_features, chunk_size))
     are_labels = not targets.is_floating_point()
     num_classes = int(targets.max()) + 1 if are_labels else targets.shape[1]
-    weighed = len(targets) if are_labels else targets.sum(dtype=torch.float64).item()
+    weighed = len(targets) if are_labels else sum(
+        part.float().sum().item() for part in targets.split(chunk_size))
     weight = torch.zeros(num_classes, train_features.shape[1], device=device)
     bias = torch.zeros(num_classes, device=device)
     params = [weight.requires_grad_(), bias.requires_grad_()]
@@ -105,8 +107,12 @@ def fit_linear_probe(train_features: torch.Tensor,
 
 def _moments(features: torch.Tensor, chunk_size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation ``(C,)`` float32; no copy of all in another type is made."""
-    chunks = features.split(chunk_size)
-    mean = sum(chunk.double().sum(dim=0) for chunk in chunks) / len(features)
-    squares = sum((chunk.double() - mean).square().sum(dim=0) for chunk in chunks)
-    std = (squares / max(len(features) - 1, 1)).sqrt()
-    return mean.float(), std.clamp(min=1e-6).float()
+    def total(values: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        # added in float64 on the CPU, as not every device has it
+        return sum(values(chunk.float()).sum(dim=0).cpu().double()
+                   for chunk in features.split(chunk_size))
+
+    mean = (total(lambda chunk: chunk) / len(features)).float()
+    own = mean.to(features.device)
+    variance = total(lambda chunk: (chunk - own).square()) / max(len(features) - 1, 1)
+    return mean, variance.sqrt().clamp(min=1e-6).float()

@@ -58,7 +58,8 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         resume: Go on with the run in ``out``; more ``epochs`` make it longer.
         overwrite: Start anew; a run in ``out`` is moved aside.
         allow_mismatch: With ``resume``: go on with other images or settings than before.
-        eval_data: Labelled images, on which the features are judged while training.
+        eval_data: Labelled images, or images and maps, on which the features are judged while
+            training.
         track: Where else to log to: ``'tensorboard'``, ``'wandb'``, ``'mlflow'``.
         say: Gets what is worth knowing of the run before it starts, such as its plan.
         in_place: With several processes: let them take the place of this one, so that signals and

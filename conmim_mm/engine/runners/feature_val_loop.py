@@ -13,7 +13,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
 from ...checkpoint.settings import component
 from ...datasets.labelled_folder import check_apart
-from ...datasets.segmentation_folder import LabelledMaps
+from ...datasets.labelled_maps import LabelledMaps
 from ...distributed.agreement import check_data_agrees
 from ...distributed.sharded import unwrap_model, whole_state_dict
 from ...errors import InputError

@@ -6,7 +6,7 @@ import torch
 from mmengine.device import get_device
 from mmpretrain.registry import METRICS
 
-from ..dense import judge_maps, knn_scores, linear_scores, patch_bank
+from ..dense import judge_maps_by_each, knn_scores, linear_scores, patch_bank
 from ..features import PatchBatch
 from .gathered import GatheredMetric, distinct
 
@@ -51,10 +51,10 @@ class DenseFeatureMetric(GatheredMetric):
                 yield PatchBatch(tokens[own].to(device).float(), maps[own].to(device))
 
         bank = patch_bank(batches(chosen[~held_out]), int((~held_out).sum()), MAX_PATCHES)
-        values = {}
-        for name, scores in (('knn', knn_scores(bank, self.k)), ('linear', linear_scores(bank))):
-            found = judge_maps(scores, batches(chosen[held_out]))
-            values |= {f'dense_{name}_miou': 100 * found.value,
-                       f'dense_{name}_miou_error': 100 * found.standard_error,
-                       'held_out': len(found.actual)}
+        found = judge_maps_by_each(dict(knn=knn_scores(bank, self.k), linear=linear_scores(bank)),
+                                   batches(chosen[held_out]))
+        values = dict(held_out=len(found['knn'].actual))
+        for name, result in found.items():
+            values |= {f'dense_{name}_miou': 100 * result.value,
+                       f'dense_{name}_miou_error': 100 * result.standard_error}
         return values
