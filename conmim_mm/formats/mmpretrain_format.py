@@ -20,8 +20,9 @@ from .backbone import (
     save_weights,
     saved_normalisation,
 )
+from .facts import Facts, number_in
 from .key_names import Weights
-from .translation import Facts, Translation, below, number_in, translate
+from .translation import Translation, below, translate
 
 NORM_EPS_OF_LN = 1e-5  # of mmpretrain's 'LN', where a config gives none
 # Of the arguments of a task's backbone, those that must be as the weights are.

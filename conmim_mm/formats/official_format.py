@@ -17,9 +17,10 @@ from .backbone import (
     save_weights,
     saved_normalisation,
 )
+from .facts import HALF, Facts, number_in
 from .key_names import TABLE, Weights, format_kwargs, without_table_module
 from .timm_format import ANCHOR
-from .translation import HALF, Facts, Translation, below, number_in, translate
+from .translation import Translation, below, translate
 
 _PROJECTOR = 'projectors.'
 

@@ -14,6 +14,7 @@ from ..checkpoint.settings import saved_arguments
 from ..errors import InputError, one_line
 from . import mmpretrain_format, transformers_format
 from .backbone import BackboneSizes, backbone_settings, read_sizes, saved_backbone
+from .facts import completed
 from .hubs import fetched, is_hub_name
 from .key_names import OWN_TABLE, TABLE, Weights
 from .mmpretrain_format import from_mmpretrain
@@ -21,7 +22,7 @@ from .official_format import from_official
 from .stored import Stored, stored_at
 from .timm_format import from_timm
 from .transformers_format import from_transformers
-from .translation import Translation, completed
+from .translation import Translation
 
 _OWN_NAMES = re.compile(rf'(^|\.)backbone\.blocks\.0\.attn\.q_bias$|{OWN_TABLE.pattern}')
 _ORIGINAL_HEADS = ('lm_head.', 'projectors.', 'cls_pt_layers.', 'head.', 'fc.')
@@ -101,7 +102,7 @@ def backbone_in(stored: Stored, weights: str = 'teacher',
         return _foreign(stored, weights, num_heads)
     except InputError as error:
         reason = str(error)
-    except (IndexError, RuntimeError, ValueError) as error:
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
         reason = f'its weights have the shapes of no ViT ({one_line(error)[:80]})'
     raise InputError(f'{stored.place} cannot become a backbone here: {reason}')
 
@@ -138,7 +139,7 @@ def _own(checkpoint: dict, weights: str, num_heads: int | None) -> BackboneSourc
 def _foreign(stored: Stored, weights: str, num_heads: int | None) -> BackboneSource:
     state = stored.state(weights)
     read = _translate(stored, state, weights)
-    facts, notes = completed(read, num_heads)
+    facts, notes = completed(read.facts, read.weights, num_heads)
     sizes = read_sizes(read.weights, facts.num_heads)
     sizes = replace(sizes, norm_eps=facts.norm_eps)
     return BackboneSource(backbone_settings(sizes), read.weights, facts.mean, facts.std,

@@ -9,8 +9,9 @@ import torch
 from ..errors import InputError, one_line
 from ..models.layers.block import NORM_EPS
 from .backbone import BackboneSizes, save_weights
+from .facts import Facts, grey_levels
 from .key_names import SHARED, TABLE, Weights, format_kwargs, with_key_bias, without_table_module
-from .translation import Facts, Translation, below, grey_levels, translate
+from .translation import Translation, below, translate
 
 ANCHOR = r'patch_embed.proj.weight'  # a weight that each such ViT has
 # timm's models of this architecture: the sizes they come in, by width, depth and heads.

@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 from ..errors import InputError
 from ..utils.files import folder_written_whole
 from .backbone import BackboneSizes
+from .facts import Facts, grey_levels, number_in
 from .key_names import Weights, with_key_bias
-from .translation import Facts, Translation, below, grey_levels, number_in, translate
+from .translation import Translation, below, translate
 
 FILES = ('config.json', 'preprocessor_config.json', 'model.safetensors')  # in its folder
 _QKV = re.compile(r'^(.*)\.attn\.qkv\.(weight|bias)$')

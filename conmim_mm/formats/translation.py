@@ -8,18 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import InputError
-from ..models.layers.block import NORM_EPS
-from .backbone import IMAGENET_MEAN, IMAGENET_STD
+from .facts import UNKNOWN, Facts
 from .key_names import SHARED, TABLE, Weights
 
 Renaming = Sequence[tuple[str, str]]
-
-HALF = (127.5, 127.5, 127.5)  # mean and deviation of BEiT's images, in grey levels
-CLIP_MEAN, CLIP_STD = (122.770938, 116.746012, 104.093736), (68.500533, 66.632158, 70.323163)
-
-HEAD_WIDTH = 64  # of all public plain ViTs but those of these widths
-HEADS_OF_WIDTH = {1280: 16, 1408: 16, 1664: 16}
-CLIP_NORM_EPS = 1e-5
 
 # What makes a ViT another architecture, by the names of its weights in any library.
 _FOREIGN_PARTS = {
@@ -41,23 +33,6 @@ _ON_THE_WAY = ('blocks', 'layers', 'encoder', 'patch_embed', 'embeddings', 'pos_
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a library's settings tell of a ViT; None where they do not.
-
-    Attributes:
-        num_heads: Attention heads.
-        norm_eps: Epsilon of the LayerNorms.
-        mean: Per RGB channel, of images in grey levels 0-255.
-        std: The same.
-    """
-
-    num_heads: int | None = None
-    norm_eps: float | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-
-
-@dataclass(frozen=True)
 class Translation:
     """A ViT's weights under a ConMIMViT's names, and what else was found.
 
@@ -71,7 +46,7 @@ class Translation:
 
     library: str
     weights: Weights
-    facts: Facts = Facts()
+    facts: Facts = UNKNOWN
     left_out: tuple[str, ...] = ()
     projector: Weights | None = field(default=None, repr=False)
 
@@ -99,7 +74,7 @@ def below(state: Weights, anchor: str, whose: str = 'teacher') -> tuple[Weights,
     return chosen, sorted({key.split('.')[0] for key in state if not key.startswith(prefix)})
 
 
-def translate(library: str, state: Weights, renaming: Renaming, facts: Facts = Facts(),
+def translate(library: str, state: Weights, renaming: Renaming, facts: Facts = UNKNOWN,
               left_out: Iterable[str] = ()) -> Translation:
     """Brings weights under a ConMIMViT's names, completes them, and refuses what does not fit.
 
@@ -207,65 +182,3 @@ def _with_class_token(pos_embed: torch.Tensor) -> torch.Tensor:
     if int(length**0.5)**2 == length:
         return F.pad(pos_embed, (0, 0, 1, 0))
     raise InputError(f'its position embedding is that of an oblong image ({length} tokens)')
-
-
-def completed(translation: Translation, num_heads: int | None
-              ) -> tuple[Facts, tuple[str, ...]]:
-    """All that the weights do not tell, and what of it was guessed, in words.
-
-    Args:
-        translation: What was read.
-        num_heads: Attention heads that the user gives.
-
-    Raises:
-        InputError: The heads cannot be guessed.
-    """
-    weights, facts, notes = translation.weights, translation.facts, []
-    has_table = any(key.endswith(TABLE) for key in weights)
-    heads = num_heads or (None if has_table else facts.num_heads)
-    if heads is None and not has_table:
-        width = weights['cls_token'].shape[-1]
-        heads = HEADS_OF_WIDTH.get(width) or (None if width % HEAD_WIDTH else width // HEAD_WIDTH)
-        if heads is None:
-            raise InputError('neither the weights nor a config beside them tell the number of '
-                             'attention heads; give --num-heads')
-        notes.append(f'{heads} attention heads assumed, {width // heads} wide as in all public '
-                     'ViTs of this width (--num-heads says otherwise)')
-    is_clip = 'pre_norm.weight' in weights
-    if is_clip and facts == Facts():
-        notes.append("activation assumed to be GELU; OpenAI's CLIP has QuickGELU, which does not "
-                     'fit')
-    eps = facts.norm_eps or (CLIP_NORM_EPS if is_clip else NORM_EPS)
-    mean, std = facts.mean, facts.std
-    if mean is None or std is None:
-        name, mean, std = (
-            ("BEiT's, 0.5 (BEiT v2 and ConMIM have ImageNet's)", HALF, HALF) if has_table else
-            ("CLIP's", CLIP_MEAN, CLIP_STD) if is_clip else
-            ("ImageNet's", IMAGENET_MEAN, IMAGENET_STD))
-        notes.append(f'mean and deviation of the images assumed to be {name}')
-    return Facts(heads, eps, mean, std), tuple(notes)
-
-
-def number_in(config: dict, key: str, kind: type) -> int | float | None:
-    """A positive number of a config that somebody else wrote; None where it is none.
-
-    Args:
-        config: As it was read.
-        key: Its name.
-        kind: ``int`` or ``float``.
-    """
-    value = config.get(key)
-    return value if isinstance(value, kind) and not isinstance(value, bool) and value > 0 else None
-
-
-def grey_levels(values: object) -> tuple[float, ...] | None:
-    """Numbers for images in 0-255, of what a config has for images in 0-1; None of anything else.
-
-    Args:
-        values: One number per channel, as a library's config has them.
-    """
-    try:
-        levels = tuple(round(255 * float(value), 6) for value in values)
-    except (TypeError, ValueError):
-        return None
-    return levels or None

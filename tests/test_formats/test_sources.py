@@ -11,8 +11,8 @@ from mmpretrain.registry import MODELS as REGISTRY
 
 from conmim_mm.apis import export
 from conmim_mm.errors import InputError
+from conmim_mm.formats.facts import CLIP_MEAN, CLIP_STD, HALF
 from conmim_mm.formats.source import BackboneSource, read_source
-from conmim_mm.formats.translation import CLIP_MEAN, CLIP_STD, HALF
 from conmim_mm.models import ConMIMViT
 from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN
 
