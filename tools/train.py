@@ -42,7 +42,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--eval-data', metavar='DIR',
         help='while training, judge the features on this folder of labelled images (CLASS/*, or '
-        'train/CLASS/* and val/CLASS/*), and keep the best checkpoint by k-NN')
+        'train/CLASS/* and val/CLASS/*) or of images/ and annotations/ (maps of labels), and keep '
+        'the best checkpoint by k-NN')
     parser.add_argument(
         '--track', nargs='+', choices=TRACKERS, default=[],
         help='send what is logged there as well; WANDB_MODE=offline needs no account')

@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 # Where each is. No module may have a function's name: once imported it would take its place here.
 _MODULES = dict(pretrain='pretraining.start', knn='evaluate', linear='evaluate',
-                embed='feature_file', export='export_backbone', report='run_report')
+                dense_knn='dense_evaluation', dense_linear='dense_evaluation',
+                compare='compare_backbones', embed='feature_file', export='export_backbone',
+                report='run_report')
 
 __all__ = list(_MODULES)
 

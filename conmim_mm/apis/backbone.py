@@ -1,18 +1,20 @@
 """A frozen backbone with the normalisation of its images, as features are taken with it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
+from torch import nn
 
-from ..checkpoint.reading import load_checkpoint_file
-from ..formats.backbone import load_backbone, saved_normalisation
+from ..formats.pooled_timm import PooledTimm, pooled_timm
+from ..formats.source import BackboneSource, read_source
 from ..models.backbones.conmim_vit import ConMIMViT
 from ..models.data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
+from ..models.pretrained import fit_to_backbone
 from ..utils.machine import usable_cores
-from ..utils.work_dir import checkpoint_file
 
 MAX_WORKERS = 16
 
@@ -20,7 +22,7 @@ MAX_WORKERS = 16
 class FrozenBackbone(NamedTuple):
     """A backbone in eval mode and what normalises its images, both on the device."""
 
-    backbone: ConMIMViT
+    backbone: ConMIMViT | PooledTimm
     preprocessor: ConMIMDataPreprocessor
 
     @property
@@ -31,36 +33,49 @@ class FrozenBackbone(NamedTuple):
     @property
     def device(self) -> torch.device:
         """Where both are."""
-        return self.backbone.cls_token.device
+        return next(self.backbone.parameters()).device
 
 
 def frozen_backbone(checkpoint: str | Path, weights: str = 'teacher',
                     img_size: int | None = None) -> FrozenBackbone:
-    """That of a checkpoint, which is read once.
+    """That of any source, which is read once.
 
     Args:
-        checkpoint: As for :func:`checkpoint_file`.
-        weights: As for :func:`load_backbone`.
-        img_size: As for :func:`load_backbone`.
+        checkpoint: As for :func:`read_source`, or ``timm:NAME`` of any model of timm's: one that is
+            no plain ViT gives its own pooled features.
+        weights: As for :func:`read_source`.
+        img_size: Side of the images, in pixels; position tables are resized to it. By default as it
+            was trained.
 
     Raises:
-        InputError: There is none in it.
+        InputError: There is none in it, or ``img_size`` does not fit it.
     """
+    other = pooled_timm(str(checkpoint), img_size)
+    return freeze(*other) if other else freeze_source(read_source(checkpoint, weights), img_size)
+
+
+def freeze_source(source: BackboneSource, img_size: int | None = None) -> FrozenBackbone:
+    """The backbone of a source; arguments and errors as for :func:`frozen_backbone`."""
+    settings = source.settings | (dict(img_size=img_size) if img_size else {})
+    backbone = ConMIMViT(**settings)
+    backbone.load_state_dict(fit_to_backbone(backbone, source.weights)[0])
+    return freeze(backbone, source.mean, source.std)
+
+
+def untrained(source: BackboneSource, seed: int = 0) -> BackboneSource:
+    """A source of the same sizes with the weights that a training would start with."""
+    backbone = ConMIMViT(**source.settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone.init_weights()
+    return replace(source, weights=backbone.state_dict(), library='none')
+
+
+def freeze(backbone: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> FrozenBackbone:
+    """Both parts of a :class:`FrozenBackbone`, on the device."""
     init_default_scope('mmpretrain')
     device = get_device()
-    contents = load_checkpoint_file(checkpoint_file(checkpoint))
-    backbone = load_backbone(contents, weights, img_size)
-    return FrozenBackbone(backbone.to(device), preprocessor_of(contents).to(device))
-
-
-def preprocessor_of(checkpoint: dict) -> ConMIMDataPreprocessor:
-    """Normalises as :func:`saved_normalisation` says.
-
-    Args:
-        checkpoint: Its contents.
-    """
-    mean, std = saved_normalisation(checkpoint)
-    return ConMIMDataPreprocessor(mean, std)
+    return FrozenBackbone(backbone.eval().to(device), ConMIMDataPreprocessor(mean, std).to(device))
 
 
 def num_workers(wanted: int | None) -> int:

@@ -109,8 +109,11 @@ def _evaluate(predict: Callable[..., torch.Tensor], checkpoint: str | Path,
                              'configs/classification')
         parts = config_datasets(cfg)
         frozen = frozen_backbone(checkpoint, weights, cfg.model.backbone.get('img_size', img_size))
-        frozen = frozen._replace(preprocessor=MODELS.build(cfg.model.data_preprocessor).to(
-            frozen.device))
+        # its images, normalised as the backbone has learnt them
+        own = dict(mean=frozen.preprocessor.mean.flatten().tolist(),
+                   std=frozen.preprocessor.std.flatten().tolist())
+        frozen = frozen._replace(preprocessor=MODELS.build(
+            cfg.model.data_preprocessor | own).to(frozen.device))
     elif data is not None:
         split = labelled_split(str(data))
         frozen = frozen_backbone(checkpoint, weights, img_size)

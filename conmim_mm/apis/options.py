@@ -3,13 +3,16 @@
 import os
 
 from mmengine.config import Config
+from torch.utils.data import Dataset
 
 from ..checkpoint.settings import type_name
+from ..datasets.labelled_folder import check_apart, labelled_split
+from ..datasets.segmentation_folder import holds_maps, segmentation_split
 from ..errors import InputError
 
 FLOAT32_WRAPPERS = ('', 'OptimWrapper', 'GuardedOptimWrapper')
 
-BEST = 'val/knn_top1'
+BEST, BEST_OF_MAPS = 'val/knn_top1', 'val/dense_knn_miou'
 
 
 def use_mixed_precision(cfg: Config) -> None:
@@ -31,6 +34,23 @@ def set_mismatch(cfg: Config, mismatch: str) -> None:
     checks.mismatch = mismatch
 
 
+def check_evaluation_folder(folder: str, training_set: Dataset) -> None:
+    """Looks for labels or maps in a folder, before a run is started with it.
+
+    Args:
+        folder: As for :func:`add_online_evaluation`.
+        training_set: What is pre-trained on, loaded.
+
+    Raises:
+        InputError: There are none that are of use, or they are of training images.
+    """
+    if holds_maps(folder):
+        check_apart(segmentation_split(folder).held_out_root, training_set)
+    else:
+        labelled_split(folder)
+        check_apart(folder, training_set)
+
+
 def add_online_evaluation(cfg: Config, folder: str) -> None:
     """Has a run judge its features on a labelled folder, and keep the best checkpoint by k-NN.
 
@@ -40,7 +60,8 @@ def add_online_evaluation(cfg: Config, folder: str) -> None:
 
     Args:
         cfg: A pre-training config, changed in place.
-        folder: As ``data_root`` of :class:`LabelledImages`.
+        folder: As ``data_root`` of :class:`LabelledMaps`, where it holds images and maps, or of
+            :class:`LabelledImages`.
 
     Raises:
         InputError: No such folder.
@@ -48,14 +69,18 @@ def add_online_evaluation(cfg: Config, folder: str) -> None:
     folder = os.path.expanduser(folder)
     if not os.path.isdir(folder):
         raise InputError(f'no such folder of labelled images: {folder}')
-    if type_name(cfg.get('val_cfg') or {}) != 'FeatureValLoop':
+    kinds = [('LabelledImages', 'FrozenFeatureMetric', BEST),
+             ('LabelledMaps', 'DenseFeatureMetric', BEST_OF_MAPS)]
+    of_other_kind, (dataset, metric, best) = kinds if holds_maps(folder) else kinds[::-1]
+    if type_name(cfg.get('val_cfg') or {}) != 'FeatureValLoop' or (
+            type_name(cfg.val_dataloader.dataset) == of_other_kind[0]):
         cfg.val_cfg = dict(type='mmpretrain.FeatureValLoop')
-        cfg.val_evaluator = dict(type='mmpretrain.FrozenFeatureMetric')
+        cfg.val_evaluator = dict(type=f'mmpretrain.{metric}')
         cfg.val_dataloader = dict(
             batch_size=64,
             num_workers=cfg.get('train_dataloader', {}).get('num_workers', 0),
             sampler=dict(type='DefaultSampler', shuffle=False, seed=0),
-            dataset=dict(type='mmpretrain.LabelledImages',
+            dataset=dict(type=f'mmpretrain.{dataset}',
                          size=cfg.model.get('backbone', {}).get('img_size', 224)))
     cfg.val_dataloader.dataset.data_root = folder
     hooks = dict(cfg.get('default_hooks') or {})
@@ -63,6 +88,6 @@ def add_online_evaluation(cfg: Config, folder: str) -> None:
     hooks.setdefault('checkpoint', dict(type='mmpretrain.AtomicCheckpointHook', interval=1))
     if hooks['logger']:
         hooks['logger']['log_metric_by_epoch'] = False  # by step, as all else
-    if hooks['checkpoint'] and not hooks['checkpoint'].get('save_best'):
-        hooks['checkpoint'].update(save_best=BEST, rule='greater')
+    if hooks['checkpoint'] and hooks['checkpoint'].get('save_best') in (None, '', of_other_kind[2]):
+        hooks['checkpoint'].update(save_best=best, rule='greater')
     cfg.merge_from_dict(dict(train_cfg=dict(val_begin=0), default_hooks=hooks))

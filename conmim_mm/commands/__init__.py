@@ -11,7 +11,8 @@ from ..utils.cli import COMMAND, run_tool
 from .arguments import parse_arguments
 
 MAX_NAMED = 10  # unreadable images
-RECORDED = ('checkpoint', 'weights', 'data', 'config', 'k', 'temperature')  # beside a result
+# beside a result
+RECORDED = ('checkpoint', 'task', 'weights', 'data', 'config', 'ignore', 'k', 'temperature')
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -44,30 +45,73 @@ def _pretrain(**options: object) -> None:
 
 
 def _knn(**options: object) -> None:
-    from ..apis import knn
+    from ..apis import dense_knn, knn
 
-    _evaluate(knn, f'{options["k"]}-NN', options)
+    _evaluate(dict(classification=knn, segmentation=dense_knn), f'{options["k"]}-NN', options)
 
 
 def _linear(**options: object) -> None:
-    from ..apis import linear
+    from ..apis import dense_linear, linear
 
-    _evaluate(linear, 'linear probe', options)
+    _evaluate(dict(classification=linear, segmentation=dense_linear), 'linear probe', options)
 
 
-def _evaluate(function: Callable, name: str, options: dict) -> None:
+def _evaluate(functions: dict[str, Callable], name: str, options: dict) -> None:
     from ..utils.files import check_new, write_text
 
-    path, overwrite = options.pop('json'), options.pop('overwrite')
+    path, overwrite, task = (options.pop(key) for key in ('json', 'overwrite', 'task'))
     if path:
         check_new(path, overwrite)
-    found = function(**options)
-    print(f'{name} top-1: {found.top1:.2%} (standard error {found.standard_error:.2%}) on '
-          f'{found.num_images:,} held-out images, from {found.num_reference:,} with labels of '
+    of_other_task = ('config', 'cfg_options') if task == 'segmentation' else ('ignore', )
+    for key in of_other_task:
+        options.pop(key)
+    found = functions[task](**options)
+    result = found._asdict()
+    if task == 'segmentation':
+        del result['counts']  # of each image
+        what, value, labelled = 'mIoU', found.miou, 'with maps'
+    else:
+        what, value, labelled = 'top-1', found.top1, 'with labels'
+    print(f'{name} {what}: {value:.2%} (standard error {found.standard_error:.2%}) on '
+          f'{found.num_images:,} held-out images, from {found.num_reference:,} {labelled} of '
           f'{found.num_classes:,} classes')
     if path:
         named = {key: options[key] for key in RECORDED if key in options}
-        write_text(path, json.dumps(found._asdict() | named, indent=2, default=str) + '\n')
+        write_text(path, json.dumps(result | named, indent=2, default=str) + '\n')
+
+
+def _compare(**options: object) -> None:
+    from ..apis import compare
+    from ..utils.files import check_new, write_text
+
+    path = options.pop('json')
+    if path:
+        check_new(path, options['overwrite'])
+    found = compare(**options)
+    width = max(map(len, found.scores))
+    what, test = (('mIoU', 'the paired jackknife') if options['task'] == 'segmentation' else
+                  ('top-1', "McNemar's exact test"))
+    print(f'{what} on {found.num_images:,} held-out images, from {found.num_reference:,} of '
+          f'{found.num_classes:,} classes; ± is a standard error, in brackets the difference to '
+          f'the first, p by {test}')
+    for name, scores in found.scores.items():
+        print(f'{name:<{width}}' + ''.join(f'   {_score(*one)}' for one in scores.items()))
+    if path:
+        named = {key: options[key] for key in RECORDED if key in options}
+        scores = {name: {judge: score._asdict() | dict(
+            difference=score.difference and score.difference._asdict())
+            for judge, score in scores.items()} for name, scores in found.scores.items()}
+        write_text(path, json.dumps(found._asdict() | dict(scores=scores) | named, indent=2,
+                                    default=str) + '\n')
+
+
+def _score(judge: str, score: tuple) -> str:
+    value, error, difference = score
+    text = f'{judge} {100 * value:5.2f} ± {100 * error:.2f} %'
+    if difference is None:
+        return text
+    value, error, p_value = difference
+    return f'{text} ({100 * value:+.2f} ± {100 * error:.2f}, p = {p_value:.2g})'
 
 
 def _embed(**options: object) -> None:
@@ -109,5 +153,5 @@ def _doctor(data: Path | None) -> None:
     run(data)
 
 
-_COMMANDS = dict(pretrain=_pretrain, knn=_knn, linear=_linear, embed=_embed, export=_export,
-                 report=_report, doctor=_doctor)
+_COMMANDS = dict(pretrain=_pretrain, knn=_knn, linear=_linear, compare=_compare, embed=_embed,
+                 export=_export, report=_report, doctor=_doctor)

@@ -14,6 +14,7 @@ STUDENTS = ('visible', 'paper')
 TRACKERS = ('tensorboard', 'wandb', 'mlflow')
 EXPORT_FORMATS = ('timm', 'transformers', 'official', 'mmpretrain')
 WEIGHTS = ('teacher', 'student')
+TASKS = ('classification', 'segmentation')
 FEATURE_FILES = ('.npz', '.parquet')
 
 
@@ -66,12 +67,23 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
                      'on with a run')
     if args.command == 'pretrain' and args.allow_mismatch and not args.resume:
         parser.error('--allow-mismatch goes with --resume')
-    if args.command in ('knn', 'linear') and not args.data and not args.config:
+    if args.command in ('knn', 'linear'):
+        _check_evaluation(args, parser)
+    return args
+
+
+def _check_evaluation(args: argparse.Namespace, parser: Parser) -> None:
+    if args.task == 'segmentation':
+        if args.config or not args.data:
+            parser.error(f'{args.command} --task segmentation needs --data DIR, a folder of images '
+                         'and maps, and takes no --config')
+    elif args.ignore:
+        parser.error('--ignore goes with --task segmentation')
+    elif not args.data and not args.config:
         parser.error(f'{args.command} needs --data DIR, a folder of labelled images, or --config '
                      'FILE, a classification config')
-    if args.command in ('knn', 'linear') and args.cfg_options and not args.config:
+    if args.cfg_options and not args.config:
         parser.error('--cfg-options goes with --config')
-    return args
 
 
 def _pretrain(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +96,9 @@ def _pretrain(parser: argparse.ArgumentParser) -> None:
                         '(default: s with a GPU, tiny without)')
     recipe.add_argument('--config', metavar='FILE',
                         help='a pre-training config of your own, in place of --arch')
+    data.add_argument('--init', metavar='WEIGHTS',
+                      help='start from these: a file, a folder or a run, timm:NAME, hf:NAME or '
+                      'mmpretrain:NAME; sizes and normalisation are then theirs')
     data.add_argument('--student', choices=STUDENTS, metavar='{visible,paper}',
                       help='what the student encodes: visible patches alone, a step in a third of '
                       'the time, or as in the paper mask tokens too (default: by the number of '
@@ -114,8 +129,8 @@ def _pretrain(parser: argparse.ArgumentParser) -> None:
                        help='with --resume: go on with other images or settings than before')
     shown = parser.add_argument_group('what to show')
     shown.add_argument('--eval-data', type=_path, metavar='DIR',
-                       help='labelled images, on which k-NN and a linear probe judge the features '
-                       'while training')
+                       help='labelled images, or images and maps, on which k-NN and a linear probe '
+                       'judge the features while training')
     shown.add_argument('--track', nargs='+', choices=TRACKERS, metavar='NAME', default=[],
                        help=f'also log to {", ".join(TRACKERS)}')
     parser.epilog = (f'example:\n  {COMMAND} pretrain --data ~/photos --arch s --epochs 100 '
@@ -134,7 +149,9 @@ def _evaluation(parser: argparse.ArgumentParser) -> None:
     _checkpoint(parser)
     parser.add_argument('--data', type=_path, metavar='DIR',
                         help='holds train/CLASS/* and val/CLASS/*, or CLASS/*, of which every '
-                        'fifth image is then held out')
+                        'fifth image is then held out; for segmentation images/ and annotations/, '
+                        'with train/ and val/ in both or in neither')
+    _task(parser)
     parser.add_argument('--config', type=_path, metavar='FILE',
                         help='a classification config, whose training images are then those to '
                         'learn from, and its test images those held out, as its test pipeline '
@@ -143,6 +160,22 @@ def _evaluation(parser: argparse.ArgumentParser) -> None:
                         help='change settings of --config')
     _weights(parser)
     parser.add_argument('--json', type=_path, metavar='FILE', help='also write the result there')
+    add_overwrite_argument(parser)
+    _loading(parser)
+
+
+def _compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('checkpoints', metavar='WEIGHTS', nargs='+', type=_path,
+                        help='two or more, each as for knn; the first is what the others are '
+                        'compared with; random: is an untrained one of its sizes')
+    parser.add_argument('--data', required=True, type=_path, metavar='DIR',
+                        help='labelled images, or images and maps, as for knn')
+    _task(parser)
+    _weights(parser)
+    parser.add_argument('--k', type=_positive, default=20, metavar='N',
+                        help='neighbours of k-NN (default: 20)')
+    parser.add_argument('--out', type=_path, metavar='FIGURE', help='also draw it, as .png say')
+    parser.add_argument('--json', type=_path, metavar='FILE', help='also write the numbers there')
     add_overwrite_argument(parser)
     _loading(parser)
 
@@ -185,7 +218,16 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
 def _checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', metavar='CHECKPOINT', type=_path,
                         help='of a pre-training or a task, or an extracted backbone; a run\'s '
-                        'folder for its last one')
+                        'folder for its last one; or the weights of another library')
+
+
+def _task(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--task', choices=TASKS, default=TASKS[0],
+                        metavar='{' + ','.join(TASKS) + '}',
+                        help='what is judged: the mean of the patch tokens by classes of images, '
+                        'or each patch token by maps of labels (default: classification)')
+    parser.add_argument('--ignore', nargs='+', type=_not_negative, metavar='LABEL', default=[],
+                        help='labels of maps that do not count, besides 255; 0 in ADE20K')
 
 
 def _weights(parser: argparse.ArgumentParser, default: str | None = 'teacher') -> None:
@@ -234,8 +276,9 @@ def _positive_float(text: str) -> float:
 
 COMMANDS = dict(
     pretrain=('pre-train on a folder of images', _pretrain),
-    knn=('k-NN accuracy of frozen features on a labelled folder', _knn),
-    linear=('accuracy of a linear probe on a labelled folder', _evaluation),
+    knn=('k-NN accuracy of frozen features on labelled images or maps', _knn),
+    linear=('accuracy of a linear probe on labelled images or maps', _evaluation),
+    compare=('k-NN and linear probe of several backbones, with a paired test', _compare),
     embed=('write the features of a folder of images to a file', _embed),
     export=('write the backbone for another library', _export),
     report=('write the report of a run anew', _report),

@@ -1,6 +1,7 @@
 from .coco_file import CocoFile
 from .image_files import ImageFiles
 from .labelled_folder import LabelledImages
+from .labelled_maps import LabelledMaps
 from .sample_rng import SampleIndex, sample_rng
 from .samplers.seeded_samplers import EpochSeededSampler, InfiniteSeededSampler
 from .samplers.shard_sequential_sampler import ShardSequentialSampler
@@ -13,7 +14,7 @@ from .transforms.two_views import ConMIMTwoViews, LoadTwoViews
 
 __all__ = [
     'BlockPatchMask', 'CocoFile', 'ConMIMTwoViews', 'DevicePerturbation', 'EpochSeededSampler',
-    'ImageFiles', 'InfiniteSeededSampler', 'LabelledImages', 'LoadRGBImage', 'LoadTwoViews',
-    'PackConMIMInputs', 'RandomPatchMask', 'SampleIndex', 'ShardSequentialSampler', 'TarShards',
-    'TeacherPerturbation', 'read_rgb', 'sample_rng'
+    'ImageFiles', 'InfiniteSeededSampler', 'LabelledImages', 'LabelledMaps', 'LoadRGBImage',
+    'LoadTwoViews', 'PackConMIMInputs', 'RandomPatchMask', 'SampleIndex',
+    'ShardSequentialSampler', 'TarShards', 'TeacherPerturbation', 'read_rgb', 'sample_rng'
 ]

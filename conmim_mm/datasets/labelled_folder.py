@@ -149,7 +149,7 @@ class LabelledImages(Dataset):
         if max_images is not None and max_images < 2:
             raise InputError('max_images of LabelledImages must be at least 2: one to learn from '
                              'and one to hold out')
-        self.data_root = os.path.expanduser(data_root)
+        self.data_root = self.held_out_root = os.path.expanduser(data_root)
         self.size = to_size(size)
         split = labelled_split(self.data_root)
         self.metainfo = dict(classes=split.classes)

@@ -1,7 +1,7 @@
 """Frozen features of images, a batch at a time or all together; bad files are left out."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -45,15 +45,10 @@ def image_features(backbone: nn.Module, dataset: Dataset, preprocessor: nn.Modul
         batch_size: Images at once.
         num_workers: Processes that read images.
     """
-    loader = DataLoader(
-        _ReadableImages(dataset), batch_size=batch_size, num_workers=num_workers,
-        collate_fn=_collate, generator=torch.Generator())
-    for indices, images, labels, unreadable in loader:
-        features = torch.empty(0, backbone.embed_dims)
-        if indices:
-            with inspection(backbone):
-                images = preprocessor(dict(inputs=images))['inputs']
-                features = backbone.mean_tokens(images).float().cpu()
+    for indices, features, samples, unreadable in _batches(
+            backbone, backbone.mean_tokens, dataset, preprocessor, batch_size, num_workers):
+        features = torch.empty(0, backbone.embed_dims) if features is None else features.cpu()
+        labels = [int(sample.gt_label) for sample in samples if 'gt_label' in sample]
         yield FeatureBatch(indices, features, labels, unreadable)
 
 
@@ -70,9 +65,7 @@ def extract_features(backbone: nn.Module, dataset: Dataset, preprocessor: nn.Mod
     """
     features, labels, reason = None, [], 'there are none'
     for batch in image_features(backbone, dataset, preprocessor, batch_size, num_workers):
-        for _, reason in batch.unreadable:
-            print_log(f'left out of the evaluation: {reason}', logger='current',
-                      level=logging.WARNING)
+        reason = _warn_of(batch.unreadable) or reason
         if features is None:  # all at once: parts to be joined would take twice the memory
             features = torch.empty(len(dataset), batch.features.shape[1])
         features[len(labels):len(labels) + len(batch.labels)] = batch.features
@@ -80,6 +73,60 @@ def extract_features(backbone: nn.Module, dataset: Dataset, preprocessor: nn.Mod
     if not labels:
         raise InputError(f'none of the {len(dataset)} images can be read: {reason}')
     return features[:len(labels)], torch.tensor(labels)
+
+
+class PatchBatch(NamedTuple):
+    """What :func:`patch_features` gives, on the device of the backbone.
+
+    Attributes:
+        tokens: ``(B, h, w, C)`` float32, h x w the patch grid.
+        maps: ``(B, H, W)`` uint8, the label of each pixel, 255 for none.
+    """
+
+    tokens: torch.Tensor
+    maps: torch.Tensor
+
+
+def patch_features(backbone: nn.Module, dataset: Dataset, preprocessor: nn.Module,
+                   batch_size: int = 64, num_workers: int = 2) -> Iterator[PatchBatch]:
+    """Patch tokens of images with maps of labels; arguments as for :func:`image_features`.
+
+    Raises:
+        InputError: The backbone has no patch tokens, or none of the images can be read.
+    """
+    if not hasattr(backbone, 'patch_tokens'):
+        raise InputError('--task segmentation needs plain ViTs; a model of another kind has no '
+                         'tokens of patches')
+    found, reason = False, 'there are none'
+    for _, tokens, samples, unreadable in _batches(
+            backbone, backbone.patch_tokens, dataset, preprocessor, batch_size, num_workers):
+        reason = _warn_of(unreadable) or reason
+        if tokens is not None:
+            found = True
+            maps = torch.stack([sample.gt_map for sample in samples])
+            yield PatchBatch(tokens, maps.to(tokens.device))
+    if not found:
+        raise InputError(f'none of the {len(dataset)} images can be read: {reason}')
+
+
+def _warn_of(unreadable: list[tuple[int, UnreadableImageError]]) -> UnreadableImageError | None:
+    for _, reason in unreadable:
+        print_log(f'left out of the evaluation: {reason}', logger='current', level=logging.WARNING)
+    return unreadable[-1][1] if unreadable else None
+
+
+def _batches(backbone: nn.Module, see: Callable[[torch.Tensor], torch.Tensor], dataset: Dataset,
+             preprocessor: nn.Module, batch_size: int, num_workers: int) -> Iterator[tuple]:
+    """Indices, what the backbone sees (float32; None without an image), samples, and unreadable."""
+    loader = DataLoader(
+        _ReadableImages(dataset), batch_size=batch_size, num_workers=num_workers,
+        collate_fn=_collate, generator=torch.Generator())
+    for indices, images, samples, unreadable in loader:
+        seen = None
+        if images is not None:
+            with inspection(backbone):
+                seen = see(preprocessor(dict(inputs=images))['inputs']).float()
+        yield indices, seen, samples, unreadable
 
 
 class _ReadableImages(Dataset):
@@ -101,6 +148,5 @@ def _collate(samples: list[tuple[int, dict | UnreadableImageError]]) -> tuple:
     unreadable = [(index, error) for index, error in samples if not isinstance(error, dict)]
     read = [(index, sample) for index, sample in samples if isinstance(sample, dict)]
     images = torch.stack([sample['inputs'] for _, sample in read]) if read else None
-    labels = [int(sample['data_samples'].gt_label) for _, sample in read
-              if 'gt_label' in sample['data_samples']]
-    return [index for index, _ in read], images, labels, unreadable
+    return ([index for index, _ in read], images, [sample['data_samples'] for _, sample in read],
+            unreadable)

@@ -15,33 +15,8 @@ from ..models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, 
 from ..models.layers.block import NORM_EPS
 from ..models.layers.embedding import infer_pos_embed_grid
 from ..models.layers.rel_pos_bias import infer_table_grid
-from ..models.pretrained import fit_to_backbone
 from ..utils.files import written_whole
 from .key_names import OWN_TABLE, SHARED, TABLE, Weights
-
-
-def load_backbone(checkpoint: dict, weights: str = 'teacher',
-                  img_size: int | None = None) -> ConMIMViT:
-    """The backbone of a checkpoint, in eval mode.
-
-    Args:
-        checkpoint: What is in a pre-training checkpoint, an extracted backbone, or a classifier's,
-            segmentor's or detector's checkpoint (attention windows are not among the weights: all
-            blocks of it attend globally).
-        weights: ``'teacher'`` or ``'student'``, whose to take from a pre-training checkpoint.
-        img_size: Side of the images, in pixels; position tables are resized to it. By default as
-            it was trained.
-
-    Raises:
-        InputError: There is no such backbone, or ``img_size`` does not fit its patches.
-    """
-    state, sizes = saved_backbone(checkpoint, weights)
-    if img_size:
-        sizes = replace(sizes, img_size=img_size)
-    backbone = ConMIMViT(**backbone_settings(sizes))
-    state, _ = fit_to_backbone(backbone, state)
-    backbone.load_state_dict(state)
-    return backbone.eval()
 
 
 def saved_backbone(checkpoint: dict, weights: str = 'teacher', num_heads: int | None = None
@@ -50,7 +25,7 @@ def saved_backbone(checkpoint: dict, weights: str = 'teacher', num_heads: int | 
 
     Args:
         checkpoint: Its contents.
-        weights: As for :func:`load_backbone`.
+        weights: ``'teacher'`` or ``'student'``, whose to take from a pre-training checkpoint.
         num_heads: Attention heads, where nothing tells them.
 
     Raises:

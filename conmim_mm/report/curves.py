@@ -56,7 +56,8 @@ _TRAINING = (
           dict(memory='GiB'), True, 1 / 1024),
 )
 _HANDLED = {'loss', 'hit_rate', 'time', 'data_time'}.union(*(spec.keys for spec in _TRAINING))
-_EVALUATED = {'val/knn_top1': 'k-NN', 'val/linear_top1': 'linear probe'}
+_EVALUATED = {'val/knn_top1': 'k-NN top-1', 'val/linear_top1': 'linear probe top-1',
+              'val/dense_knn_miou': 'k-NN mIoU', 'val/dense_linear_miou': 'linear probe mIoU'}
 
 
 def learning_curves(log: RunLog, num_patches: int | None) -> list[Curve]:
@@ -89,8 +90,9 @@ def _evaluation(log: RunLog, pre_training: bool) -> Curve:
     keys = {key: label for key, label in _EVALUATED.items() if _logged(log.evaluations, key)}
     if keys:
         return _curve(
-            _Spec('Use of the features', 'Top-1 accuracy in percent of frozen features on the '
-                  'labelled folder. This, not the loss, says what the features are worth.', keys),
+            _Spec('Use of the features', 'Top-1 accuracy of frozen features on labelled images, or '
+                  'mean IoU of frozen patch tokens on maps, in percent. This, not the loss, says '
+                  'what the features are worth.', keys),
             log.evaluations)
     names = [key for key in dict.fromkeys(key for entry in log.evaluations for key in entry)
              if key not in _NOT_SHOWN | {'time', 'data_time'} and _logged(log.evaluations, key)]
@@ -139,7 +141,7 @@ def tiles(log: RunLog) -> list[tuple[str, str]]:
     found = [('loss', last['loss'], short), ('hidden patches found', last.get('hit_rate'), percent)]
     for key, label in _EVALUATED.items():
         values = [entry[key] for entry in log.evaluations if finite(entry.get(key))]
-        found.append((f'{label} top-1', values[-1] if values else None, lambda x: f'{x:.1f}%'))
+        found.append((label, values[-1] if values else None, lambda x: f'{x:.1f}%'))
     found += [('learning rate', last.get('lr'), short), ('momentum', last.get('momentum'), short),
               ('images a second', last.get('images_per_second'),
                lambda x: f'{x:,.0f}' if x >= 10 else f'{x:.1f}'),

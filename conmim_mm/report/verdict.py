@@ -9,7 +9,11 @@ from .run_log import RunLog, finite, holds_at_end
 
 WELL_FACTOR = 4.  # of guessing: less is a beginning
 UNKNOWN_NOISE = 1.  # per cent: less is no difference, where the number of images is not known
-EVALUATED = {'val/knn_top1': 'k-NN', 'val/linear_top1': 'A linear probe'}
+EVALUATED = {
+    'val/knn_top1': 'k-NN on frozen features is right in',
+    'val/linear_top1': 'A linear probe on frozen features is right in',
+    'val/dense_knn_miou': 'k-NN on frozen patch tokens has a mean IoU of',
+    'val/dense_linear_miou': 'A linear probe on frozen patch tokens has a mean IoU of'}
 
 
 class Verdict(NamedTuple):
@@ -80,12 +84,12 @@ def _loss_reasons(log: RunLog, num_patches: int | None) -> list[str]:
 def _judge_features(log: RunLog) -> tuple[str | None, list[str]]:
     """Whether features get better (None: neither better nor worse, or unknown), in words too."""
     trends, reasons = set(), []
-    for key, name in EVALUATED.items():
+    for key, what in EVALUATED.items():
         found = [entry for entry in log.evaluations if finite(entry.get(key))]
         if found:
             first, last = found[0], found[-1]
             best = max(found, key=lambda entry: entry[key])
-            reasons.append(f'{name} on frozen features is right in {_at(last, key)}' + (
+            reasons.append(f'{what} {_at(last, key)}' + (
                 '.' if last is first else
                 f'; first {_at(first, key)}, best {_at(best, key)}.'))
             change = last[key] - first[key]
@@ -99,10 +103,17 @@ def _at(entry: dict, key: str) -> str:
 
 
 def _noise(first: dict, last: dict, key: str) -> float:
-    """Two standard errors of the difference of two accuracies, in per cent."""
-    variances = [entry[key] * (100 - entry[key]) / entry['val/held_out']
-                 for entry in (first, last) if entry.get('val/held_out')]
-    return 2 * math.sqrt(sum(variances)) if len(variances) == 2 else UNKNOWN_NOISE
+    """Two standard errors of the difference of two evaluations, in per cent."""
+    errors = [_standard_error(entry, key) for entry in (first, last)]
+    return UNKNOWN_NOISE if None in errors else 2 * math.hypot(*errors)
+
+
+def _standard_error(entry: dict, key: str) -> float | None:
+    if finite(error := entry.get(f'{key}_error')):
+        return error
+    if key.endswith('_top1') and entry.get('val/held_out') and 0 <= entry[key] <= 100:
+        return math.sqrt(entry[key] * (100 - entry[key]) / entry['val/held_out'])
+    return None
 
 
 def _number(value: object) -> str:

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from conmim_mm.apis import backbone
-from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
+from conmim_mm.formats.backbone import saved_normalisation
+from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ConMIMDataPreprocessor,
+)
 
 from ..toy import saved_model
 
@@ -38,6 +43,7 @@ def test_workers_by_the_cores_of_this_process(monkeypatch) -> None:
     ({}, IMAGENET_MEAN, IMAGENET_STD)])
 def test_images_are_normalised_as_in_training(meta, mean, std) -> None:
     levels = torch.rand(2, 3, 4, 4) * 255
-    normalised = backbone.preprocessor_of(dict(meta=meta))(dict(inputs=levels))['inputs']
+    normalised = ConMIMDataPreprocessor(*saved_normalisation(dict(meta=meta)))(
+        dict(inputs=levels))['inputs']
     by_hand = [(levels[:, c] - mean[c]) / std[c] for c in range(3)]
     torch.testing.assert_close(normalised, torch.stack(by_hand, dim=1))

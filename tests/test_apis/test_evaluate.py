@@ -103,7 +103,7 @@ def test_bad_arguments(knn, folder, tmp_path) -> None:
     good = folder / 'pretrained.pth'
     torch.save(dict(state_dict={'layer1.weight': torch.zeros(2)}), tmp_path / 'resnet.pth')
     for words, checkpoint, settings in (
-            ('no backbone in the checkpoint', tmp_path / 'resnet.pth', {}),
+            ('is no plain ViT', tmp_path / 'resnet.pth', {}),
             ('no such config', good, dict(config=tmp_path / 'none.py')),
             ('is not a classification config', good, dict(config=PRETRAINING)),
             ('--k must be at least 1', good, dict(k=0)),

@@ -1,16 +1,25 @@
 """The evaluation during training, put into configs."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from mmengine.config import Config
 
-from conmim_mm.apis.options import add_online_evaluation, set_mismatch, use_mixed_precision
+from conmim_mm.apis.options import (
+    add_online_evaluation,
+    check_evaluation_folder,
+    set_mismatch,
+    use_mixed_precision,
+)
+from conmim_mm.datasets import ImageFiles
 from conmim_mm.engine import StartChecksHook
 from conmim_mm.errors import InputError
 from conmim_mm.utils.run_config import read_config
 from conmim_mm.visualization.trackers import add_trackers
 
 from ..conftest import CONFIGS
+from ..labelled import write_labelled_maps
 
 
 @pytest.mark.parametrize('name', ['vit-tiny_1xb32_scenes-64px.py', 'vit-l_32xb64_fsdp.py'])
@@ -41,6 +50,37 @@ def test_settings_of_ones_own_are_kept(tmp_path) -> None:
     assert cfg.val_evaluator == dict(k=5)
     assert cfg.default_hooks.checkpoint == dict(
         type='CheckpointHook', save_best='val/linear_top1')
+
+
+def test_a_folder_of_maps_is_recognised_also_later(tmp_path) -> None:
+    """A run that goes on may be told to be judged by another folder."""
+    maps = write_labelled_maps(tmp_path / 'maps')
+    (tmp_path / 'val').mkdir()
+    cfg = Config(dict(model=dict(backbone=dict(img_size=64))))
+    for folder, dataset, metric, best in (
+            (maps, 'LabelledMaps', 'DenseFeatureMetric', 'val/dense_knn_miou'),
+            (tmp_path / 'val', 'LabelledImages', 'FrozenFeatureMetric', 'val/knn_top1'),
+            (maps, 'LabelledMaps', 'DenseFeatureMetric', 'val/dense_knn_miou')):
+        add_online_evaluation(cfg, str(folder))
+        assert cfg.val_dataloader.dataset == dict(
+            type=f'mmpretrain.{dataset}', data_root=str(folder), size=64)
+        assert cfg.val_evaluator == dict(type=f'mmpretrain.{metric}')
+        assert cfg.default_hooks.checkpoint.save_best == best
+    cfg.val_dataloader.dataset.ignore = [0]
+    add_online_evaluation(cfg, str(maps))
+    assert cfg.val_dataloader.dataset.ignore == [0]
+
+
+@pytest.mark.parametrize('trained_on, refused', [
+    ('images/train', False), ('images/val', True), ('images', True)])
+def test_only_maps_of_the_training_images_may_be_learnt_from(tmp_path, trained_on: str,
+                                                            refused: bool) -> None:
+    for part in ('train', 'val'):
+        write_labelled_maps(tmp_path, part, 3)
+    training_set = ImageFiles(str(tmp_path / trained_on))
+    with pytest.raises(InputError, match='holds images of the pre-training set') if refused else (
+            nullcontext()):
+        check_evaluation_folder(str(tmp_path), training_set)
 
 
 def test_configs_without_hooks_get_them(tmp_path) -> None:

@@ -41,11 +41,14 @@ PLACEHOLDERS = {
 # Tools that a test runs for real; the longest key that a command begins with counts. The command's
 # own arguments are checked by the tool's parser all the same, and its config is read.
 RUN_BY_TESTS = {
+    'conmim compare': f'{APIS}test_compare.py::test_each_as_by_itself',
     'conmim doctor': f'{COMMANDS}test_doctor.py',
     'conmim embed': f'{APIS}test_feature_file.py::test_embed_npz',
     'conmim export': f'{COMMANDS}test_commands.py::test_other_libraries',
     'conmim knn': f'{COMMANDS}test_commands.py::test_accuracy',
     'conmim knn CHECKPOINT --config': f'{APIS}test_evaluate.py::test_images_of_a_config',
+    'conmim knn CHECKPOINT --data /my/camvid': f'{APIS}test_dense_evaluation.py::test_mean_iou',
+    'conmim linear CHECKPOINT --data /my/camvid': f'{APIS}test_dense_evaluation.py::test_mean_iou',
     'conmim linear': f'{COMMANDS}test_commands.py::test_accuracy',
     'conmim pretrain': f'{COMMANDS}test_pretrain.py::test_the_run',
     'conmim report': f'{COMMANDS}test_commands.py::test_report',

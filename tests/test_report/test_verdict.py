@@ -58,6 +58,19 @@ def test_noise_is_no_trend(knn: float, linear: float, words: str) -> None:
     assert words in judge_learning(log, 64).headline
 
 
+@pytest.mark.parametrize('error, words', [
+    (1., 'features get better'), (2., 'more often than by guessing')])
+def test_mean_iou_comes_with_its_error(error: float, words: str) -> None:
+    log = log_of(2.0, 0.5)
+    log.evaluations[:] = [
+        {'step': step, 'val/dense_knn_miou': value, 'val/dense_knn_miou_error': error,
+         'val/held_out': 9} for step, value in ((0, 20.), (9, 24.))]
+    verdict = judge_learning(log, 64)
+    assert words in verdict.headline
+    assert verdict.reasons[-1] == ('k-NN on frozen patch tokens has a mean IoU of 24.0% (step 9); '
+                                   'first 20.0% (step 0), best 24.0% (step 9).')
+
+
 def test_other_tasks_are_not_judged() -> None:
     verdict = judge_learning(RunLog([dict(step=1, loss=3.), dict(step=9, loss=1.5)], [], []), None)
     assert verdict.level == 'none'

@@ -10,16 +10,17 @@ from mmpretrain.registry import DATASETS, MODELS
 
 from ...checkpoint.settings import type_name
 from ...datasets.grey_levels import describe_lost_levels
-from ...datasets.labelled_folder import check_apart, labelled_split
 from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError, one_line
+from ...formats.backbone import save_weights
+from ...formats.source import BackboneSource, read_source
 from ...utils.cli import COMMAND, explain
 from ...utils.files import escape_name
 from ...utils.run_config import change_config, read_config
 from ...utils.shipped_files import recipe_file
 from ...utils.written_config import write_config
 from ...visualization.trackers import add_trackers
-from ..options import add_online_evaluation, use_mixed_precision
+from ..options import add_online_evaluation, check_evaluation_folder, use_mixed_precision
 from .recipe import (
     RECIPE_IMAGES,
     Workload,
@@ -34,15 +35,23 @@ from .recipe import (
     set_num_epochs,
     set_training_images,
     set_workers,
+    slow_down,
+)
+from .starting_weights import (
+    STARTING_WEIGHTS,
+    check_settings,
+    nearest_arch,
+    new_parts,
+    start_from,
 )
 
 # In the written config: the options it was made with, which --resume compares.
 STARTED_WITH = 'started_with'
-OPTIONS = ('data', 'arch', 'student', 'config', 'epochs', 'batch_size', 'lr', 'img_size', 'amp',
-           'cfg_options', 'gpus', 'eval_data', 'track')
+OPTIONS = ('data', 'init', 'arch', 'student', 'config', 'epochs', 'batch_size', 'lr', 'img_size',
+           'amp', 'cfg_options', 'gpus', 'eval_data', 'track')
 # Variables of config files that only other settings of theirs are made of.
-_VARIABLES = ('backbone', 'train_pipeline', 'batch_size', 'max_iters', 'learning_rate', 'img_size',
-              'patch_size', 'data_prefix')
+_VARIABLES = ('arch', 'backbone', 'train_pipeline', 'batch_size', 'max_iters', 'learning_rate',
+              'img_size', 'patch_size', 'data_prefix')
 _COMMAND_LINE_OPTION = {
     'train_dataloader.batch_size': '--batch-size', 'train_cfg.max_epochs': '--epochs',
     'train_cfg.max_iters': '--epochs', 'optim_wrapper.optimizer.lr': '--lr', 'work_dir': '--out',
@@ -56,6 +65,7 @@ class PretrainOptions:
 
     data: Path | None = None
     out: Path | None = None
+    init: str | None = None
     arch: str | None = None
     student: str | None = None
     config: str | None = None
@@ -81,14 +91,18 @@ class Plan:
         cfg: Its config, complete.
         lines: What is worth knowing of it, by name.
         places: Where everything will lie, by name.
+        init: The weights it starts from, as a checkpoint; None for random ones.
     """
 
     cfg: Config
     lines: dict[str, str]
     places: dict[str, str]
+    init: dict | None = None
 
     def write(self, path: Path) -> None:
-        """Writes the config, with the lines above it."""
+        """Writes the config, with the lines above it, and the weights beside it."""
+        if self.init:
+            save_weights(self.init, path.parent / STARTING_WEIGHTS)
         write_config(path, self.cfg, ['Written by `conmim pretrain`.', *_table(self.lines)])
 
     def summary(self) -> str:
@@ -100,14 +114,17 @@ def plan_run(options: PretrainOptions) -> Plan:
     """The config of a new run on a folder of images.
 
     Args:
-        options: ``data`` exists, ``out`` is set, and either ``arch`` or ``config`` is.
+        options: ``data`` exists, ``out`` is set, and ``arch``, ``config`` or ``init`` is.
 
     Raises:
         InputError: The config is of another kind, or the options or images don't fit it.
     """
+    source = options.init and read_source(options.init)
+    if source and not options.config:
+        options = replace(options, arch=nearest_arch(source), student=options.student or 'visible')
     cfg = read_config(str(options.config or recipe_file(options.arch, options.student or 'paper')))
     try:
-        return fit_config(cfg, options)
+        return fit_config(cfg, options, source)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         given = ' with '.join(['--config'] * bool(options.config)
                               + ['--cfg-options'] * bool(options.cfg_options))
@@ -134,21 +151,21 @@ def is_short(cfg: Config, images: int, epochs: int | None) -> bool:
     return 'max_iters' in cfg.train_cfg or images * epochs < RECIPE_IMAGES / 10
 
 
-def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
+def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | None) -> Plan:
     """Fits a config to the images and the options; as :func:`plan_run`.
 
     Args:
         cfg: Changed in place; the paper's recipe is left for that of visible patches where the form
             of the student is ours to choose and the run is short.
         options: As for :func:`plan_run`.
+        source: The weights to start from; None for random ones.
     """
     if type_name(cfg.get('model', {})) != 'ConMIM':
         raise InputError(f'{options.config} is no pre-training config; take one of configs/conmim')
     place = set_training_images(cfg, options.data.absolute())
     training_set = DATASETS.build(cfg.train_dataloader.dataset | dict(pipeline=[]))
     if options.eval_data:  # before anything is written or started
-        labelled_split(str(options.eval_data))
-        check_apart(str(options.eval_data), training_set)
+        check_evaluation_folder(str(options.eval_data), training_set)
     images = len(training_set)
     if options.arch and not options.student and is_short(cfg, images, options.epochs):
         cfg = read_config(str(recipe_file(options.arch, 'visible')))
@@ -156,7 +173,11 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
     lines = {'images': f'{images:,} in {place}', 'left out': getattr(training_set, 'left_out', '')}
     if isinstance(training_set, ReplacingDataset):
         lines['grey levels'] = describe_lost_levels(training_set)
-    if options.img_size:
+    init = None
+    if source:
+        found, init = start_from(cfg, source, options.out, options.img_size)
+        lines |= found
+    elif options.img_size:
         set_image_size(cfg, options.img_size)
     lines['model'] = describe_model(
         cfg, options.config or f'configs/conmim/{Path(cfg.filename).name}')
@@ -181,8 +202,11 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
     lines['length'] = (f'{work.epochs:g} epoch{"s" * (work.epochs != 1)} x '
                        f'{work.epoch_length:,} = {work.steps:,} steps')
     is_large_recipe = options.arch in ('s', 'b', 'l')  # for ImageNet, to be fit to fewer images
-    lines['learning rate'] = set_lr_and_warmup(cfg, options.lr, is_large_recipe, work)
-    if is_large_recipe:
+    lines['learning rate'] = set_lr_and_warmup(
+        cfg, None if source else options.lr, is_large_recipe, work)
+    if source:
+        lines['of the weights'] = slow_down(cfg, options.lr, new_parts(cfg))
+    if is_large_recipe and not source:
         lines['position table'] = raise_table_lr(cfg, work)
         lines['note'] = low_lr_warning(cfg, work.steps)
     lines['workers'] = set_workers(cfg, processes)
@@ -194,7 +218,10 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
         add_trackers(cfg, options.track)
     if options.amp:
         use_mixed_precision(cfg)
+    backbone = source and cfg.model.backbone.to_dict()
     set_other_options(cfg, options.cfg_options)
+    if source:
+        check_settings(cfg, backbone)
     for name in _VARIABLES:  # nothing reads them any more, so nobody shall edit them
         cfg.pop(name, None)
     cfg[STARTED_WITH] = given_options(options)
@@ -203,14 +230,14 @@ def fit_config(cfg: Config, options: PretrainOptions) -> Plan:
     DATASETS.build(cfg.train_dataloader.dataset | dict(lazy_init=True))
     with torch.device('meta'):  # no memory, no time
         MODELS.build(cfg.model)
-    return Plan(cfg, lines, find_places(cfg, options.out))
+    return Plan(cfg, lines, find_places(cfg, options.out), init)
 
 
 def given_options(options: PretrainOptions) -> dict:
     """The options as plain data, folders as absolute paths; those that were not given left out."""
     values = {name: getattr(options, name) for name in OPTIONS} | dict(track=list(options.track))
-    for name in ('data', 'eval_data', 'config'):
-        if values[name]:
+    for name in ('data', 'eval_data', 'config', 'init'):
+        if values[name] and (name != 'init' or Path(values[name]).exists()):
             values[name] = str(Path(values[name]).absolute())
     return {name: value for name, value in values.items() if value}
 

@@ -1,6 +1,7 @@
 """Fits a pre-training recipe to a folder of images of any number."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ CPU_BATCH = 16
 # has 1.2.
 ENOUGH_TRAVEL, SMALL_FOLDER_RATE = 0.5, 5e-4
 STEPS_BETWEEN_CHECKPOINTS = 500
+ADAPTING_SHARE = 0.1  # of the rate from scratch, measured (docs/adapt.md)
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,29 @@ def scale_lr(cfg: Config, total_batch: int) -> str:
         schedule.eta_min = float(f'{schedule.eta_min * total_batch / base:.4g}')
     cfg.auto_scale_lr.base_batch_size = total_batch
     return f'{recipe:.2g} x {total_batch}/{base} = {optimizer.lr:.2g}'
+
+
+def slow_down(cfg: Config, lr: float | None, new: Sequence[str]) -> str:
+    """Lets the weights that are there move slowly, so that new parts find their place first.
+
+    Args:
+        cfg: With the rate from scratch, which the new parts keep; changed in place.
+        lr: The user's for all other parts; by default a share of that from scratch.
+        new: The new parts.
+
+    Returns:
+        The rate in words.
+    """
+    optimizer, schedule = cfg.optim_wrapper.optimizer, cfg.get('param_scheduler')
+    scratch, optimizer.lr = optimizer.lr, lr or float(f'{optimizer.lr * ADAPTING_SHARE:.4g}')
+    share = optimizer.lr / scratch
+    if _is_ours(schedule):
+        schedule.eta_min = float(f'{schedule.eta_min * share:.4g}')
+    keys = cfg.optim_wrapper.setdefault('paramwise_cfg', {}).setdefault('custom_keys', {})
+    keys.update({f'{part}.': dict(lr_mult=float(f'{1 / share:.4g}')) for part in new})
+    if TABLE in keys:
+        keys[TABLE].lr_mult = 1.  # it has grown already
+    return f'{optimizer.lr:.2g}, {share:.2g} x that from scratch, which new parts have'
 
 
 def raise_table_lr(cfg: Config, work: Workload) -> str:

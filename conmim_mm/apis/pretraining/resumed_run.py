@@ -21,9 +21,11 @@ from ..options import add_online_evaluation, use_mixed_precision
 from .plan import STARTED_WITH, PretrainOptions, given_options, set_other_options
 from .recipe import set_image_size, set_training_images
 from .run_folder import CONFIG, describe_progress, holds_run
+from .starting_weights import follow_folder
 
 # options without which it would not be that run; and such that it can be told to take all the same
-_OF_THE_MODEL, _NEED_LEAVE = ('arch', 'student', 'config'), ('batch_size', 'lr', 'img_size', 'amp')
+_OF_THE_MODEL = ('init', 'arch', 'student', 'config')
+_NEED_LEAVE = ('batch_size', 'lr', 'img_size', 'amp')
 
 
 class Resumption(NamedTuple):
@@ -150,6 +152,7 @@ def apply_options(cfg: Config, options: PretrainOptions) -> None:
     Raises:
         InputError: An option that does not fit the config.
     """
+    follow_folder(cfg, options.out)
     before, now = cfg[STARTED_WITH], given_options(options)
     new = {name: value for name, value in now.items() if before.get(name) != value}
     if 'data' in new:

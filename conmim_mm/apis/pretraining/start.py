@@ -29,7 +29,7 @@ MISMATCH_OPTIONS = dict(rescale='--elastic', allow='--allow-mismatch')  # of too
 
 
 def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
-             arch: str | None = None, student: str | None = None,
+             init: str | Path | None = None, arch: str | None = None, student: str | None = None,
              config: str | Path | None = None, epochs: int | None = None,
              batch_size: int | None = None, lr: float | None = None, img_size: int | None = None,
              amp: bool = False, cfg_options: dict | None = None, gpus: int | None = None,
@@ -41,6 +41,8 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
     Args:
         data: Folder of images, with any sub-folders; needed for a new run.
         out: Folder of the run; by default ``runs/ARCH-DATA``.
+        init: Weights to start from, as for :func:`read_source`, in place of ``arch``: sizes,
+            patches, normalisation and the side of the views are theirs.
         arch: ``'s'``, ``'b'`` or ``'l'`` for ViT-S/16, B/16 and L/16, ``'tiny'`` for machines
             without a GPU; by default ``'s'`` with a GPU, ``'tiny'`` without.
         student: ``'visible'`` for a student that encodes the visible patches alone, ``'paper'`` for
@@ -56,7 +58,8 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         resume: Go on with the run in ``out``; more ``epochs`` make it longer.
         overwrite: Start anew; a run in ``out`` is moved aside.
         allow_mismatch: With ``resume``: go on with other images or settings than before.
-        eval_data: Labelled images, on which the features are judged while training.
+        eval_data: Labelled images, or images and maps, on which the features are judged while
+            training.
         track: Where else to log to: ``'tensorboard'``, ``'wandb'``, ``'mlflow'``.
         say: Gets what is worth knowing of the run before it starts, such as its plan.
         in_place: With several processes: let them take the place of this one, so that signals and
@@ -77,18 +80,21 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         if value and (config or value not in choices):
             raise InputError(f'give --config, or {option} as one of {", ".join(choices)}; not '
                              f'{value!r}')
+    if init and arch:
+        raise InputError('give --init or --arch: the sizes are those of the weights')
     if not (out and resume) and not data:
         raise InputError('give --data, a folder of images; or --resume and --out to go on with a '
                          'run')
     # what can be trained here within a sensible time
     usual = 's' if torch.cuda.is_available() else 'tiny'
-    if not (resume or config or arch):
+    if not (resume or config or arch or init):
         arch = usual
     if not out:
-        out = f'runs/{Path(config or arch or usual).stem}-{Path(data).resolve().name}'
+        name = 'adapted' if init else Path(config or arch or usual).stem
+        out = f'runs/{name}-{Path(data).resolve().name}'
     out = Path(os.path.abspath(out))  # without any '..', so that a folder can lie beside it
     options = PretrainOptions(
-        data=data and Path(data), out=out, arch=arch, student=student,
+        data=data and Path(data), out=out, init=init and str(init), arch=arch, student=student,
         config=config and str(config), epochs=epochs,
         batch_size=batch_size, lr=lr, img_size=img_size, amp=amp, cfg_options=cfg_options or {},
         gpus=gpus, resume=resume, overwrite=overwrite, allow_mismatch=allow_mismatch,

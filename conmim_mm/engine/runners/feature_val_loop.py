@@ -13,6 +13,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
 from ...checkpoint.settings import component
 from ...datasets.labelled_folder import check_apart
+from ...datasets.labelled_maps import LabelledMaps
 from ...distributed.agreement import check_data_agrees
 from ...distributed.sharded import unwrap_model, whole_state_dict
 from ...errors import InputError
@@ -29,16 +30,18 @@ MIN_VALIDATIONS = 2  # in a run, besides that of the weights it starts from
 IMAGES_PER_TRAINED = 0.02
 MIN_IMAGES, MIN_IMAGES_OF_A_CLASS = 500, 10
 MAX_IMAGES = 20_000  # on a GPU saving and the probe then weigh as much as the images
+PATCHES_COST = 3  # to judge all patches of an image, where judging their mean costs 1
 
 
 @LOOPS.register_module()
 class FeatureValLoop(ValLoop):
-    """MMEngine's ``ValLoop``, for a ``val_dataloader`` of :class:`LabelledImages`.
+    """MMEngine's ``ValLoop``, for :class:`LabelledImages` or :class:`LabelledMaps`.
 
     What is trained is the same as without: mode, weights and random states are left alone. A
     validation that fails is a warning, and all processes go on together. Where
     ``train_cfg.val_interval`` and the data set's ``max_images`` are not set, they are chosen so
-    that validations cost less than 2 % of the time (:func:`plan_validation`).
+    that validations cost less than 2 % of the time (:func:`plan_validation`); of maps a third of
+    the images, as all their patches are judged.
 
     Arguments as in :class:`mmengine.runner.ValLoop`, the loader as a dict.
 
@@ -54,13 +57,15 @@ class FeatureValLoop(ValLoop):
                        unwrap_model(model), 'predict'):
             raise InputError('FeatureValLoop needs a model that predicts features, such as ConMIM')
         dataset = DATASETS.build(dataloader['dataset'])
-        check_apart(dataset.data_root, runner.train_dataloader.dataset)
+        check_apart(dataset.held_out_root, runner.train_dataloader.dataset)
         check_data_agrees(dataset)
         loop, own = runner.train_loop, runner.cfg.train_cfg
         images_per_step = runner.world_size * (loop.dataloader.batch_size or 1)
         interval, max_images = plan_validation(
             loop, images_per_step, len(dataset.metainfo['classes']), own.get('val_interval'),
             dataset.max_images)
+        if isinstance(dataset, LabelledMaps) and dataset.max_images is None:
+            max_images //= PATCHES_COST
         if 'val_interval' not in own:
             loop.val_interval, loop.dynamic_intervals = interval, [interval]
             loop.dynamic_milestones = [0]

@@ -325,6 +325,11 @@ class ConMIMViT(BaseModule):
         """Mean of the normalised patch tokens, ``(B, C)``: what frozen features are."""
         return self.fc_norm(self.forward_tokens(images)[:, self.num_extra_tokens:].mean(dim=1))
 
+    def patch_tokens(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised patch tokens on their grid, ``(B, h, w, C)``: what dense features are."""
+        tokens = self.forward_tokens(images)[:, self.num_extra_tokens:]
+        return self.fc_norm(tokens).unflatten(1, self.grid_of(images))
+
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features of whole images, one tensor per entry of ``out_indices`` (see ``out_type``)."""
         grid = self.grid_of(images)

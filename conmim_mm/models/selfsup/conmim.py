@@ -145,15 +145,19 @@ class ConMIM(BaseSelfSupervisor):
 
     def predict(self, inputs: torch.Tensor,
                 data_samples: list[BaseDataElement]) -> list[BaseDataElement]:
-        """Gives each image's sample ``features`` ``(C,)``, the mean of its patch tokens.
+        """Gives each image's sample its frozen features.
 
         Args:
             inputs: Whole, normalised images ``(B, 3, H, W)``.
-            data_samples: One for each.
+            data_samples: One for each. They get ``features`` ``(C,)``, the mean of their patch
+                tokens; or, where they have maps of labels (``gt_map``), ``patch_tokens``
+                ``(h, w, C)``.
         """
         backbone = (self.teacher if self.predict_with == 'teacher' else self).backbone
-        for sample, features in zip(data_samples, backbone.mean_tokens(inputs), strict=True):
-            sample.set_field(features, 'features')
+        name, seen = (('patch_tokens', backbone.patch_tokens) if 'gt_map' in data_samples[0] else
+                      ('features', backbone.mean_tokens))
+        for sample, features in zip(data_samples, seen(inputs), strict=True):
+            sample.set_field(features, name)
         return data_samples
 
 

@@ -15,16 +15,21 @@ from run_comparison import run_differences
 from torch import nn
 
 from conmim_mm.apis.options import BEST as KNN
+from conmim_mm.apis.options import BEST_OF_MAPS as MAPS_KNN
 from conmim_mm.apis.options import add_online_evaluation
 from conmim_mm.datasets.labelled_folder import labelled_datasets, labelled_split
+from conmim_mm.datasets.segmentation_folder import segmentation_datasets, segmentation_split
 from conmim_mm.engine import FeatureValLoop
+from conmim_mm.engine.runners import feature_val_loop
 from conmim_mm.engine.runners.feature_val_loop import plan_validation
 from conmim_mm.errors import InputError, StoppedBySignal
 from conmim_mm.evaluation import FrozenFeatureMetric, evaluate_features, extract_features
+from conmim_mm.evaluation.dense import judge_maps, knn_scores, patch_bank
+from conmim_mm.evaluation.features import patch_features
 from conmim_mm.models import ConMIMDataPreprocessor
 from conmim_mm.utils.work_dir import log_entries
 
-from ...labelled import write_labelled_images
+from ...labelled import write_labelled_images, write_labelled_maps
 from ...runs import STEPS, resumable_cfg, stop_after
 from ...toy import build_model
 
@@ -119,6 +124,33 @@ class SignalInValidation(Hook):
     def before_val_iter(self, runner: Runner, batch_idx: int, *_: object, **__: object) -> None:
         if (runner.iter, batch_idx) == (self.step, 1):
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_patch_tokens_are_judged_by_maps(images, tmp_path) -> None:
+    folder = write_labelled_maps(tmp_path / 'maps', count=15)
+    runner = build(images, tmp_path / 'run', folder, interval=2)
+    runner.train()
+    found = {entry['step']: entry for entry in log_entries(tmp_path / 'run') if MAPS_KNN in entry}
+    assert [*found] == [0, 6, 12] and found[12]['val/held_out'] == 3
+    teacher, size = runner.model.teacher.backbone, 32
+    train, held_out = (patch_features(teacher, part, runner.model.data_preprocessor, num_workers=0)
+                       for part in segmentation_datasets(segmentation_split(str(folder)), size))
+    expected = judge_maps(knn_scores(patch_bank(train, 12)), held_out)
+    assert found[12][MAPS_KNN] == pytest.approx(100 * expected.value, abs=1)
+    assert found[12][f'{MAPS_KNN}_error'] == pytest.approx(100 * expected.standard_error, abs=1)
+    assert best_checkpoints(tmp_path / 'run')[0].startswith('best_val_dense_knn_miou_epoch_')
+    assert log_lines(tmp_path / 'run', 'val: 15 images')
+
+
+def test_of_maps_a_third_of_the_images_is_judged(images, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(feature_val_loop, 'MIN_IMAGES', 30)
+    folder = write_labelled_maps(tmp_path / 'maps', count=25)
+    for max_images, expected in ((None, 10), (20, 20)):
+        runner = build(images, tmp_path / 'run', folder)
+        runner._val_loop['type'] = 'FeatureValLoop'
+        runner._val_dataloader['dataset']['max_images'] = max_images
+        loop = runner.build_val_loop(runner._val_loop)
+        assert len(loop.dataloader.dataset) == expected
 
 
 def scripted(monkeypatch, *knn: float) -> None:

@@ -10,7 +10,8 @@ from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from ....datasets.image_files import is_image
-from ....datasets.image_size import known_size, opened
+from ....datasets.image_size import opened
+from ....datasets.segmentation_folder import check_map_form
 from ....datasets.storage import reads_local_files
 from ....errors import InputError
 
@@ -70,14 +71,7 @@ def _check_form(path: str, image: str) -> None:
         hint = (f'there is one ending in {ending}: set seg_map_suffix' if ending else
                 'is data_prefix.seg_map_path right?')
         raise InputError(f'no such label map: {path} ({hint})')
-    with opened(path) as labels:
-        bands, size = labels.getbands(), labels.size
-    if len(bands) > 1:
-        raise InputError(f'the label map {path} has {len(bands)} channels ({"".join(bands)}); a '
-                         'map has one, whose values are the numbers of the classes')
-    if size != (real := known_size(image) or size):
-        raise InputError(f'the label map {path} is {size[0]} x {size[1]} pixels, its image {image} '
-                         f'{real[0]} x {real[1]}')
+    check_map_form(path, image)
 
 
 def _labels(path: str, dataset: Dataset, num_classes: int) -> tuple[set[int], int]:

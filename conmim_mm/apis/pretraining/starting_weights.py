@@ -1,0 +1,165 @@
+"""A pre-training that starts from weights: their sizes go into the config, they into a file."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
+
+from ...checkpoint.differences import describe_differences
+from ...checkpoint.reading import BACKBONE
+from ...checkpoint.settings import SETTINGS, type_name
+from ...errors import InputError
+from ...formats.backbone import as_settings
+from ...formats.key_names import Weights
+from ...formats.source import BackboneSource
+from ...models.backbones.conmim_vit import ARCH_KEYS
+from ...version import __version__
+from .recipe import set_image_size
+
+# In the folder of the run; not among its checkpoints, which --resume looks through.
+STARTING_WEIGHTS = Path('init', 'backbone.pth')
+_PROJECTOR = 'projector.'
+# What the recipes of each size are for, by the width of the ViT.
+_WIDTHS = dict(l=1024, b=768, s=384, tiny=0)
+# Settings of the backbone that are the run's, whatever the weights are.
+_OF_THE_RUN = ('type', 'drop_path_rate', 'with_cp')
+
+
+def nearest_arch(source: BackboneSource) -> str:
+    """The size whose recipe suits a ViT of this width: the largest that is not wider."""
+    width = source.settings['arch']['embed_dims']
+    return next(arch for arch, least in _WIDTHS.items() if width >= least)
+
+
+def start_from(cfg: Config, source: BackboneSource, out: Path, img_size: int | None = None
+               ) -> tuple[dict[str, str], dict]:
+    """Lets a recipe start from weights.
+
+    Args:
+        cfg: Of either form of the student, changed in place: sizes, normalisation and the side of
+            the views are the source's.
+        source: The weights.
+        out: Folder of the run.
+        img_size: Side of the views, in pixels; by default the source's.
+
+    Returns:
+        What is worth knowing, by name, and what goes into ``STARTING_WEIGHTS`` there.
+    """
+    model, settings, anew = cfg.model, dict(source.settings), []
+    settings.update(out_type='raw', use_mask_token=not model.get('decoder'))
+    if img_size:
+        settings['img_size'] = img_size
+    if settings['use_mask_token'] and 'mask_token' not in source.weights:
+        anew.append('mask token')
+    trained = replace(source, settings=settings, weights=_weights_to_train(source, settings))
+    set_patch_size(cfg, settings['patch_size'], settings['img_size'])
+    kept = {key: model.backbone[key] for key in _OF_THE_RUN if key in model.backbone}
+    file = str((out / STARTING_WEIGHTS).absolute())
+    model.backbone = kept | settings | dict(init_cfg=dict(type='Pretrained', checkpoint=file))
+    width, heads = (settings['arch'][key] for key in ('embed_dims', 'num_heads'))
+    model.neck.in_channels = width
+    if model.get('decoder'):
+        model.decoder.update(embed_dims=width, num_heads=heads)
+        model.neck.update(hid_channels=2 * width, out_channels=width)
+        anew.append('decoder')
+    model.data_preprocessor = (model.get('data_preprocessor') or {}) | dict(
+        mean=source.mean, std=source.std)
+    if settings['use_abs_pos_emb']:
+        model.head.centre_positions = True
+    weights = {f'{BACKBONE}{key}': value.contiguous().clone()
+               for key, value in trained.weights.items()}
+    if _fits(source.projector, model.neck):
+        model.neck.init_cfg = dict(type='StrictPretrained', checkpoint=file, prefix=_PROJECTOR)
+        weights |= {f'{_PROJECTOR}{key}': value for key, value in source.projector.items()}
+    else:
+        anew.append('projector')
+    meta = {'conmim_mm_version': __version__, SETTINGS: as_settings(trained.sizes)}
+    return _describe(source, settings, anew), dict(meta=meta, state_dict=weights)
+
+
+def new_parts(cfg: Config) -> list[str]:
+    """The parts of the model, of a config of :func:`start_from`, that start with random weights."""
+    starts = {part: (cfg.model.get(part) or {}).get('init_cfg') for part in ('decoder', 'neck')}
+    return [part for part, init in starts.items() if cfg.model.get(part) and not (
+        isinstance(init, dict) and type_name(init) == 'StrictPretrained')]
+
+
+def set_patch_size(cfg: Config, patch: int, img_size: int) -> None:
+    """Gives views and masks of a pipeline other sizes, in pixels; blocks keep theirs in patches."""
+    set_image_size(cfg, img_size)
+    for transform in cfg.train_dataloader.dataset.pipeline:
+        old = transform.get('patch_size')
+        if old and 'block_size' in transform:
+            block = transform.block_size // old * patch
+            transform.block_size = patch if img_size % block else block
+        if old:
+            transform.patch_size = patch
+
+
+def check_settings(cfg: Config, before: dict) -> None:
+    """Sees to it that other options have left what the weights say.
+
+    Args:
+        cfg: The config with all options applied.
+        before: Its backbone without ``--cfg-options``.
+
+    Raises:
+        InputError: They contradict the weights.
+    """
+    now = cfg.model.backbone.to_dict()
+    for key in now.keys() | before.keys():
+        if key not in _OF_THE_RUN and now.get(key) != before.get(key):
+            raise InputError(f'--cfg-options model.backbone.{key} is {now.get(key)}, but the '
+                             f'weights of --init need {before.get(key)}: leave it out')
+
+
+def follow_folder(cfg: Config, out: Path) -> None:
+    """Lets the config of a run find its starting weights where the folder of the run is now.
+
+    Args:
+        cfg: Changed in place.
+        out: The folder.
+    """
+    for part in (cfg.model.get('backbone'), cfg.model.get('neck')):
+        init = (part or {}).get('init_cfg')
+        if isinstance(init, dict) and Path(init.get('checkpoint') or '').parts[-2:] == \
+                STARTING_WEIGHTS.parts:
+            init.checkpoint = str((out / STARTING_WEIGHTS).absolute())
+
+
+def _weights_to_train(source: BackboneSource, settings: dict) -> Weights:
+    # the norm of pooled tokens, which fine-tuning has, becomes that of each token
+    weights = {key.replace('fc_norm.', 'norm.'): value for key, value in source.weights.items()
+               if key != 'mask_token' or settings['use_mask_token']}
+    if settings['use_mask_token']:  # at 0: unlike any patch, and the same in each run
+        weights.setdefault('mask_token', torch.zeros_like(weights['cls_token']))
+    return weights
+
+
+def _fits(projector: Weights | None, neck: Config) -> bool:
+    if projector is None:
+        return False
+    init_default_scope('mmpretrain')
+    with torch.device('meta'):
+        own = MODELS.build(neck).state_dict()
+    return not describe_differences(own, projector)
+
+
+def _describe(source: BackboneSource, settings: dict, anew: list[str]) -> dict[str, str]:
+    arch = settings['arch']
+    positions = [words for key, words in (
+        ('use_shared_rel_pos_bias', 'one relative table'),
+        ('use_rel_pos_bias', 'a relative table per block'),
+        ('use_abs_pos_emb', "an absolute embedding, so each position's mean is taken out of the "
+                            'tokens (centre_positions)')) if settings[key]]
+    return {
+        'starts from': f'{source.library}: ' + ', '.join(
+            f'{arch[key]} {name}' for key, name in zip(
+                ARCH_KEYS, ('wide', 'blocks', 'heads', 'in the MLPs'), strict=True))
+        + f', patches of {settings["patch_size"]}',
+        'positions': ' and '.join(positions),
+        'not taken': ', '.join(source.left_out), 'changed': '; '.join(source.notes),
+        'starts anew': ', '.join(anew)}
