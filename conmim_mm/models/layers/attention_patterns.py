@@ -159,7 +159,7 @@ class WindowAttention:
                 self.regions, own_biases, self.shared or nothing, strict=True):
             cut = [_to_windows(x, self.grid, rows, cols, h, w) for x in (q, k, v)]
             out = _attend(*cut, _add(shared_bias, own_bias))
-            out = out.unflatten(0, (len(q), -1))  # (B, windows, heads, 1 + h * w, d)
+            out = out.unflatten(0, (q.shape[0], -1))  # (B, windows, heads, 1 + h * w, d)
             share = h * w / (height * width)
             class_token = class_token + out[:, :, :, 0].sum(dim=1) * share
             patches[:, :, rows, cols] = _from_windows(out[:, :, :, 1:], rows, h, w)

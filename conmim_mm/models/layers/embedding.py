@@ -1,7 +1,6 @@
 """Patches to tokens, absolute position embeddings, and the weights they start with."""
 
 import math
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +8,7 @@ from torch import nn
 
 from ...errors import InputError
 from .block import Block
+from .tensor_cache import keep_tensors
 
 INIT_STD = 0.02
 
@@ -24,7 +24,7 @@ class PatchEmbed(nn.Module):
         return self.proj(images).flatten(2).transpose(1, 2)
 
 
-@lru_cache(maxsize=16)
+@keep_tensors(maxsize=16)
 def sincos_pos_embed(grid: tuple[int, int], embed_dims: int,
                      device: torch.device | None = None) -> torch.Tensor:
     """Fixed sine-cosine embedding of a patch grid (MAE, arXiv 2111.06377, section 3).

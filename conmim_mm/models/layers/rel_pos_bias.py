@@ -1,10 +1,10 @@
 """Relative position bias of a patch grid with a class token, as in BEiT (arXiv 2106.08254)."""
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 from torch import nn
+
+from .tensor_cache import keep_tensors
 
 # Relations without a spatial offset: class token to patch, patch to class token, class to itself.
 NUM_CLASS_TOKEN_ROWS = 3
@@ -112,7 +112,7 @@ def relative_position_index(grid: tuple[int, int], queries: slice = slice(None))
     return index
 
 
-@lru_cache(maxsize=16)
+@keep_tensors(maxsize=16)
 def cached_relative_position_index(grid: tuple[int, int], device: torch.device) -> torch.Tensor:
     """:func:`relative_position_index` of a whole grid on a device, kept for the grids used last."""
     return relative_position_index(grid).to(device)
@@ -194,7 +194,7 @@ def geometric_positions(patches: int, new_patches: int) -> np.ndarray:
     return np.concatenate([-distances[::-1], [0.], distances])
 
 
-@lru_cache(maxsize=64)
+@keep_tensors(maxsize=64)
 def _resize_matrix(patches: int, new_patches: int, device: torch.device) -> torch.Tensor:
     """What one axis of a table is multiplied by: ``(2 * new - 1, 2 * old - 1)`` float32.
 

@@ -1,0 +1,130 @@
+"""The backbone as an ONNX graph, compared with PyTorch on other batches than it was made with."""
+
+import json
+import os
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+from ..models.backbones.conmim_vit import ConMIMViT, resolve_block_indices
+from ..utils.files import folder_written_whole
+from ..version import __version__
+
+ONNX_OUTPUTS = ('cls', 'mean', 'featmap')
+OPSET = 18  # what PyTorch's exporter writes without converting it
+MAX_DIFFERENCE = 1e-4  # relative to the largest number of an output
+MAX_FILE = 1_900_000_000  # bytes of weights in the file itself; protobuf allows 2 GiB
+CHECKED_BATCHES = (1, 3)
+INPUT = 'images'
+
+
+def check_onnx_installed() -> None:
+    """Raises InputError where a library is missing, before anything takes time."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise InputError('--format onnx needs three libraries: pip install onnx onnxruntime '
+                         f'onnxscript ({error})') from error
+
+
+def onnx_data_file(path: Path) -> Path:
+    """Where the weights lie that are too large for the file itself."""
+    return path.with_name(f'{path.name}.data')
+
+
+class OnnxView(nn.Module):
+    """What the graph computes of normalised images ``(B, 3, H, W)``.
+
+    Args:
+        backbone: In eval mode.
+        output: ``'cls'`` the class token ``(B, C)``, ``'mean'`` the mean patch token ``(B, C)``,
+            both after the last LayerNorm; ``'featmap'`` the patch tokens ``(B, C, h, w)`` of some
+            blocks.
+        blocks: Which, for ``'featmap'``; negative ones count from the end.
+
+    Raises:
+        InputError: There is no such block.
+    """
+
+    def __init__(self, backbone: ConMIMViT, output: str, blocks: tuple[int, ...] = (-1,)) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.output = output
+        self.names = [output]
+        if output == 'featmap':
+            backbone.out_type = 'featmap'
+            backbone.out_indices = resolve_block_indices('--blocks', blocks, backbone.num_layers)
+            self.names = [f'featmap_{block}' for block in backbone.out_indices]
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if self.output == 'featmap':
+            return self.backbone(images)
+        if self.output == 'cls':
+            return (self.backbone.forward_tokens(images)[:, 0],)
+        return (self.backbone.mean_tokens(images),)
+
+
+@torch.no_grad()
+def write_onnx(view: OnnxView, mean: list[float], std: list[float], path: Path) -> float:
+    """Writes the graph, for any batch and images of the backbone's size, if it is right.
+
+    Args:
+        view: What it computes.
+        mean: Per channel, of images in 0-1; noted in the file's metadata, as is ``std``.
+        std: The same.
+        path: The file. Weights of more than 2 GB go into :func:`onnx_data_file`.
+
+    Returns:
+        The largest difference from PyTorch, relative to the largest number of an output.
+
+    Raises:
+        InputError: The difference is too large, or the file can't be written.
+    """
+    backbone = view.backbone
+    shape = (backbone.patch_embed.proj.in_channels, *backbone.img_size)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # PyTorch's own, of what it calls
+        program = torch.onnx.export(
+            view, (torch.zeros(2, *shape),), dynamo=True, opset_version=OPSET, verbose=False,
+            input_names=[INPUT], output_names=view.names,
+            dynamic_shapes=({0: torch.export.Dim('batch')},))
+    program.model.metadata_props.update(
+        mean=json.dumps(mean), std=json.dumps(std), output=view.output,
+        producer=f'conmim_mm {__version__}')
+    size = sum(value.nbytes for value in backbone.state_dict().values())
+    with folder_written_whole(path) as made:
+        program.save(made, external_data=size > MAX_FILE)
+        difference = difference_from_pytorch(view, made, shape)
+        if not difference <= MAX_DIFFERENCE:
+            raise InputError(f'onnxruntime differs from PyTorch by {difference:.1e} of the largest '
+                             f'number, more than {MAX_DIFFERENCE}; nothing was written to {path}')
+        if size > MAX_FILE:
+            os.replace(onnx_data_file(made), onnx_data_file(path))
+    return difference
+
+
+def difference_from_pytorch(view: OnnxView, path: Path, shape: tuple[int, ...]) -> float:
+    """The largest difference of any output, relative to the largest number of that output."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path)
+    largest = 0.
+    for batch in CHECKED_BATCHES:
+        images = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(batch))
+        for found, expected in zip(session.run(None, {INPUT: images.numpy()}), view(images),
+                                   strict=True):
+            difference = (torch.from_numpy(found) - expected).abs().max() / expected.abs().max()
+            largest = max(largest, difference.item())
+    return largest
+
+
+def onnx_line(path: Path, difference: float) -> str:
+    """Loads it with onnxruntime, and says how well it was found to agree."""
+    batches = ' and '.join(map(str, CHECKED_BATCHES))
+    return (f'import onnxruntime; session = onnxruntime.InferenceSession({str(path)!r})'
+            f'  # opset {OPSET}; batches of {batches} differ from PyTorch by {difference:.1e}')
