@@ -8,13 +8,11 @@ from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 
 from ..checkpoint.reading import load_checkpoint_file
-from ..checkpoint.settings import saved_settings
-from ..errors import InputError
-from ..formats.backbone import load_backbone
+from ..formats.backbone import load_backbone, saved_normalisation
 from ..models.backbones.conmim_vit import ConMIMViT
 from ..models.data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
 from ..utils.machine import usable_cores
-from ..utils.work_dir import last_checkpoint
+from ..utils.work_dir import checkpoint_file
 
 MAX_WORKERS = 16
 
@@ -56,33 +54,13 @@ def frozen_backbone(checkpoint: str | Path, weights: str = 'teacher',
 
 
 def preprocessor_of(checkpoint: dict) -> ConMIMDataPreprocessor:
-    """Normalises as the settings in a checkpoint say; by ImageNet's numbers where none can be read.
+    """Normalises as :func:`saved_normalisation` says.
 
     Args:
         checkpoint: Its contents.
     """
-    try:
-        cfg = saved_settings(checkpoint)
-        own = cfg['model'].get('data_preprocessor') or cfg.get('data_preprocessor') or {}
-        # images come as RGB here, whatever the config's own pipeline gives
-        settings = {key: own[key] for key in ('mean', 'std') if key in own}
-        return ConMIMDataPreprocessor(**settings)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):
-        return ConMIMDataPreprocessor()
-
-
-def checkpoint_file(path: str | Path) -> str | Path:
-    """The file or address itself, or the last checkpoint of a run's folder.
-
-    Raises:
-        InputError: The folder has none.
-    """
-    if not Path(path).is_dir():
-        return path
-    last = last_checkpoint(Path(path))
-    if last is None:
-        raise InputError(f'there is no checkpoint in {path} yet')
-    return last
+    mean, std = saved_normalisation(checkpoint)
+    return ConMIMDataPreprocessor(mean, std)
 
 
 def num_workers(wanted: int | None) -> int:

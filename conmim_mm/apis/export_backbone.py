@@ -3,22 +3,20 @@
 import warnings
 from pathlib import Path
 
-from ..checkpoint.reading import backbone_state, load_checkpoint_file
-from ..checkpoint.settings import saved_settings
 from ..errors import InputError
-from ..formats.backbone import read_sizes, saved_heads
-from ..formats.mmpretrain_format import extract
+from ..formats.mmpretrain_format import backbone_line, extract, write_backbone
 from ..formats.official_format import official_line, write_official
+from ..formats.source import backbone_in, is_own, read_place
 from ..formats.timm_format import timm_line, write_timm
 from ..formats.transformers_format import FILES as TRANSFORMERS_FILES
 from ..formats.transformers_format import transformers_line, write_transformers
 from ..utils.files import check_new
-from .backbone import checkpoint_file
 
 FORMAT_WRITERS = dict(
     timm=(write_timm, timm_line),
     transformers=(write_transformers, transformers_line),
-    official=(write_official, official_line))
+    official=(write_official, official_line),
+    mmpretrain=(write_backbone, backbone_line))
 
 
 def export(checkpoint: str | Path, target: str | Path, format: str, *,
@@ -26,11 +24,12 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
            overwrite: bool = False) -> str:
     """Writes the backbone of a checkpoint for another library, or as a small file for this one.
 
-    Task heads and the projector are left out. The weights expect RGB images, normalised with the
-    mean and std of ImageNet. Warns where the other library's tokens will differ.
+    Task heads and the projector are left out. The weights expect RGB images, normalised as the
+    loaded model's settings say. Warns of what was assumed, and where tokens will differ.
 
     Args:
-        checkpoint: Any checkpoint of this project, or a run's folder for its last one.
+        checkpoint: Any checkpoint of this project, or a run's folder for its last one; or weights
+            of another library (:func:`read_source`).
         target: File to write, ending in ``.pth``; for transformers a folder.
         format: ``'timm'``, ``'transformers'`` or ``'official'`` (the original code);
             ``'mmpretrain'`` for the file that a task's config starts from.
@@ -43,37 +42,24 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
         What loads it: a line of Python; for mmpretrain an option of its tools.
 
     Raises:
-        InputError: It cannot be read, is no checkpoint of this project or holds other weights than
-            asked for; ``target`` exists or cannot be written.
+        InputError: It cannot be read, holds no plain ViT or other weights than asked for, or the
+            library has no such model; ``target`` exists or cannot be written.
     """
-    source, target = checkpoint_file(checkpoint), Path(target)
+    target = Path(target)
     check_target(target, format, overwrite)
-    if format == 'mmpretrain':
-        extract(Path(source), target, weights or 'teacher')
-        return f'--cfg-options model.backbone.init_cfg.checkpoint={target}'
-    contents = load_checkpoint_file(source)
-    extracted = contents.get('meta', {}).get('weights')  # of an extracted backbone
-    if weights and extracted not in (None, weights):
-        raise InputError(f"{source} holds the {extracted}'s weights; drop --weights {weights}")
-    backbone = backbone_state(contents, weights or 'teacher')
-    sizes = read_sizes(backbone, num_heads or saved_heads(contents, backbone))
-    warn_of_windows(contents)
+    stored = read_place(checkpoint)
     write, line = FORMAT_WRITERS[format]
-    write(backbone, sizes, target)
-    return line(sizes, target)
-
-
-def warn_of_windows(checkpoint: dict) -> None:
-    """Says so where the tokens will differ: window attention is not part of the weights."""
-    try:
-        settings = saved_settings(checkpoint)
-    except ValueError:  # more than settings: nobody's reason not to export
-        return
-    match settings:
-        case {'model': {'backbone': {'window_blocks': [_, *_]}}}:
-            warnings.warn('this backbone was trained with attention windows in some blocks; the '
-                          'other library lets all its blocks attend globally, so its tokens differ',
-                          stacklevel=3)
+    if format == 'mmpretrain' and is_own(stored.checkpoint):
+        extract(stored.checkpoint, stored.place, target, weights or 'teacher')
+        return f'--cfg-options model.backbone.init_cfg.checkpoint={target}'
+    source = backbone_in(stored, weights or 'teacher', num_heads)
+    if weights and source.whose not in (None, weights):
+        raise InputError(f"{checkpoint} holds the {source.whose}'s weights; drop "
+                         f'--weights {weights}')
+    for note in source.notes:
+        warnings.warn(note, stacklevel=2)
+    write(source.weights, source.sizes, target)
+    return line(source.sizes, target)
 
 
 def check_target(target: Path, format_name: str, overwrite: bool) -> None:
@@ -82,8 +68,8 @@ def check_target(target: Path, format_name: str, overwrite: bool) -> None:
     Raises:
         InputError: There is no such format, or the file exists or does not end as it should.
     """
-    if format_name not in (*FORMAT_WRITERS, 'mmpretrain'):
-        raise InputError(f'format must be one of {(*FORMAT_WRITERS, "mmpretrain")}, but is '
+    if format_name not in FORMAT_WRITERS:
+        raise InputError(f'format must be one of {tuple(FORMAT_WRITERS)}, but is '
                          f'{format_name!r}')
     if format_name == 'transformers':
         for name in TRANSFORMERS_FILES:

@@ -11,6 +11,8 @@ from ..checkpoint.reading import backbone_state
 from ..checkpoint.settings import saved_settings
 from ..errors import InputError
 from ..models.backbones.conmim_vit import ARCH_KEYS, ConMIMViT
+from ..models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
+from ..models.layers.block import NORM_EPS
 from ..models.layers.embedding import infer_pos_embed_grid
 from ..models.layers.rel_pos_bias import infer_table_grid
 from ..models.pretrained import fit_to_backbone
@@ -33,11 +35,7 @@ def load_backbone(checkpoint: dict, weights: str = 'teacher',
     Raises:
         InputError: There is no such backbone, or ``img_size`` does not fit its patches.
     """
-    extracted = checkpoint.get('meta', {}).get('weights')  # of an extracted backbone
-    if weights == 'student' and extracted == 'teacher':
-        raise InputError("the checkpoint holds the teacher's weights; drop --weights student")
-    state = backbone_state(checkpoint, weights)
-    sizes = read_sizes(state, saved_heads(checkpoint, state))
+    state, sizes = saved_backbone(checkpoint, weights)
     if img_size:
         sizes = replace(sizes, img_size=img_size)
     backbone = ConMIMViT(**backbone_settings(sizes))
@@ -46,17 +44,56 @@ def load_backbone(checkpoint: dict, weights: str = 'teacher',
     return backbone.eval()
 
 
-def saved_heads(checkpoint: dict, weights: Weights) -> int | None:
-    """The attention heads that a checkpoint's settings name, where its weights do not tell them."""
-    if any(key.endswith(TABLE) for key in weights):
-        return None
+def saved_backbone(checkpoint: dict, weights: str = 'teacher', num_heads: int | None = None
+                   ) -> tuple[Weights, 'BackboneSizes']:
+    """Weights of a checkpoint of this project, and what they and its settings tell of them.
+
+    Args:
+        checkpoint: Its contents.
+        weights: As for :func:`load_backbone`.
+        num_heads: Attention heads, where nothing tells them.
+
+    Raises:
+        InputError: There is no such backbone.
+    """
+    extracted = checkpoint.get('meta', {}).get('weights')  # of an extracted backbone
+    if weights == 'student' and extracted == 'teacher':
+        raise InputError("the checkpoint holds the teacher's weights; drop --weights student")
+    state = backbone_state(checkpoint, weights)
+    saved = saved_arguments(checkpoint)
+    arch, has_table = saved.get('arch'), any(key.endswith(TABLE) for key in state)
+    if num_heads is None and not has_table and isinstance(arch, dict):
+        num_heads = arch.get('num_heads')
+    eps, (mean, std) = saved.get('norm_eps'), saved_normalisation(checkpoint)
+    return state, replace(read_sizes(state, num_heads), mean=mean, std=std,
+                          norm_eps=eps if isinstance(eps, float) else NORM_EPS)
+
+
+def saved_arguments(checkpoint: dict) -> dict:
+    """What a checkpoint's settings give the backbone; empty where none can be read."""
     try:
-        match saved_settings(checkpoint):
-            case {'model': {'backbone': {'arch': {'num_heads': int(heads)}}}}:
-                return heads
-    except ValueError:  # more than settings
+        backbone = saved_settings(checkpoint)['model']['backbone']
+    except (KeyError, TypeError, ValueError):  # none, or more than settings
+        return {}
+    return backbone if isinstance(backbone, dict) else {}
+
+
+def saved_normalisation(checkpoint: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std per RGB channel, in grey levels 0-255, as a checkpoint's settings name them.
+
+    Where none can be read they are ImageNet's.
+    """
+    try:
+        cfg = saved_settings(checkpoint)
+        own = cfg['model'].get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+        if own.get('mean', ()) is own.get('std', ()) is None:  # images as they are
+            return (0., 0., 0.), (1., 1., 1.)
+        mean, std = (tuple(map(float, own[key])) for key in ('mean', 'std'))
+        if len(mean) == len(std) > 0:
+            return mean, std
+    except (AttributeError, KeyError, TypeError, ValueError):
         pass
-    return None
+    return IMAGENET_MEAN, IMAGENET_STD
 
 
 @dataclass(frozen=True)
@@ -76,6 +113,21 @@ class BackboneSizes:
     pos_embed: bool
     mask_token: bool
     pooled: bool  # the last LayerNorm comes after mean pooling (fc_norm)
+    pre_norm: bool
+    norm_eps: float = NORM_EPS  # not to be read off the weights, as what follows
+    mean: tuple[float, ...] = IMAGENET_MEAN  # per RGB channel, in grey levels 0-255
+    std: tuple[float, ...] = IMAGENET_STD
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and std per RGB channel of images in 0-1."""
+        return tuple(tuple(round(value / 255, 6) for value in values)
+                     for values in (self.mean, self.std))
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether there is any relative position table."""
+        return self.shared_table or self.block_tables
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -116,7 +168,8 @@ def read_sizes(weights: Weights, num_heads: int | None = None) -> BackboneSizes:
         block_tables=any(OWN_TABLE.search(key) for key in weights),
         pos_embed='pos_embed' in weights,
         mask_token='mask_token' in weights,
-        pooled='fc_norm.weight' in weights)
+        pooled='fc_norm.weight' in weights,
+        pre_norm='pre_norm.weight' in weights)
     _check_complete(weights, sizes)
     return sizes
 
@@ -167,7 +220,16 @@ def backbone_settings(sizes: BackboneSizes) -> dict:
         use_shared_rel_pos_bias=sizes.shared_table,
         use_rel_pos_bias=sizes.block_tables,
         use_abs_pos_emb=sizes.pos_embed,
-        use_mask_token=sizes.mask_token)
+        use_mask_token=sizes.mask_token,
+        norm_eps=sizes.norm_eps,
+        pre_norm=sizes.pre_norm)
+
+
+def as_settings(sizes: BackboneSizes) -> dict:
+    """The same and the normalisation, in the form in which a run keeps its settings."""
+    return dict(model=dict(
+        backbone=dict(type='ConMIMViT', **backbone_settings(sizes)),
+        data_preprocessor=dict(type='ConMIMDataPreprocessor', mean=sizes.mean, std=sizes.std)))
 
 
 def _check_complete(weights: Weights, sizes: BackboneSizes) -> None:

@@ -4,8 +4,6 @@ import re
 
 import torch
 
-from ..models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
-
 Weights = dict[str, torch.Tensor]
 
 SHARED = 'rel_pos_bias'
@@ -14,10 +12,15 @@ TABLE = 'relative_position_bias_table'
 OWN_TABLE = re.compile(rf'\.attn\.rel_pos_bias\.{TABLE}$')
 
 
-def normalisation() -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std per RGB channel of images in 0-1: ImageNet's, as all configs here have it."""
-    mean = tuple(round(value / 255, 6) for value in IMAGENET_MEAN)
-    return mean, tuple(round(value / 255, 6) for value in IMAGENET_STD)
+def with_key_bias(weights: Weights) -> Weights:
+    """Where a library has one bias for queries, keys and values: that of the keys is 0."""
+    joined = dict(weights)
+    for key in weights:
+        if key.endswith('.attn.q_bias'):
+            query, value = joined.pop(key), joined.pop(key.replace('.q_bias', '.v_bias'))
+            joined[key.replace('.q_bias', '.qkv.bias')] = torch.cat(
+                [query, torch.zeros_like(query), value])
+    return joined
 
 
 def without_table_module(key: str) -> str:

@@ -1,32 +1,124 @@
-"""The backbone for a task of mmpretrain, mmsegmentation or mmdetection: a small file."""
+"""Backbones from mmpretrain; and a small file for tasks of mmpretrain, mmseg- and mmdetection."""
 
 from datetime import UTC, datetime
+from inspect import signature
 from pathlib import Path
 
-from ..checkpoint.reading import backbone_of_model, is_pretraining_checkpoint, load_checkpoint_file
+from mmpretrain.registry import MODELS
+
+from ..checkpoint.reading import BACKBONE, backbone_of_model, is_pretraining_checkpoint
 from ..checkpoint.settings import SETTINGS, run_record
 from ..errors import InputError
+from ..models.backbones.conmim_vit import ConMIMViT
 from ..utils.files import sha256_of
 from ..version import __version__
-from .backbone import save_weights
+from .backbone import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    BackboneSizes,
+    as_settings,
+    save_weights,
+    saved_arguments,
+    saved_normalisation,
+)
+from .key_names import Weights
+from .translation import Facts, Translation, below, number_in, translate
+
+NORM_EPS_OF_LN = 1e-5  # of mmpretrain's 'LN', where a config gives none
+# Of the arguments of a task's backbone, those that must be as the weights are.
+_NEEDED = ('patch_size', 'in_channels', 'use_abs_pos_emb', 'norm_eps', 'pre_norm')
+ANCHOR = 'patch_embed.projection.weight'  # a weight that each such ViT has
+_FROM_MMPRETRAIN = (
+    (r'^patch_embed\.projection\.', 'patch_embed.proj.'),
+    (r'^ln1\.', 'norm.'),
+    (r'^ln2\.', 'fc_norm.'),
+    (r'^layers\.', 'blocks.'),
+    (r'\.ln([12])\.', r'.norm\1.'),
+    (r'\.(?:attn|ffn)\.gamma([12])\.weight$', r'.gamma_\1'),
+    (r'\.ffn\.layers\.0\.0\.', '.mlp.fc1.'),
+    (r'\.ffn\.layers\.1\.', '.mlp.fc2.'),
+)
 
 
-def extract(source: Path, target: Path, weights: str = 'teacher') -> None:
-    """Writes the backbone of ``source`` to ``target``.
+def from_mmpretrain(state: Weights, checkpoint: dict, whose: str = 'teacher') -> Translation:
+    """Reads mmpretrain's ``BEiTViT`` and ``VisionTransformer``, and what is derived from them.
+
+    Args:
+        state: All weights.
+        checkpoint: The contents of their file; its config tells the heads.
+        whose: ``'teacher'`` or ``'student'``, where there are both.
 
     Raises:
-        InputError: ``source`` is no pre-training checkpoint.
+        InputError: It is another architecture.
     """
-    checkpoint = load_checkpoint_file(source)
+    vit, others = below(state, ANCHOR, whose)
+    if 'ln1.weight' in vit:  # that of mean pooling comes after it
+        others += sorted({key for key in vit if key.startswith('ln2.')})
+        vit = {key: value for key, value in vit.items() if not key.startswith('ln2.')}
+    return translate('mmpretrain', vit, _FROM_MMPRETRAIN, _facts(checkpoint), others)
+
+
+def _facts(checkpoint: dict) -> Facts:
+    settings = saved_arguments(checkpoint)
+    if not settings:
+        return Facts()
+    kind, arch = MODELS.get(str(settings.get('type'))), settings.get('arch')
+    if isinstance(arch, str):
+        arch = getattr(kind, 'arch_zoo', {}).get(arch.lower())
+    heads = number_in(arch, 'num_heads', int) if isinstance(arch, dict) else None
+    match settings.get('layer_cfgs'):
+        case {'act_cfg': {'type': act}} if act != 'GELU':
+            raise InputError(f'its activation is {act}, not GELU')
+    norm = settings.get('norm_cfg')
+    eps = number_in(norm, 'eps', float) or NORM_EPS_OF_LN if isinstance(norm, dict) else None
+    return Facts(heads, eps, *saved_normalisation(checkpoint))
+
+
+def extract(checkpoint: dict, source: str, target: Path, weights: str = 'teacher') -> None:
+    """Writes the backbone of a pre-training checkpoint of this project to a small file.
+
+    Args:
+        checkpoint: Its contents.
+        source: Its file.
+        target: File to write.
+        weights: ``'teacher'`` or ``'student'``.
+
+    Raises:
+        InputError: It is no pre-training checkpoint.
+    """
     if not is_pretraining_checkpoint(checkpoint):
         raise InputError(f'{source} is no pre-training checkpoint of ConMIM (it has no projector)')
     run = run_record(checkpoint)
     meta = dict(
         conmim_mm_version=__version__,
         weights=weights,
-        source=source.name,
-        source_sha256=sha256_of(source),
+        source=Path(source).name,
+        source_sha256=sha256_of(Path(source)),
         extracted=datetime.now(UTC).isoformat(timespec='seconds'),
         pretraining={key: run[key] for key in ('epoch', 'iter', 'seed', 'experiment_name', 'time',
                                                'mmengine_version', 'cfg', SETTINGS) if key in run})
     save_weights(dict(meta=meta, state_dict=backbone_of_model(checkpoint, weights)), target)
+
+
+def write_backbone(weights: Weights, sizes: BackboneSizes, path: Path) -> None:
+    """The same of any other source; its settings stand where those of a run would."""
+    meta = {'conmim_mm_version': __version__, SETTINGS: as_settings(sizes)}
+    state = {f'{BACKBONE}{key}': value.contiguous().clone() for key, value in weights.items()}
+    save_weights(dict(meta=meta, state_dict=state), path)
+
+
+def backbone_line(sizes: BackboneSizes, path: Path) -> str:
+    """Options with which a task's config takes the backbone."""
+    settings = as_settings(sizes)['model']
+    default = signature(ConMIMViT).parameters
+    options = {f'backbone.{key}': settings['backbone'][key] for key in _NEEDED
+               if settings['backbone'][key] != default[key].default}
+    if (sizes.mean, sizes.std) != (IMAGENET_MEAN, IMAGENET_STD):
+        options |= {f'data_preprocessor.{key}': settings['data_preprocessor'][key]
+                    for key in ('mean', 'std')}
+    words = [f'model.{key}={_word(value)}' for key, value in options.items()]
+    return ' '.join(['--cfg-options', f'model.backbone.init_cfg.checkpoint={path}', *words])
+
+
+def _word(value: object) -> str:
+    return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)

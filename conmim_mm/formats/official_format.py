@@ -1,17 +1,72 @@
-"""The backbone for the original code (https://github.com/TencentARC/ConMIM)."""
+"""Backbones from the original code of ConMIM and BEiT, and for the former.
 
+That is https://github.com/TencentARC/ConMIM.
+"""
+
+from dataclasses import replace
 from pathlib import Path
 
+from ..checkpoint.settings import SETTINGS
+from ..errors import InputError
 from ..models.layers.rel_pos_bias import relative_position_index
-from .backbone import BackboneSizes, save_weights
+from .backbone import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    BackboneSizes,
+    as_settings,
+    save_weights,
+    saved_arguments,
+    saved_normalisation,
+)
 from .key_names import TABLE, Weights, format_kwargs, without_table_module
+from .timm_format import ANCHOR
+from .translation import HALF, Facts, Translation, below, translate
+
+_PROJECTOR = 'projectors.'
+
+
+def from_official(state: Weights, checkpoint: dict, whose: str = 'teacher') -> Translation:
+    """Reads checkpoints of ConMIM's, BEiT's, BEiT v2's and mc-BEiT's own code.
+
+    Args:
+        state: All weights.
+        checkpoint: The contents of their file; the command line in it tells the normalisation.
+        whose: ``'teacher'`` or ``'student'``, where there are both.
+
+    Raises:
+        InputError: It is another architecture.
+    """
+    is_conmim = any(key.startswith(_PROJECTOR) for key in state)
+    others = {key: value for key, value in state.items() if not key.startswith(_PROJECTOR)}
+    vit, left_out = below(others, ANCHOR, whose)
+    # A second table is for another resolution.
+    vit = {key: value for key, value in vit.items() if not key.startswith('rel_pos_bias2.')}
+    facts = Facts()
+    imagenet = getattr(checkpoint.get('args'), 'imagenet_default_mean_and_std', None)
+    if settings := saved_arguments(checkpoint):  # as write_official keeps them
+        facts = Facts(None, settings.get('norm_eps'), *saved_normalisation(checkpoint))
+    elif is_conmim or imagenet:
+        facts = Facts(mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    elif imagenet is False or 'lm_head.weight' in vit:
+        facts = Facts(mean=HALF, std=HALF)
+    read = translate('ConMIM' if is_conmim else 'BEiT', vit, (), facts, left_out)
+    if not is_conmim:
+        return read
+    projector = {f'layers.{key.removeprefix(_PROJECTOR)}': value for key, value in state.items()
+                 if key.startswith(_PROJECTOR)}
+    return replace(read, projector=projector)
 
 
 def to_official(weights: Weights, sizes: BackboneSizes) -> Weights:
     """State dict of the original's ``VisionTransformer`` (its fine-tuning model, no classifier).
 
     The original keeps the indices into the tables among its weights. It has no mask token here.
+
+    Raises:
+        InputError: The original has no such model.
     """
+    if sizes.pre_norm:
+        raise InputError('the original code has no LayerNorm before the blocks (pre_norm)')
     converted = {
         without_table_module(key): value
         for key, value in weights.items() if key != 'mask_token'
@@ -23,8 +78,9 @@ def to_official(weights: Weights, sizes: BackboneSizes) -> Weights:
 
 
 def write_official(weights: Weights, sizes: BackboneSizes, path: Path) -> None:
-    """A file for the original code."""
-    save_weights(dict(model=to_official(weights, sizes)), path)
+    """A file for the original code, with what it does not tell of for :func:`from_official`."""
+    meta = {SETTINGS: as_settings(sizes)}
+    save_weights(dict(model=to_official(weights, sizes), meta=meta), path)
 
 
 def official_line(sizes: BackboneSizes, path: Path) -> str:
@@ -46,5 +102,5 @@ def official_line(sizes: BackboneSizes, path: Path) -> str:
         use_mean_pooling=sizes.pooled)
     return ('import functools, torch; from modeling_finetune import VisionTransformer; '
             f'model = VisionTransformer({format_kwargs(arguments)}, '
-            'norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6)); '
+            f'norm_layer=functools.partial(torch.nn.LayerNorm, eps={sizes.norm_eps!r})); '
             f'model.load_state_dict(torch.load({str(path)!r}, map_location="cpu")["model"])')

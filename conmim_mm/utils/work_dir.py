@@ -45,6 +45,20 @@ def last_checkpoint(work_dir: Path) -> Path | None:
     return saved if elsewhere else here
 
 
+def checkpoint_file(path: str | Path) -> str | Path:
+    """The file or address itself, or the last checkpoint of a run's folder.
+
+    Raises:
+        InputError: The folder has none.
+    """
+    if not Path(path).is_dir():
+        return path
+    last = last_checkpoint(Path(path))
+    if last is None:
+        raise InputError(f'there is no checkpoint in {path} yet')
+    return last
+
+
 def log_entries(work_dir: Path) -> Iterator[dict]:
     """Whatever a run logged, over all its starts in their order; a line cut off by a kill left out.
 

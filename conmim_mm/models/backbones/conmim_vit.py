@@ -57,6 +57,8 @@ class ConMIMViT(BaseModule):
         use_sincos_pos_emb: A fixed sine-cosine position embedding (:func:`sincos_pos_embed`) in its
             place, for a student of visible patches whose head has ``centre_positions``.
         use_mask_token: Whether there is a mask token, so that :meth:`forward_tokens` takes a mask.
+        norm_eps: Epsilon of all LayerNorms; weights of other libraries may need theirs.
+        pre_norm: A LayerNorm before the first block, as CLIP's image towers have it.
         drop_path_rate: Drop path of the last block; the others rise linearly to it from 0.
         window_size: Side of the attention windows of ``window_blocks``, in patches.
         window_blocks: Blocks that attend within windows (detection, arXiv 2203.16527); negative
@@ -91,6 +93,8 @@ class ConMIMViT(BaseModule):
                  use_abs_pos_emb: bool = False,
                  use_sincos_pos_emb: bool = False,
                  use_mask_token: bool = False,
+                 norm_eps: float = NORM_EPS,
+                 pre_norm: bool = False,
                  drop_path_rate: float = 0.,
                  window_size: int | None = None,
                  window_blocks: Sequence[int] = (),
@@ -136,6 +140,8 @@ class ConMIMViT(BaseModule):
             RelativePositionBias(self.grid, self.num_heads, rel_pos_init_slope)
             if use_shared_rel_pos_bias else None)
 
+        self.pre_norm = (
+            nn.LayerNorm(self.embed_dims, eps=norm_eps) if pre_norm else nn.Identity())
         self.blocks = nn.ModuleList(
             Block(
                 self.embed_dims,
@@ -144,9 +150,10 @@ class ConMIMViT(BaseModule):
                 layer_scale_init_value=layer_scale_init_value or 0.,
                 drop_path_rate=drop_path_rate * i / max(self.num_layers - 1, 1),
                 grid=self.grid if use_rel_pos_bias else None,
-                rel_pos_init_slope=rel_pos_init_slope) for i in range(self.num_layers))
+                rel_pos_init_slope=rel_pos_init_slope,
+                norm_eps=norm_eps) for i in range(self.num_layers))
 
-        norm = nn.LayerNorm(self.embed_dims, eps=NORM_EPS)
+        norm = nn.LayerNorm(self.embed_dims, eps=norm_eps)
         pooled = out_type == 'avg_featmap'
         self.norm = nn.Identity() if pooled else norm
         self.fc_norm = norm if pooled else nn.Identity()
@@ -182,7 +189,7 @@ class ConMIMViT(BaseModule):
     def _frozen_modules(self) -> list[nn.Module]:
         if self.frozen_stages < 0:
             return []
-        parts = [self.patch_embed, *self.blocks[:self.frozen_stages]]
+        parts = [self.patch_embed, self.pre_norm, *self.blocks[:self.frozen_stages]]
         if self.rel_pos_bias is not None:
             parts.append(self.rel_pos_bias)
         if self.frozen_stages == self.num_layers:
@@ -207,7 +214,7 @@ class ConMIMViT(BaseModule):
         """
         own_name = param_name.removeprefix(prefix) if param_name.startswith(prefix) else ''
         top, _, rest = own_name.partition('.')
-        if top in ('cls_token', 'mask_token', 'pos_embed', 'patch_embed'):
+        if top in ('cls_token', 'mask_token', 'pos_embed', 'patch_embed', 'pre_norm'):
             layer = 0
         else:
             layer = 1 + (int(rest.partition('.')[0]) if top == 'blocks' else self.num_layers)
@@ -246,9 +253,9 @@ class ConMIMViT(BaseModule):
         # Under autocast the float32 class token makes the residual stream float32, as it must be.
         # Not len(x), which would freeze the batch of an exported graph.
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
-        if self.pos_embed is None:
-            return x
-        return x + resize_pos_embed(self.pos_embed, self.grid, self.grid_of(images))
+        if self.pos_embed is not None:
+            x = x + resize_pos_embed(self.pos_embed, self.grid, self.grid_of(images))
+        return self.pre_norm(x)
 
     def forward_blocks(self, x: torch.Tensor,
                        patterns: list[AttentionPattern]) -> list[torch.Tensor]:

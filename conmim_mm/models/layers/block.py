@@ -78,15 +78,17 @@ class Block(nn.Module):
         drop_path_rate: Probability of skipping a branch, per sample, in training.
         grid: Patch grid of the block's own relative position bias, or None.
         rel_pos_init_slope: As in :class:`Attention`.
+        norm_eps: Epsilon of both LayerNorms.
     """
 
     def __init__(self, embed_dims: int, num_heads: int, feedforward_channels: int,
                  layer_scale_init_value: float, drop_path_rate: float,
-                 grid: tuple[int, int] | None, rel_pos_init_slope: float = 0.) -> None:
+                 grid: tuple[int, int] | None, rel_pos_init_slope: float = 0.,
+                 norm_eps: float = NORM_EPS) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(embed_dims, eps=NORM_EPS)
+        self.norm1 = nn.LayerNorm(embed_dims, eps=norm_eps)
         self.attn = Attention(embed_dims, num_heads, grid, rel_pos_init_slope)
-        self.norm2 = nn.LayerNorm(embed_dims, eps=NORM_EPS)
+        self.norm2 = nn.LayerNorm(embed_dims, eps=norm_eps)
         self.mlp = MLP(embed_dims, feedforward_channels)
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
         self.gamma_1 = self.gamma_2 = None

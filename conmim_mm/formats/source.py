@@ -1,0 +1,159 @@
+"""A backbone to start from or to compare with, whichever library its weights come from."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..checkpoint.reading import (
+    WHOSE_WEIGHTS,
+    is_pretraining_checkpoint,
+    model_state,
+    weights_below,
+)
+from ..errors import InputError
+from . import mmpretrain_format, timm_format, transformers_format
+from .backbone import (
+    BackboneSizes,
+    backbone_settings,
+    read_sizes,
+    saved_arguments,
+    saved_backbone,
+)
+from .hubs import fetched, is_hub_name
+from .key_names import OWN_TABLE, TABLE, Weights
+from .mmpretrain_format import from_mmpretrain
+from .official_format import from_official
+from .stored import Stored, stored_at
+from .timm_format import from_timm
+from .transformers_format import from_transformers
+from .translation import Translation, completed, refuse_parts
+
+_OWN_NAMES = re.compile(rf'(^|\.)backbone\.blocks\.0\.attn\.q_bias$|{OWN_TABLE.pattern}')
+_ORIGINAL_HEADS = ('lm_head.', 'projectors.', 'cls_pt_layers.', 'head.', 'fc.')
+
+
+@dataclass(frozen=True)
+class BackboneSource:
+    """Weights under this project's names, and all that has to be known to use them.
+
+    Attributes:
+        settings: Arguments of :class:`ConMIMViT`.
+        weights: Its state dict, complete for these settings.
+        mean: Per RGB channel, of images in grey levels 0-255.
+        std: The same.
+        library: Whose they were, such as ``'timm'``.
+        left_out: Names in the source that have no place here.
+        notes: What was changed or guessed, in words.
+        projector: State dict of the ``ConMIMProjector`` that was trained with them, if any.
+        whose: ``'teacher'`` or ``'student'``, where it is known.
+    """
+
+    settings: dict
+    weights: Weights
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    library: str
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    projector: Weights | None = None
+    whose: str | None = None
+
+    @property
+    def sizes(self) -> BackboneSizes:
+        """What other libraries must know."""
+        sizes = read_sizes(self.weights, self.settings['arch']['num_heads'])
+        return replace(sizes, norm_eps=self.settings['norm_eps'], mean=self.mean, std=self.std)
+
+
+def read_source(place: str | Path, weights: str = 'teacher',
+                num_heads: int | None = None) -> BackboneSource:
+    """The backbone at a place, recognised by its weights' names.
+
+    Args:
+        place: A checkpoint of this project, the original code, BEiT, timm, transformers or
+            mmpretrain, or a safetensors file; a folder (of a run, for its last checkpoint; of
+            Hugging Face; of timm); ``timm:NAME``, ``hf:NAME`` or ``mmpretrain:NAME``.
+        weights: ``'teacher'`` or ``'student'``, whose to take where there are both.
+        num_heads: Attention heads, where nothing tells them, or something tells them wrong.
+
+    Raises:
+        InputError: There is none, or one of another architecture.
+    """
+    return backbone_in(read_place(place), weights, num_heads)
+
+
+def read_place(place: str | Path) -> Stored:
+    """What lies at a place, as for :func:`read_source`, whatever it is.
+
+    Raises:
+        InputError: There is nothing, or nothing that can be read.
+    """
+    return fetched(str(place)) if is_hub_name(str(place)) else stored_at(place)
+
+
+def backbone_in(stored: Stored, weights: str = 'teacher',
+                num_heads: int | None = None) -> BackboneSource:
+    """The backbone in what was read; arguments and errors as of :func:`read_source`."""
+    if weights not in WHOSE_WEIGHTS:
+        raise InputError(f'weights must be one of {WHOSE_WEIGHTS}, but is {weights!r}')
+    if is_own(stored.checkpoint):
+        return _own(stored.checkpoint, weights, num_heads)
+    try:
+        return _foreign(stored, weights, num_heads)
+    except InputError as error:
+        raise InputError(f'{stored.place} cannot become a backbone here: {error}') from error
+
+
+def is_own(checkpoint: dict) -> bool:
+    """Whether a checkpoint is of this project, by the names of its weights.
+
+    Args:
+        checkpoint: Its contents.
+    """
+    state = checkpoint.get('state_dict', checkpoint)
+    keys = [key.removeprefix('module.') for key in state if isinstance(key, str)] if isinstance(
+        state, dict) else []
+    if any(key.endswith(f'.attn.{TABLE}') for key in keys):
+        return False  # the original's and timm's, and BEiT's tasks
+    bare = not any(key.startswith(_ORIGINAL_HEADS) for key in keys)
+    return any(_OWN_NAMES.search(key) for key in keys) or bare and 'blocks.0.attn.q_bias' in keys
+
+
+def _own(checkpoint: dict, weights: str, num_heads: int | None) -> BackboneSource:
+    state, sizes = saved_backbone(checkpoint, weights, num_heads)
+    projector, whose = None, checkpoint.get('meta', {}).get('weights')
+    if is_pretraining_checkpoint(checkpoint):
+        whose, everything = weights, model_state(checkpoint)
+        of_teacher = weights_below(everything, 'teacher.neck.') if weights == 'teacher' else {}
+        projector = of_teacher or weights_below(everything, 'neck.')
+    notes = ('it was trained with attention windows in some blocks; without them all blocks attend '
+             'globally, so its tokens differ',) * bool(saved_arguments(checkpoint).get(
+                 'window_blocks'))
+    return BackboneSource(backbone_settings(sizes), state, sizes.mean, sizes.std, 'conmim_mm',
+                          notes=notes, projector=projector, whose=whose)
+
+
+def _foreign(stored: Stored, weights: str, num_heads: int | None) -> BackboneSource:
+    state = stored.state(weights)
+    read = _translate(stored, state, weights)
+    facts, notes = completed(read, num_heads)
+    sizes = read_sizes(read.weights, facts.num_heads)
+    sizes = replace(sizes, norm_eps=facts.norm_eps)
+    return BackboneSource(backbone_settings(sizes), read.weights, facts.mean, facts.std,
+                          read.library, read.left_out, notes, read.projector)
+
+
+def _translate(stored: Stored, state: Weights, weights: str) -> Translation:
+    """By the reader of the library that names weights so."""
+    if any(key.endswith(transformers_format.ANCHOR) for key in state):
+        return from_transformers(state, stored.config, stored.preprocessor, weights)
+    if any(key.endswith(mmpretrain_format.ANCHOR) for key in state):
+        return from_mmpretrain(state, stored.checkpoint, weights)
+    if not any(key.endswith(timm_format.ANCHOR) for key in state):
+        for key in state:
+            refuse_parts(key)
+        raise InputError(f'it is no plain ViT of a library known here; its weights begin with '
+                         f'{", ".join(sorted(state)[:3])}')
+    if 'architecture' not in stored.config and any(key.endswith('.attn.q_bias') for key in state):
+        return from_official(state, stored.checkpoint, weights)
+    return from_timm(state, stored.config, weights)
