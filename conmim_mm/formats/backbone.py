@@ -35,12 +35,17 @@ def load_backbone(checkpoint: dict, weights: str = 'teacher',
     Raises:
         InputError: There is no such backbone, or ``img_size`` does not fit its patches.
     """
-    state, sizes = saved_backbone(checkpoint, weights)
+    return build_backbone(*saved_backbone(checkpoint, weights), img_size)
+
+
+def build_backbone(weights: Weights, sizes: 'BackboneSizes',
+                   img_size: int | None = None) -> ConMIMViT:
+    """A backbone with these weights, in eval mode; ``img_size`` as for :func:`load_backbone`."""
     if img_size:
         sizes = replace(sizes, img_size=img_size)
     backbone = ConMIMViT(**backbone_settings(sizes))
-    state, _ = fit_to_backbone(backbone, state)
-    backbone.load_state_dict(state)
+    weights, _ = fit_to_backbone(backbone, weights)
+    backbone.load_state_dict(weights)
     return backbone.eval()
 
 

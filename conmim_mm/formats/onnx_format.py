@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..models.backbones.conmim_vit import ConMIMViT, resolve_block_indices
 from ..utils.files import folder_written_whole
 from ..version import __version__
+from .backbone import BackboneSizes
 
 ONNX_OUTPUTS = ('cls', 'mean', 'featmap')
 OPSET = 18  # what PyTorch's exporter writes without converting it
@@ -55,7 +56,8 @@ class OnnxView(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.output = output
-        self.names = [output]
+        # Not 'mean', which PyTorch names an operation by.
+        self.names = [f'{output}_token']
         if output == 'featmap':
             backbone.out_type = 'featmap'
             backbone.out_indices = resolve_block_indices('--blocks', blocks, backbone.num_layers)
@@ -69,45 +71,51 @@ class OnnxView(nn.Module):
         return (self.backbone.mean_tokens(images),)
 
 
-@torch.no_grad()
-def write_onnx(view: OnnxView, mean: list[float], std: list[float], path: Path) -> float:
-    """Writes the graph, for any batch and images of the backbone's size, if it is right.
+def write_onnx(view: OnnxView, sizes: BackboneSizes, path: Path) -> str:
+    """Writes the graph, for any batch of images of the backbone's size, if it is right.
+
+    Mean and std per RGB channel, of images in 0-1, are noted in its metadata.
 
     Args:
         view: What it computes.
-        mean: Per channel, of images in 0-1; noted in the file's metadata, as is ``std``.
-        std: The same.
+        sizes: Of the backbone, for its normalisation.
         path: The file. Weights of more than 2 GB go into :func:`onnx_data_file`.
 
     Returns:
-        The largest difference from PyTorch, relative to the largest number of an output.
+        A line of Python that loads it, and says how well it was found to agree with PyTorch.
 
     Raises:
         InputError: The difference is too large, or the file can't be written.
     """
-    backbone = view.backbone
-    shape = (backbone.patch_embed.proj.in_channels, *backbone.img_size)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # PyTorch's own, of what it calls
-        program = torch.onnx.export(
-            view, (torch.zeros(2, *shape),), dynamo=True, opset_version=OPSET, verbose=False,
-            input_names=[INPUT], output_names=view.names,
-            dynamic_shapes=({0: torch.export.Dim('batch')},))
+    shape = (sizes.in_channels, *view.backbone.img_size)
+    program = _export(view, shape)
+    mean, std = sizes.normalisation
     program.model.metadata_props.update(
-        mean=json.dumps(mean), std=json.dumps(std), output=view.output,
-        producer=f'conmim_mm {__version__}')
-    size = sum(value.nbytes for value in backbone.state_dict().values())
+        mean=json.dumps(mean), std=json.dumps(std), producer=f'conmim_mm {__version__}')
+    size = sum(value.nbytes for value in view.state_dict().values())
     with folder_written_whole(path) as made:
         program.save(made, external_data=size > MAX_FILE)
         difference = difference_from_pytorch(view, made, shape)
         if not difference <= MAX_DIFFERENCE:
             raise InputError(f'onnxruntime differs from PyTorch by {difference:.1e} of the largest '
-                             f'number, more than {MAX_DIFFERENCE}; nothing was written to {path}')
+                             f'number, more than {MAX_DIFFERENCE}; {path} was not written')
         if size > MAX_FILE:
             os.replace(onnx_data_file(made), onnx_data_file(path))
-    return difference
+    return (f'import onnxruntime; session = onnxruntime.InferenceSession({str(path)!r})'
+            f'  # opset {OPSET}; differs from PyTorch by {difference:.1e}')
 
 
+@torch.no_grad()  # with gradients PyTorch decomposes attention into another layout, and fails
+def _export(view: OnnxView, shape: tuple[int, ...]) -> torch.onnx.ONNXProgram:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # PyTorch's, of its own calls
+        return torch.onnx.export(
+            view, (torch.zeros(2, *shape),), dynamo=True, opset_version=OPSET, verbose=False,
+            input_names=[INPUT], output_names=view.names,
+            dynamic_shapes=({0: torch.export.Dim('batch')},))
+
+
+@torch.no_grad()
 def difference_from_pytorch(view: OnnxView, path: Path, shape: tuple[int, ...]) -> float:
     """The largest difference of any output, relative to the largest number of that output."""
     import onnxruntime
@@ -121,10 +129,3 @@ def difference_from_pytorch(view: OnnxView, path: Path, shape: tuple[int, ...]) 
             difference = (torch.from_numpy(found) - expected).abs().max() / expected.abs().max()
             largest = max(largest, difference.item())
     return largest
-
-
-def onnx_line(path: Path, difference: float) -> str:
-    """Loads it with onnxruntime, and says how well it was found to agree."""
-    batches = ' and '.join(map(str, CHECKED_BATCHES))
-    return (f'import onnxruntime; session = onnxruntime.InferenceSession({str(path)!r})'
-            f'  # opset {OPSET}; batches of {batches} differ from PyTorch by {difference:.1e}')
