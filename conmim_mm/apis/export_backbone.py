@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from ..errors import InputError
 from ..formats.backbone import build_backbone
@@ -12,6 +13,8 @@ from ..formats.onnx_format import (
     ONNX_OUTPUTS,
     OnnxView,
     check_onnx_installed,
+    fixed_size,
+    free_size,
     onnx_data_file,
     write_onnx,
 )
@@ -32,7 +35,7 @@ EXPORT_FORMATS = (*FORMAT_WRITERS, 'onnx')
 def export(checkpoint: str | Path, target: str | Path, format: str, *,
            weights: str | None = None, num_heads: int | None = None,
            output: str | None = None, blocks: Sequence[int] | None = None,
-           img_size: int | None = None, overwrite: bool = False) -> str:
+           img_size: int | Literal['free'] | None = None, overwrite: bool = False) -> str:
     """Writes the backbone of a checkpoint for another library, or as a small file for this one.
 
     Task heads and the projector are left out. The weights expect RGB images, normalised as the
@@ -51,7 +54,7 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
         output: What the ONNX graph gives (:class:`OnnxView`); None for ``'mean'``.
         blocks: Whose feature maps, for ``output='featmap'``; None for the last.
         img_size: Side of the ONNX graph's images, in pixels; position tables are resized to it.
-            None for the size as it was trained.
+            None for the size as it was trained, ``'free'`` for any multiple of the patch size.
         overwrite: Replace the file if it exists; of a folder the files of the same names.
 
     Returns:
@@ -75,9 +78,11 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
     for note in source.notes:
         warnings.warn(note, stacklevel=2)
     if format == 'onnx':
-        backbone = build_backbone(source.weights, source.sizes, img_size)
-        return write_onnx(OnnxView(backbone, output or 'mean', blocks or (-1,)), source.sizes,
-                          target)
+        free = img_size == 'free'
+        backbone = build_backbone(source.weights, source.sizes, None if free else img_size)
+        axes = free_size(backbone.patch_size) if free else fixed_size()
+        view = OnnxView(backbone, output or 'mean', blocks or (-1,))
+        return write_onnx(view, source.sizes, axes, target)
     write, line = FORMAT_WRITERS[format]
     write(source.weights, source.sizes, target)
     return line(source.sizes, target)
@@ -106,7 +111,7 @@ def check_target(target: Path, format_name: str, overwrite: bool) -> None:
 
 
 def check_graph_options(format_name: str, output: str | None, blocks: Sequence[int] | None,
-                        img_size: int | None) -> None:
+                        img_size: int | str | None) -> None:
     """Looks whether what was asked of a graph is there to be had.
 
     Raises:

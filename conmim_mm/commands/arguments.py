@@ -177,8 +177,9 @@ def _export(parser: argparse.ArgumentParser) -> None:
     graph.add_argument('--blocks', type=int, nargs='+', metavar='N',
                        help='whose feature maps, from 0; negative ones count from the end '
                        '(default: the last)')
-    graph.add_argument('--img-size', type=_positive, metavar='N',
-                       help='side of the images, in pixels (default: as it was trained)')
+    graph.add_argument('--img-size', type=_size, metavar='N',
+                       help='side of the images, in pixels, or free for images of any size '
+                       '(default: as it was trained)')
     add_overwrite_argument(parser)
     add_trust_argument(parser)
 
@@ -224,6 +225,10 @@ def _positive(text: str) -> int:
     if (number := _not_negative(text)) == 0:
         raise argparse.ArgumentTypeError('must be at least 1, but is 0')
     return number
+
+
+def _size(text: str) -> int | str:
+    return text if text == 'free' else _positive(text)
 
 
 def _not_negative(text: str) -> int:

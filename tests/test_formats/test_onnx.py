@@ -12,7 +12,7 @@ from conmim_mm.formats import onnx_format
 from conmim_mm.formats.backbone import build_backbone
 from conmim_mm.formats.source import read_source
 
-from ..test_apis.test_export_backbone import NO_TABLES, OWN_TABLES, save_backbone
+from ..test_apis.test_export_backbone import NO_TABLES, save_backbone
 from ..test_apis.test_export_backbone import build_backbone as tiny
 from .foreign_models import MODELS, randomise, save
 
@@ -21,8 +21,7 @@ def outputs_of(backbone, output: str, images: torch.Tensor) -> list[torch.Tensor
     """What a graph is to give, taken from all tokens."""
     if output == 'featmap':
         backbone.out_type, backbone.out_indices = 'raw', [0, 2]
-        side = backbone.grid[0]
-        return [tokens[:, 1:].transpose(1, 2).reshape(len(images), -1, side, side)
+        return [tokens[:, 1:].transpose(1, 2).unflatten(2, backbone.grid_of(images))
                 for tokens in backbone(images)]
     tokens = backbone.forward_tokens(images)
     return [tokens[:, 0] if output == 'cls' else backbone.fc_norm(tokens[:, 1:].mean(dim=1))]
@@ -30,7 +29,8 @@ def outputs_of(backbone, output: str, images: torch.Tensor) -> list[torch.Tensor
 
 @pytest.mark.parametrize('words, overrides', [
     ('--output featmap --blocks 0 -1 --img-size 40', {}),
-    ('--output cls', OWN_TABLES),
+    pytest.param('--output cls --img-size free', dict(use_abs_pos_emb=True),
+                 marks=pytest.mark.slow),
     ('--output mean', dict(out_type='avg_featmap', in_channels=2)),
     ('--num-heads 2', NO_TABLES),
     ('', 'timm ViT'),
@@ -55,8 +55,9 @@ def test_any_batch(tmp_path, monkeypatch, capsys, words: str, overrides) -> None
     backbone = build_backbone(source.weights, source.sizes, 40 if '40' in words else None)
     output = words.split()[1] if '--output' in words else 'mean'
     channels = backbone.patch_embed.proj.in_channels
-    for batch in (1, 2, 5):
-        images = torch.randn(batch, channels, *backbone.img_size)
+    other = (48, 8) if 'free' in words else backbone.img_size
+    for batch, size in ((1, backbone.img_size), (2, other), (5, other)):
+        images = torch.randn(batch, channels, *size)
         with torch.no_grad():
             expected = outputs_of(backbone, output, images)
         found = session.run(None, {'images': images.numpy()})
@@ -84,7 +85,7 @@ def without_graph(monkeypatch) -> None:
     """No graph is made, which takes its time."""
     program = SimpleNamespace(model=SimpleNamespace(metadata_props={}),
                               save=lambda path, external_data: path.write_text('graph'))
-    monkeypatch.setattr(onnx_format, '_export', lambda view, shape: program)
+    monkeypatch.setattr(onnx_format, '_export', lambda view, axes: program)
 
 
 @pytest.mark.parametrize('difference', [1.1e-4, float('nan')])
@@ -104,6 +105,7 @@ def test_a_wrong_graph_is_not_written(tmp_path, monkeypatch, fails, without_grap
     ('out.onnx --format onnx --blocks 1', '--blocks goes with --output featmap'),
     ('out.onnx --format onnx --output featmap --blocks 3', '--blocks has 3, but there are 3'),
     ('out.onnx --format onnx --img-size 30', 'img_size'),
+    ('out.onnx --format onnx --img-size any', "must be a whole number, but is 'any'"),
     ('there.onnx --format onnx', 'there.onnx.data exists already'),
 ])
 def test_wrong_arguments(tmp_path, monkeypatch, fails, words: str, reason: str) -> None:

@@ -8,6 +8,7 @@ from torch import nn
 
 from ...errors import InputError
 from .block import Block
+from .rel_pos_bias import is_free
 from .tensor_cache import keep_tensors
 
 INIT_STD = 0.02
@@ -61,7 +62,7 @@ def resize_pos_embed(pos_embed: torch.Tensor, grid: tuple[int, int],
     Returns:
         ``(1, 1 + new L, C)``; the embedding itself where the grids are equal.
     """
-    if grid == new_grid:
+    if not is_free(new_grid) and grid == new_grid:
         return pos_embed
     class_token, patches = pos_embed[:, :1], pos_embed[:, 1:]
     patches = patches.transpose(1, 2).unflatten(2, grid)
