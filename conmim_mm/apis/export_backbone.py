@@ -27,9 +27,8 @@ from ..utils.files import check_new
 FORMAT_WRITERS = dict(
     timm=(write_timm, timm_line),
     transformers=(write_transformers, transformers_line),
-    official=(write_official, official_line),
-    mmpretrain=(write_backbone, backbone_line))
-EXPORT_FORMATS = (*FORMAT_WRITERS, 'onnx')
+    official=(write_official, official_line))
+EXPORT_FORMATS = (*FORMAT_WRITERS, 'mmpretrain', 'onnx')
 
 
 def export(checkpoint: str | Path, target: str | Path, format: str, *,
@@ -83,7 +82,7 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
         axes = free_size(backbone.patch_size) if free else fixed_size()
         view = OnnxView(backbone, output or 'mean', blocks or (-1,))
         return write_onnx(view, source.sizes, axes, target)
-    write, line = FORMAT_WRITERS[format]
+    write, line = FORMAT_WRITERS.get(format, (write_backbone, backbone_line))
     write(source.weights, source.sizes, target)
     return line(source.sizes, target)
 

@@ -40,6 +40,19 @@ def saved_settings(checkpoint: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f'it is no config: {error}') from None
 
 
+def saved_arguments(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint's settings give the backbone; empty where none can be read.
+
+    Args:
+        checkpoint: As for :func:`saved_settings`.
+    """
+    try:
+        backbone = saved_settings(checkpoint)['model']['backbone']
+    except (KeyError, TypeError, ValueError):  # none, or more than settings
+        return {}
+    return backbone if isinstance(backbone, dict) else {}
+
+
 def run_record(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint, or a backbone taken out of one, tells of the run that made it."""
     meta = checkpoint.get('meta')

@@ -8,7 +8,7 @@ import torch
 
 from ..checkpoint.differences import describe_differences
 from ..checkpoint.reading import backbone_state
-from ..checkpoint.settings import saved_settings
+from ..checkpoint.settings import saved_arguments, saved_settings
 from ..errors import InputError
 from ..models.backbones.conmim_vit import ARCH_KEYS, ConMIMViT
 from ..models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
@@ -72,15 +72,6 @@ def saved_backbone(checkpoint: dict, weights: str = 'teacher', num_heads: int | 
     eps, (mean, std) = saved.get('norm_eps'), saved_normalisation(checkpoint)
     return state, replace(read_sizes(state, num_heads), mean=mean, std=std,
                           norm_eps=eps if isinstance(eps, float) else NORM_EPS)
-
-
-def saved_arguments(checkpoint: dict) -> dict:
-    """What a checkpoint's settings give the backbone; empty where none can be read."""
-    try:
-        backbone = saved_settings(checkpoint)['model']['backbone']
-    except (KeyError, TypeError, ValueError):  # none, or more than settings
-        return {}
-    return backbone if isinstance(backbone, dict) else {}
 
 
 def saved_normalisation(checkpoint: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -61,25 +61,31 @@ def _from_timm(name: str) -> Stored:
     import timm
 
     model = timm_model(name)
-    config = dict(architecture=name, pretrained_cfg=model.pretrained_cfg)
-    from_timm(model.state_dict(), config)  # refuses what does not fit before it is fetched
-    hub_id, file, address = (model.pretrained_cfg.get(key)
-                             for key in ('hf_hub_id', 'hf_hub_filename', 'url'))
+    from_timm(model.state_dict(), {})  # refuses what does not fit before it is fetched
+    cfg = model.pretrained_cfg
+    hub_id, file = cfg.get('hf_hub_id'), cfg.get('hf_hub_filename')
+    config = dict(architecture=name, pretrained_cfg=cfg)
     if hub_id and not file:
         return replace(_from_huggingface(hub_id), config=config)
-    if not (hub_id or address):
+    if hub_id:  # under names of others, which timm's own loader knows
+        config['pretrained_cfg'] = cfg | dict(file=str(Path(_snapshot(hub_id, [file]), file)))
+    elif not cfg.get('url'):
         raise InputError('timm has no weights of it')
-    model = timm.create_model(name, pretrained=True, num_classes=0)
+    model = timm.create_model(name, pretrained=True, num_classes=0,
+                              pretrained_cfg=config['pretrained_cfg'])
     return Stored(name, model.state_dict(), config)
 
 
-def _from_huggingface(name: str) -> Stored:
+def _snapshot(name: str, files: list[str]) -> str:
     from huggingface_hub import snapshot_download
 
+    return snapshot_download(name, allow_patterns=files, etag_timeout=_TIMEOUT)
+
+
+def _from_huggingface(name: str) -> Stored:
     for files in (['model.safetensors', 'model-*.safetensors', WEIGHT_FILES[0]],
                   ['pytorch_model.bin', 'pytorch_model-*.bin', WEIGHT_FILES[2]]):
-        folder = snapshot_download(name, allow_patterns=[CONFIG, PREPROCESSOR, *files],
-                                   etag_timeout=_TIMEOUT)
+        folder = _snapshot(name, [CONFIG, PREPROCESSOR, *files])
         if any(Path(folder, file).is_file() for file in WEIGHT_FILES):
             return stored_at(folder)
     raise InputError(f'has none of {", ".join(WEIGHT_FILES)}')
@@ -96,9 +102,9 @@ def _from_mmpretrain(name: str) -> Stored:
     config = model.config.to_dict()
     settings = {key: config['model'].get(key) or config.get(key)
                 for key in ('backbone', 'data_preprocessor')}
-    if not issubclass(MODELS.get(settings['backbone']['type']),
-                      BEiTViT | VisionTransformer | ConMIMViT):
-        raise InputError(f'it is a {settings["backbone"]["type"]}, no plain ViT')
+    kind = MODELS.get(str((settings['backbone'] or {}).get('type')))
+    if not (isinstance(kind, type) and issubclass(kind, BEiTViT | VisionTransformer | ConMIMViT)):
+        raise InputError('it is no plain ViT')
     if not model.weights:
         raise InputError('mmpretrain has no weights of it')
     try:

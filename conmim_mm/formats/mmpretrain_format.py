@@ -7,7 +7,7 @@ from pathlib import Path
 from mmpretrain.registry import MODELS
 
 from ..checkpoint.reading import BACKBONE, backbone_of_model, is_pretraining_checkpoint
-from ..checkpoint.settings import SETTINGS, run_record
+from ..checkpoint.settings import SETTINGS, run_record, saved_arguments
 from ..errors import InputError
 from ..models.backbones.conmim_vit import ConMIMViT
 from ..utils.files import sha256_of
@@ -18,7 +18,6 @@ from .backbone import (
     BackboneSizes,
     as_settings,
     save_weights,
-    saved_arguments,
     saved_normalisation,
 )
 from .key_names import Weights
@@ -26,7 +25,8 @@ from .translation import Facts, Translation, below, number_in, translate
 
 NORM_EPS_OF_LN = 1e-5  # of mmpretrain's 'LN', where a config gives none
 # Of the arguments of a task's backbone, those that must be as the weights are.
-_NEEDED = ('patch_size', 'in_channels', 'use_abs_pos_emb', 'norm_eps', 'pre_norm')
+_NEEDED = ('patch_size', 'in_channels', 'layer_scale_init_value', 'use_abs_pos_emb', 'norm_eps',
+           'pre_norm')
 ANCHOR = 'patch_embed.projection.weight'  # a weight that each such ViT has
 _FROM_MMPRETRAIN = (
     (r'^patch_embed\.projection\.', 'patch_embed.proj.'),
@@ -110,9 +110,10 @@ def write_backbone(weights: Weights, sizes: BackboneSizes, path: Path) -> None:
 def backbone_line(sizes: BackboneSizes, path: Path) -> str:
     """Options with which a task's config takes the backbone."""
     settings = as_settings(sizes)['model']
-    default = signature(ConMIMViT).parameters
-    options = {f'backbone.{key}': settings['backbone'][key] for key in _NEEDED
-               if settings['backbone'][key] != default[key].default}
+    backbone, default = settings['backbone'], signature(ConMIMViT).parameters
+    options = {f'backbone.arch.{key}': value for key, value in backbone['arch'].items()}
+    options |= {f'backbone.{key}': backbone[key] for key in _NEEDED
+                if backbone[key] != default[key].default}
     if (sizes.mean, sizes.std) != (IMAGENET_MEAN, IMAGENET_STD):
         options |= {f'data_preprocessor.{key}': settings['data_preprocessor'][key]
                     for key in ('mean', 'std')}

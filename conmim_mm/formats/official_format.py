@@ -6,7 +6,7 @@ That is https://github.com/TencentARC/ConMIM.
 from dataclasses import replace
 from pathlib import Path
 
-from ..checkpoint.settings import SETTINGS
+from ..checkpoint.settings import SETTINGS, saved_arguments
 from ..errors import InputError
 from ..models.layers.rel_pos_bias import relative_position_index
 from .backbone import (
@@ -15,12 +15,11 @@ from .backbone import (
     BackboneSizes,
     as_settings,
     save_weights,
-    saved_arguments,
     saved_normalisation,
 )
 from .key_names import TABLE, Weights, format_kwargs, without_table_module
 from .timm_format import ANCHOR
-from .translation import HALF, Facts, Translation, below, translate
+from .translation import HALF, Facts, Translation, below, number_in, translate
 
 _PROJECTOR = 'projectors.'
 
@@ -44,8 +43,9 @@ def from_official(state: Weights, checkpoint: dict, whose: str = 'teacher') -> T
     facts = Facts()
     imagenet = getattr(checkpoint.get('args'), 'imagenet_default_mean_and_std', None)
     if settings := saved_arguments(checkpoint):  # as write_official keeps them
-        facts = Facts(None, settings.get('norm_eps'), *saved_normalisation(checkpoint))
-    elif is_conmim or imagenet:
+        mean, std = saved_normalisation(checkpoint)
+        facts = Facts(None, number_in(settings, 'norm_eps', float), mean, std)
+    elif is_conmim or imagenet or any(key.startswith('cls_pt_') for key in vit):  # BEiT v2
         facts = Facts(mean=IMAGENET_MEAN, std=IMAGENET_STD)
     elif imagenet is False or 'lm_head.weight' in vit:
         facts = Facts(mean=HALF, std=HALF)

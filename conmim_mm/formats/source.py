@@ -10,15 +10,10 @@ from ..checkpoint.reading import (
     model_state,
     weights_below,
 )
-from ..errors import InputError
-from . import mmpretrain_format, timm_format, transformers_format
-from .backbone import (
-    BackboneSizes,
-    backbone_settings,
-    read_sizes,
-    saved_arguments,
-    saved_backbone,
-)
+from ..checkpoint.settings import saved_arguments
+from ..errors import InputError, one_line
+from . import mmpretrain_format, transformers_format
+from .backbone import BackboneSizes, backbone_settings, read_sizes, saved_backbone
 from .hubs import fetched, is_hub_name
 from .key_names import OWN_TABLE, TABLE, Weights
 from .mmpretrain_format import from_mmpretrain
@@ -26,7 +21,7 @@ from .official_format import from_official
 from .stored import Stored, stored_at
 from .timm_format import from_timm
 from .transformers_format import from_transformers
-from .translation import Translation, completed, refuse_parts
+from .translation import Translation, completed
 
 _OWN_NAMES = re.compile(rf'(^|\.)backbone\.blocks\.0\.attn\.q_bias$|{OWN_TABLE.pattern}')
 _ORIGINAL_HEADS = ('lm_head.', 'projectors.', 'cls_pt_layers.', 'head.', 'fc.')
@@ -36,12 +31,16 @@ _ORIGINAL_HEADS = ('lm_head.', 'projectors.', 'cls_pt_layers.', 'head.', 'fc.')
 class BackboneSource:
     """Weights under this project's names, and all that has to be known to use them.
 
+    Where a source normalises after mean pooling (``out_type='avg_featmap'``), its weights have
+    ``fc_norm`` in the place of ``norm``. Pre-training needs a norm of tokens: it starts ``norm``
+    with what ``fc_norm`` has.
+
     Attributes:
         settings: Arguments of :class:`ConMIMViT`.
         weights: Its state dict, complete for these settings.
         mean: Per RGB channel, of images in grey levels 0-255.
         std: The same.
-        library: Whose they were, such as ``'timm'``.
+        library: Whose names they had, such as ``'timm'``; ``'conmim_mm'`` for this project's own.
         left_out: Names in the source that have no place here.
         notes: What was changed or guessed, in words.
         projector: State dict of the ``ConMIMProjector`` that was trained with them, if any.
@@ -101,7 +100,10 @@ def backbone_in(stored: Stored, weights: str = 'teacher',
     try:
         return _foreign(stored, weights, num_heads)
     except InputError as error:
-        raise InputError(f'{stored.place} cannot become a backbone here: {error}') from error
+        reason = str(error)
+    except (IndexError, RuntimeError, ValueError) as error:
+        reason = f'its weights have the shapes of no ViT ({one_line(error)[:80]})'
+    raise InputError(f'{stored.place} cannot become a backbone here: {reason}')
 
 
 def is_own(checkpoint: dict) -> bool:
@@ -126,9 +128,9 @@ def _own(checkpoint: dict, weights: str, num_heads: int | None) -> BackboneSourc
         whose, everything = weights, model_state(checkpoint)
         of_teacher = weights_below(everything, 'teacher.neck.') if weights == 'teacher' else {}
         projector = of_teacher or weights_below(everything, 'neck.')
-    notes = ('it was trained with attention windows in some blocks; without them all blocks attend '
-             'globally, so its tokens differ',) * bool(saved_arguments(checkpoint).get(
-                 'window_blocks'))
+    has_windows = bool(saved_arguments(checkpoint).get('window_blocks'))
+    notes = ('this backbone was trained with attention windows in some blocks; without them all '
+             'blocks attend globally, so its tokens differ',) * has_windows
     return BackboneSource(backbone_settings(sizes), state, sizes.mean, sizes.std, 'conmim_mm',
                           notes=notes, projector=projector, whose=whose)
 
@@ -149,11 +151,6 @@ def _translate(stored: Stored, state: Weights, weights: str) -> Translation:
         return from_transformers(state, stored.config, stored.preprocessor, weights)
     if any(key.endswith(mmpretrain_format.ANCHOR) for key in state):
         return from_mmpretrain(state, stored.checkpoint, weights)
-    if not any(key.endswith(timm_format.ANCHOR) for key in state):
-        for key in state:
-            refuse_parts(key)
-        raise InputError(f'it is no plain ViT of a library known here; its weights begin with '
-                         f'{", ".join(sorted(state)[:3])}')
     if 'architecture' not in stored.config and any(key.endswith('.attn.q_bias') for key in state):
         return from_official(state, stored.checkpoint, weights)
     return from_timm(state, stored.config, weights)

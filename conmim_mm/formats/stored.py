@@ -91,29 +91,27 @@ def read_weights(path: str | Path) -> dict[str, Any]:
     """
     if str(path).endswith('.index.json'):
         parts = _read_json(Path(path)).get('weight_map')
-        names = set(parts.values()) if isinstance(parts, dict) else set()
-        folder = Path(path).parent
-        # in Hugging Face's cache they are links
+        names, folder = list(parts.values()) if isinstance(parts, dict) else [], Path(path).parent
+        # no more than names: in Hugging Face's cache they are links
         if not names or not all(isinstance(name, str) and Path(name).name == name
                                 for name in names):
             raise InputError(f'{path} names files that are not beside it')
-        return {key: value for name in sorted(names)
+        return {key: value for name in sorted(set(names))
                 for key, value in read_weights(folder / name).items()}
-    if not _is_safetensors(path):
-        return load_checkpoint_file(path, [argparse.Namespace])  # a record of command lines
     try:
-        return load_file(path)
+        if _is_safetensors(path):
+            return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise DamagedCheckpointError(f'{path} is damaged: {one_line(error)[:100]}') from error
+    return load_checkpoint_file(path, [argparse.Namespace])  # a record of command lines
 
 
 def _is_safetensors(path: str | Path) -> bool:
     """By content: the length of a text, and its first brace."""
-    try:
-        with open(path, 'rb') as file:
-            start = file.read(9)
-    except (OSError, ValueError):  # an address, or nothing: left to who reads checkpoints
+    if not Path(path).is_file():  # an address, a FIFO, nothing: left to who reads checkpoints
         return False
+    with open(path, 'rb') as file:
+        start = file.read(9)
     return len(start) == 9 and start[8:] == b'{' and struct.unpack('<Q', start[:8])[0] < 2**27
 
 

@@ -53,17 +53,14 @@ def from_timm(state: Weights, config: dict, whose: str = 'teacher') -> Translati
 
 
 def _facts(config: dict) -> Facts:
-    cfg = config.get('pretrained_cfg')
+    cfg, arguments = (part if isinstance(part, dict) else {} for part in (
+        config.get('pretrained_cfg'), config.get('model_args')))
     try:
-        model = timm_model(str(config['architecture']), config.get('model_args'))
+        model = timm_model(str(config['architecture']), arguments)
     except ImportError:
-        model = None
-    else:
-        cfg = {**model.pretrained_cfg, **(cfg or {})}
-    mean, std = (grey_levels(cfg[key]) if isinstance(cfg, dict) and key in cfg else None
+        return Facts(None, None, *(grey_levels(cfg.get(key)) for key in ('mean', 'std')))
+    mean, std = (grey_levels(cfg.get(key, model.pretrained_cfg.get(key)))
                  for key in ('mean', 'std'))
-    if model is None:
-        return Facts(mean=mean, std=std)
     return Facts(model.blocks[0].attn.num_heads, model.blocks[0].norm1.eps, mean, std)
 
 

@@ -83,8 +83,16 @@ def below(state: Weights, anchor: str, whose: str = 'teacher') -> tuple[Weights,
         state: All weights.
         anchor: Name of a weight that every such ViT has.
         whose: ``'teacher'`` or ``'student'``, where there are both.
+
+    Raises:
+        InputError: There is none.
     """
     prefixes = [key.removesuffix(anchor) for key in state if re.search(rf'(^|\.){anchor}$', key)]
+    if not prefixes:
+        for key in state:
+            refuse_parts(key)
+        raise InputError('it is no plain ViT of a library known here; its weights begin with '
+                         f'{", ".join(sorted(state)[:3])}')
     prefix = min([one for one in prefixes if whose in one] or prefixes, key=len)
     chosen = {key.removeprefix(prefix): value for key, value in state.items()
               if key.startswith(prefix)}
@@ -117,6 +125,8 @@ def translate(library: str, state: Weights, renaming: Renaming, facts: Facts = F
         key = re.sub(rf'\.attn\.{TABLE}$', f'.attn.{SHARED}.{TABLE}', key)
         if not key.endswith(('relative_position_index', '.k_bias', 'num_batches_tracked')):
             named[key] = value.float()
+    if not {'blocks.0.norm1.weight', 'blocks.0.attn.qkv.weight'} <= named.keys():
+        raise InputError('it is no plain ViT: it has no blocks with a LayerNorm before attention')
     weights = _with_biases(named)
     dropped = {key for key in weights if not (_BLOCK.fullmatch(key) or _TOP.fullmatch(key))}
     if on_the_way := sorted(key for key in dropped if key.split('.')[0] in _ON_THE_WAY):
@@ -156,13 +166,13 @@ def _with_biases(weights: Weights) -> Weights:
     for key, value in weights.items():
         if key.endswith(('patch_embed.proj.weight', 'attn.proj.weight', 'mlp.fc1.weight',
                          'mlp.fc2.weight', 'norm1.weight', 'norm2.weight')):
-            missing[key.removesuffix('weight') + 'bias'] = len(value)
+            missing[key.removesuffix('weight') + 'bias'] = value.new_zeros(len(value))
         elif key.endswith('attn.qkv.weight'):
             block = key.removesuffix('qkv.weight')
-            missing |= {f'{block}q_bias': len(value) // 3, f'{block}v_bias': len(value) // 3}
+            zeros = value.new_zeros(len(value) // 3)
+            missing |= {f'{block}q_bias': zeros, f'{block}v_bias': zeros.clone()}
     kinds = {_kind(key) for key in weights}  # of which a file that lost some still has others
-    return weights | {key: torch.zeros(length) for key, length in missing.items()
-                      if _kind(key) not in kinds}
+    return weights | {key: zeros for key, zeros in missing.items() if _kind(key) not in kinds}
 
 
 def _kind(key: str) -> str:
@@ -175,8 +185,6 @@ def _check_parts(weights: Weights) -> None:
     Raises:
         InputError: It lacks one of them.
     """
-    if 'blocks.0.norm1.weight' not in weights or 'blocks.0.attn.qkv.weight' not in weights:
-        raise InputError('it is no plain ViT: it has no blocks with a LayerNorm before attention')
     if 'cls_token' not in weights:
         raise InputError('it has no class token')
     if not {'norm.weight', 'fc_norm.weight'} & weights.keys():
@@ -224,11 +232,14 @@ def completed(translation: Translation, num_heads: int | None
         notes.append(f'{heads} attention heads assumed, {width // heads} wide as in all public '
                      'ViTs of this width (--num-heads says otherwise)')
     is_clip = 'pre_norm.weight' in weights
+    if is_clip and facts == Facts():
+        notes.append("activation assumed to be GELU; OpenAI's CLIP has QuickGELU, which does not "
+                     'fit')
     eps = facts.norm_eps or (CLIP_NORM_EPS if is_clip else NORM_EPS)
     mean, std = facts.mean, facts.std
     if mean is None or std is None:
         name, mean, std = (
-            ("BEiT's, 0.5", HALF, HALF) if has_table else
+            ("BEiT's, 0.5 (BEiT v2 and ConMIM have ImageNet's)", HALF, HALF) if has_table else
             ("CLIP's", CLIP_MEAN, CLIP_STD) if is_clip else
             ("ImageNet's", IMAGENET_MEAN, IMAGENET_STD))
         notes.append(f'mean and deviation of the images assumed to be {name}')

@@ -14,6 +14,7 @@ from ..checkpoint.reading import (
     model_state,
     weights_below,
 )
+from ..checkpoint.settings import saved_arguments
 from ..errors import InputError
 from .layers.embedding import infer_pos_embed_grid, resize_pos_embed
 from .layers.rel_pos_bias import infer_table_grid, resize_table
@@ -47,7 +48,12 @@ def load_pretrained_backbone(vit: nn.Module, init_cfg: Mapping) -> None:
     if not path:
         raise InputError('no checkpoint to start from: set model.backbone.init_cfg.checkpoint=PATH '
                          '(or model.backbone.init_cfg=None for random weights)')
-    state = backbone_state(load_checkpoint_file(path), init_cfg.get('weights', 'teacher'))
+    checkpoint = load_checkpoint_file(path)
+    state = backbone_state(checkpoint, init_cfg.get('weights', 'teacher'))
+    own_eps = vit.blocks[0].norm1.eps
+    if (eps := saved_arguments(checkpoint).get('norm_eps', own_eps)) != own_eps:
+        raise InputError(f'{path} was trained with another epsilon in its LayerNorms: set '
+                         f'model.backbone.norm_eps={eps}')
     state, changes = fit_to_backbone(vit, state)
     differences = describe_differences(vit.state_dict(), state)
     if differences:

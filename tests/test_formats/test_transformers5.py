@@ -5,11 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from conmim_mm.apis import export
+from conmim_mm.formats.backbone import build_backbone
+from conmim_mm.formats.source import read_source
 
-from ..test_apis.test_export_backbone import CASES, build_backbone, save_backbone
+from ..test_apis.test_export_backbone import CASES, save_backbone
+from ..test_apis.test_export_backbone import build_backbone as tiny
+from .foreign_models import MODELS, randomise, save
 
 FOLDER = Path(sys.prefix, 'transformers5')  # tools/setup_env.sh full
 SCRIPT = """
@@ -26,14 +31,21 @@ for line, path in {cases!r}:
 """
 
 
+@pytest.mark.filterwarnings('ignore:mean and deviation')  # which no file of timm tells
 def test_same_tokens(tmp_path) -> None:
     assert FOLDER.is_dir(), f'{FOLDER} is missing; `make env-full` installs it'
-    cases, expected = [], []
+    places = {name: save(randomise(MODELS[name]()), tmp_path / f'in {name}')
+              for name in ('timm ViT', 'mmpretrain ViT', 'HF Dinov2Model')}
     for name, overrides in CASES.items():
-        backbone = build_backbone(**overrides)
-        save_backbone(backbone, tmp_path / 'ckpt.pth')
-        line = export(tmp_path / 'ckpt.pth', tmp_path / name, 'transformers', num_heads=2)
-        images = torch.randn(2, backbone.patch_embed.proj.in_channels, *backbone.img_size)
+        places[name] = tmp_path / f'{name}.pth'
+        save_backbone(tiny(**overrides), places[name])
+    cases, expected = [], []
+    for name, place in places.items():
+        num_heads = 2 if name in CASES else None
+        line = export(place, tmp_path / name, 'transformers', num_heads=num_heads)
+        source = read_source(place, num_heads=num_heads)
+        backbone = build_backbone(source.weights, source.sizes)
+        images = torch.randn(2, source.sizes.in_channels, *backbone.img_size)
         torch.save(images, tmp_path / f'{name}.pt')
         cases.append((line, str(tmp_path / f'{name}.pt')))
         with torch.no_grad():

@@ -112,7 +112,7 @@ def test_refuses_what_it_cannot_convert(tmp_path) -> None:
     with pytest.raises(InputError, match='not a ConMIM pre-training checkpoint'):
         convert(tmp_path / 'other.pth', tmp_path / 'mm.pth')
     torch.save(dict(model=3), tmp_path / 'odd.pth')
-    with pytest.raises(InputError, match='no state dict'):
+    with pytest.raises(InputError, match='holds no weights, but model'):
         convert(tmp_path / 'odd.pth', tmp_path / 'mm.pth')
     (tmp_path / 'text.pth').write_text('not a checkpoint')
     with pytest.raises(InputError, match='is no checkpoint'):

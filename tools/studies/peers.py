@@ -1,5 +1,7 @@
 """What mmpretrain's methods need to train the same ViT, and that ViT as a ConMIMViT."""
 
+from dataclasses import replace
+
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -7,9 +9,9 @@ from mmpretrain.registry import HOOKS, MODELS
 from torch import nn
 
 from conmim_mm.formats.backbone import backbone_settings, read_sizes
+from conmim_mm.formats.mmpretrain_format import from_mmpretrain
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 from conmim_mm.models.layers.attention_patterns import attend
-from conmim_mm.models.layers.block import NORM_EPS
 
 
 @MODELS.register_module()
@@ -49,9 +51,11 @@ def attend_without_dropout(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
 def as_conmim_vit(backbone: nn.Module) -> tuple[dict, dict[str, torch.Tensor]]:
     """Settings and weights of the ConMIMViT that computes what a trained backbone does."""
     weights = backbone_weights(backbone)
-    is_ours = isinstance(backbone, ConMIMViT)
-    heads = backbone.num_heads if is_ours else backbone.layers[0].attn.num_heads
-    return backbone_settings(read_sizes(weights, heads)), weights
+    if isinstance(backbone, ConMIMViT):
+        heads, eps = backbone.num_heads, backbone.blocks[0].norm1.eps
+    else:
+        heads, eps = backbone.layers[0].attn.num_heads, backbone.layers[0].ln1.eps
+    return backbone_settings(replace(read_sizes(weights, heads), norm_eps=eps)), weights
 
 
 def backbone_weights(backbone: nn.Module) -> dict[str, torch.Tensor]:
@@ -60,24 +64,4 @@ def backbone_weights(backbone: nn.Module) -> dict[str, torch.Tensor]:
     if isinstance(backbone, ConMIMViT):
         state.pop('mask_token', None)
         return state
-    eps = backbone.layers[0].ln1.eps
-    if eps != NORM_EPS:
-        raise ValueError(f'a LayerNorm with eps {eps} is none of a ConMIMViT')
-    weights = {key: state[key] for key in ('cls_token', 'pos_embed')}
-    weights |= _moved(state, 'patch_embed.projection', 'patch_embed.proj')
-    weights |= _moved(state, 'ln1', 'norm')
-    for i in range(backbone.num_layers):
-        old, new = f'layers.{i}', f'blocks.{i}'
-        for own, given in dict(ln1='norm1', ln2='norm2', **{
-                'attn.proj': 'attn.proj', 'ffn.layers.0.0': 'mlp.fc1',
-                'ffn.layers.1': 'mlp.fc2'}).items():
-            weights |= _moved(state, f'{old}.{own}', f'{new}.{given}')
-        weights[f'{new}.attn.qkv.weight'] = state[f'{old}.attn.qkv.weight']
-        # the bias of the keys adds the same to all logits of a query, so it changes nothing
-        q_bias, _, v_bias = state[f'{old}.attn.qkv.bias'].chunk(3)
-        weights |= {f'{new}.attn.q_bias': q_bias, f'{new}.attn.v_bias': v_bias}
-    return weights
-
-
-def _moved(state: dict[str, torch.Tensor], old: str, new: str) -> dict[str, torch.Tensor]:
-    return {f'{new}.{part}': state[f'{old}.{part}'] for part in ('weight', 'bias')}
+    return from_mmpretrain(state, {}).weights
