@@ -80,7 +80,14 @@ install_base() {
 install_full() {
   install_base '[all]'
   install_browser
+  install_transformers5
   install_ops
+}
+
+# The tests load exported backbones in it, too, but mmpretrain cannot be imported beside it.
+install_transformers5() {
+  rm -rf "$VENV/transformers5"
+  UV_CONSTRAINT='' uv_install --no-deps --target "$VENV/transformers5" -r requirements/transformers5.txt
 }
 
 # The tests open a run's report in a real browser.

@@ -9,11 +9,11 @@ from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from ..formats.backbone import build_backbone
 from ..formats.pooled_timm import PooledTimm, pooled_timm
 from ..formats.source import BackboneSource, read_source
 from ..models.backbones.conmim_vit import ConMIMViT
 from ..models.data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
-from ..models.pretrained import fit_to_backbone
 from ..utils.machine import usable_cores
 
 MAX_WORKERS = 16
@@ -56,10 +56,7 @@ def frozen_backbone(checkpoint: str | Path, weights: str = 'teacher',
 
 def freeze_source(source: BackboneSource, img_size: int | None = None) -> FrozenBackbone:
     """The backbone of a source; arguments and errors as for :func:`frozen_backbone`."""
-    settings = source.settings | (dict(img_size=img_size) if img_size else {})
-    backbone = ConMIMViT(**settings)
-    backbone.load_state_dict(fit_to_backbone(backbone, source.weights)[0])
-    return freeze(backbone, source.mean, source.std)
+    return freeze(build_backbone(source.weights, source.sizes, img_size), source.mean, source.std)
 
 
 def untrained(source: BackboneSource, seed: int = 0) -> BackboneSource:

@@ -12,7 +12,8 @@ from ..version import __version__
 ARCHS = ('tiny', 's', 'b', 'l')
 STUDENTS = ('visible', 'paper')
 TRACKERS = ('tensorboard', 'wandb', 'mlflow')
-EXPORT_FORMATS = ('timm', 'transformers', 'official', 'mmpretrain')
+EXPORT_FORMATS = ('timm', 'transformers', 'official', 'mmpretrain', 'onnx')
+ONNX_OUTPUTS = ('cls', 'mean', 'featmap')
 WEIGHTS = ('teacher', 'student')
 TASKS = ('classification', 'segmentation')
 FEATURE_FILES = ('.npz', '.parquet')
@@ -194,7 +195,8 @@ def _embed(parser: argparse.ArgumentParser) -> None:
 def _export(parser: argparse.ArgumentParser) -> None:
     _checkpoint(parser)
     parser.add_argument('target', metavar='OUT', type=_path,
-                        help='file to write, ending in .pth; for transformers a folder')
+                        help='file to write, ending in .pth or .onnx; for transformers a '
+                        'folder')
     parser.add_argument('--format', required=True, choices=EXPORT_FORMATS,
                         metavar='{' + ','.join(EXPORT_FORMATS) + '}',
                         help='the library that is to load it')
@@ -202,6 +204,15 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--num-heads', type=_positive, metavar='N',
                         help='attention heads; needed only without relative position tables, '
                         'which tell them')
+    graph = parser.add_argument_group('--format onnx')
+    graph.add_argument('--output', choices=ONNX_OUTPUTS, metavar='{cls,mean,featmap}',
+                       help='the class token, the mean patch token (default), or feature maps')
+    graph.add_argument('--blocks', type=int, nargs='+', metavar='N',
+                       help='whose feature maps, from 0; negative ones count from the end '
+                       '(default: the last)')
+    graph.add_argument('--img-size', type=_size, metavar='N',
+                       help='side of the images, in pixels, or free for images of any size '
+                       '(default: as it was trained)')
     add_overwrite_argument(parser)
     add_trust_argument(parser)
 
@@ -256,6 +267,10 @@ def _positive(text: str) -> int:
     if (number := _not_negative(text)) == 0:
         raise argparse.ArgumentTypeError('must be at least 1, but is 0')
     return number
+
+
+def _size(text: str) -> int | str:
+    return text if text == 'free' else _positive(text)
 
 
 def _not_negative(text: str) -> int:

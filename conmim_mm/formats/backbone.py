@@ -15,8 +15,30 @@ from ..models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, 
 from ..models.layers.block import NORM_EPS
 from ..models.layers.embedding import infer_pos_embed_grid
 from ..models.layers.rel_pos_bias import infer_table_grid
+from ..models.pretrained import fit_to_backbone
 from ..utils.files import written_whole
 from .key_names import OWN_TABLE, SHARED, TABLE, Weights
+
+
+def build_backbone(weights: Weights, sizes: 'BackboneSizes',
+                   img_size: int | None = None) -> ConMIMViT:
+    """A backbone with these weights, in eval mode.
+
+    Args:
+        weights: Its state dict.
+        sizes: Of it.
+        img_size: Side of the images, in pixels; position tables are resized to it. By default as
+            it was trained.
+
+    Raises:
+        InputError: ``img_size`` does not fit its patches.
+    """
+    if img_size:
+        sizes = replace(sizes, img_size=img_size)
+    backbone = ConMIMViT(**backbone_settings(sizes))
+    weights, _ = fit_to_backbone(backbone, weights)
+    backbone.load_state_dict(weights)
+    return backbone.eval()
 
 
 def saved_backbone(checkpoint: dict, weights: str = 'teacher', num_heads: int | None = None

@@ -354,5 +354,5 @@ def test_the_small_file_says_where_it_comes_from(tmp_path, weights: str, prefix:
 
 
 def test_an_unknown_format(tmp_path) -> None:
-    with pytest.raises(InputError, match="format must be one of .*, but is 'onnx'"):
-        export(tmp_path / 'ckpt.pth', tmp_path / 'out.pth', 'onnx')
+    with pytest.raises(InputError, match="format must be one of .*, but is 'tflite'"):
+        export(tmp_path / 'ckpt.pth', tmp_path / 'out.pth', 'tflite')

@@ -3,12 +3,13 @@ import sys
 
 import pytest
 
-from conmim_mm.apis.export_backbone import FORMAT_WRITERS
+from conmim_mm.apis import export_backbone
 from conmim_mm.checkpoint.reading import WHOSE_WEIGHTS
 from conmim_mm.commands.arguments import (
     ARCHS,
     COMMANDS,
     EXPORT_FORMATS,
+    ONNX_OUTPUTS,
     STUDENTS,
     TRACKERS,
     WEIGHTS,
@@ -21,7 +22,8 @@ from ..conftest import ROOT
 
 
 def test_choices_are_those_of_what_they_choose() -> None:
-    assert (*FORMAT_WRITERS, 'mmpretrain') == EXPORT_FORMATS
+    assert export_backbone.EXPORT_FORMATS == EXPORT_FORMATS
+    assert export_backbone.ONNX_OUTPUTS == ONNX_OUTPUTS
     assert WHOSE_WEIGHTS == WEIGHTS
     assert {tuple(recipes) for recipes in RECIPES.values()} == {ARCHS}
     assert tuple(RECIPES) == STUDENTS

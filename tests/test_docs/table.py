@@ -45,6 +45,8 @@ RUN_BY_TESTS = {
     'conmim doctor': f'{COMMANDS}test_doctor.py',
     'conmim embed': f'{APIS}test_feature_file.py::test_embed_npz',
     'conmim export': f'{COMMANDS}test_commands.py::test_other_libraries',
+    'conmim export CHECKPOINT backbone.onnx': 'tests/test_formats/test_onnx.py::test_any_batch',
+    'conmim export CHECKPOINT maps.onnx': 'tests/test_formats/test_onnx.py::test_any_batch',
     'conmim knn': f'{COMMANDS}test_commands.py::test_accuracy',
     'conmim knn CHECKPOINT --config': f'{APIS}test_evaluate.py::test_images_of_a_config',
     'conmim knn CHECKPOINT --data /my/camvid': f'{APIS}test_dense_evaluation.py::test_mean_iou',

@@ -251,7 +251,8 @@ class ConMIMViT(BaseModule):
                 raise InputError('the backbone has no mask token; set use_mask_token=True')
             x = torch.where(mask.unsqueeze(-1), self.mask_token, x)
         # Under autocast the float32 class token makes the residual stream float32, as it must be.
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+        # Not len(x), which would freeze the batch of an exported graph.
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
         if self.pos_embed is not None:
             x = x + resize_pos_embed(self.pos_embed, self.grid, self.grid_of(images))
         return self.pre_norm(x)

@@ -19,6 +19,7 @@ from .rel_pos_bias import (
     cached_relative_position_index,
     crop_table,
     gather_bias,
+    is_free,
     relative_position_index,
 )
 
@@ -36,8 +37,8 @@ BIAS_ALIGNMENT = 8  # elements, of the rows of a bias on CUDA
 def global_attention(grid: tuple[int, int],
                      shared: RelativePositionBias | None) -> AttentionPattern:
     """All tokens attend to all: at once where that is small, else by chunks of queries."""
-    num_tokens = 1 + grid[0] * grid[1]
-    return (FullAttention if num_tokens <= MAX_FULL_TOKENS else ChunkedAttention)(grid, shared)
+    at_once = is_free(grid) or 1 + grid[0] * grid[1] <= MAX_FULL_TOKENS
+    return (FullAttention if at_once else ChunkedAttention)(grid, shared)
 
 
 class FullAttention:
@@ -159,7 +160,7 @@ class WindowAttention:
                 self.regions, own_biases, self.shared or nothing, strict=True):
             cut = [_to_windows(x, self.grid, rows, cols, h, w) for x in (q, k, v)]
             out = _attend(*cut, _add(shared_bias, own_bias))
-            out = out.unflatten(0, (len(q), -1))  # (B, windows, heads, 1 + h * w, d)
+            out = out.unflatten(0, (q.shape[0], -1))  # (B, windows, heads, 1 + h * w, d)
             share = h * w / (height * width)
             class_token = class_token + out[:, :, :, 0].sum(dim=1) * share
             patches[:, :, rows, cols] = _from_windows(out[:, :, :, 1:], rows, h, w)

@@ -1,7 +1,6 @@
 """Patches to tokens, absolute position embeddings, and the weights they start with."""
 
 import math
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +8,8 @@ from torch import nn
 
 from ...errors import InputError
 from .block import Block
+from .rel_pos_bias import is_free
+from .tensor_cache import keep_tensors
 
 INIT_STD = 0.02
 
@@ -24,7 +25,7 @@ class PatchEmbed(nn.Module):
         return self.proj(images).flatten(2).transpose(1, 2)
 
 
-@lru_cache(maxsize=16)
+@keep_tensors(maxsize=16)
 def sincos_pos_embed(grid: tuple[int, int], embed_dims: int,
                      device: torch.device | None = None) -> torch.Tensor:
     """Fixed sine-cosine embedding of a patch grid (MAE, arXiv 2111.06377, section 3).
@@ -61,7 +62,7 @@ def resize_pos_embed(pos_embed: torch.Tensor, grid: tuple[int, int],
     Returns:
         ``(1, 1 + new L, C)``; the embedding itself where the grids are equal.
     """
-    if grid == new_grid:
+    if not is_free(new_grid) and grid == new_grid:
         return pos_embed
     class_token, patches = pos_embed[:, :1], pos_embed[:, 1:]
     patches = patches.transpose(1, 2).unflatten(2, grid)

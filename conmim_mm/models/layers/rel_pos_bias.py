@@ -6,8 +6,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from .tensor_cache import keep_tensors
+
 # Relations without a spatial offset: class token to patch, patch to class token, class to itself.
 NUM_CLASS_TOKEN_ROWS = 3
+
+MAX_FREE_PATCHES = 64  # a side, of a grid whose size a graph leaves open
 
 _SMALLEST_RATIO, _LARGEST_RATIO, _PRECISION = 1.01, 1.5, 1e-6
 
@@ -78,6 +82,11 @@ def bias_matrix(table: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     return gather_bias(table, cached_relative_position_index(grid, table.device))
 
 
+def is_free(grid: tuple[int, int]) -> bool:
+    """Whether ``torch.export`` is told to leave the size of the grid open."""
+    return any(isinstance(side, torch.SymInt) for side in grid)
+
+
 def num_relative_positions(grid: tuple[int, int]) -> int:
     """Rows of the table for a ``(height, width)`` grid: all offsets and the class token's 3."""
     height, width = grid
@@ -99,20 +108,19 @@ def relative_position_index(grid: tuple[int, int], queries: slice = slice(None))
     height, width = grid
     rows, cols = (torch.arange(n) for n in grid)
     # The class token stands at the first patch until its relations are put in.
-    y = torch.cat([rows[:1], rows.repeat_interleave(width)])
+    y = torch.cat([rows[:1], rows[:, None].expand(-1, width).flatten()])
     x = torch.cat([cols[:1], cols.repeat(height)])
     dy = y[queries, None] - y + height - 1
     dx = x[queries, None] - x + width - 1
     index = dy * (2 * width - 1) + dx
 
     class_to_patch = num_relative_positions(grid) - NUM_CLASS_TOKEN_ROWS
-    asked_by_class = torch.arange(len(y))[queries] == 0
-    index[:, 0] = class_to_patch + 1 + asked_by_class.long()
-    index[:, 1:] = torch.where(asked_by_class[:, None], class_to_patch, index[:, 1:])
-    return index
+    asked_by_class = torch.arange(1 + height * width)[queries, None] == 0
+    return torch.cat([class_to_patch + 1 + asked_by_class.long(),
+                      torch.where(asked_by_class, class_to_patch, index[:, 1:])], dim=1)
 
 
-@lru_cache(maxsize=16)
+@keep_tensors(maxsize=16)
 def cached_relative_position_index(grid: tuple[int, int], device: torch.device) -> torch.Tensor:
     """:func:`relative_position_index` of a whole grid on a device, kept for the grids used last."""
     return relative_position_index(grid).to(device)
@@ -135,7 +143,7 @@ def resize_table(table: torch.Tensor, grid: tuple[int, int],
     Returns:
         ``(num_relative_positions(new_grid), heads)``; the table itself where the grids are equal.
     """
-    if grid == new_grid:
+    if not is_free(new_grid) and grid == new_grid:
         return table
     offsets, class_relations = table[:-NUM_CLASS_TOKEN_ROWS], table[-NUM_CLASS_TOKEN_ROWS:]
     rows, cols = (_resize_matrix(old, new, table.device)
@@ -194,21 +202,35 @@ def geometric_positions(patches: int, new_patches: int) -> np.ndarray:
     return np.concatenate([-distances[::-1], [0.], distances])
 
 
-@lru_cache(maxsize=64)
+@keep_tensors(maxsize=64)
 def _resize_matrix(patches: int, new_patches: int, device: torch.device) -> torch.Tensor:
-    """What one axis of a table is multiplied by: ``(2 * new - 1, 2 * old - 1)`` float32.
+    """What one axis of a table is multiplied by: ``(2 * new - 1, 2 * old - 1)`` float32."""
+    if isinstance(new_patches, torch.SymInt):  # a graph can choose, but not find out by bisection
+        matrices = torch.tensor(_all_spline_matrices(patches), dtype=torch.float32, device=device)
+        return matrices[new_patches - 1, :2 * new_patches - 1]
+    return torch.tensor(_spline_matrix(patches, new_patches), dtype=torch.float32, device=device)
 
-    Splines are linear in their values, so resizing is a product with the splines through unit
-    vectors, and gradients come for free.
+
+def _spline_matrix(patches: int, new_patches: int) -> np.ndarray:
+    """Splines are linear in their values, so resizing is a product with those through unit vectors.
+
+    Gradients come for free.
     """
     size = 2 * patches - 1
     if patches == new_patches:
-        return torch.eye(size, device=device)
+        return np.eye(size)
     from scipy.interpolate import make_interp_spline  # slow to import, and most runs resize nothing
 
     positions = geometric_positions(patches, new_patches)
     wanted = np.arange(1 - new_patches, new_patches, dtype=np.float64)
     # Bisection ends a hair inside or outside; nothing is read beyond the outermost offset.
     wanted = wanted.clip(positions[0], positions[-1])
-    spline = make_interp_spline(positions, np.eye(size), k=min(3, size - 1))
-    return torch.tensor(spline(wanted), dtype=torch.float32, device=device)
+    return make_interp_spline(positions, np.eye(size), k=min(3, size - 1))(wanted)
+
+
+@lru_cache(maxsize=4)
+def _all_spline_matrices(patches: int) -> np.ndarray:
+    """Those for grids of 1 to 64 patches a side, each filled up with rows of 0."""
+    return np.stack([
+        np.pad(_spline_matrix(patches, side), ((0, 2 * (MAX_FREE_PATCHES - side)), (0, 0)))
+        for side in range(1, MAX_FREE_PATCHES + 1)])
