@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
+from mmcv.transforms import BaseTransform
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import HOOKS, MODELS
+from mmpretrain.registry import HOOKS, MODELS, TRANSFORMS
 from torch import nn
 
 from conmim_mm.formats.backbone import backbone_settings, read_sizes
@@ -24,6 +26,54 @@ class SimMIMViT(ConMIMViT):
             return super().forward(images)
         tokens = self.forward_tokens(images, mask.flatten(1).bool())[:, self.num_extra_tokens:]
         return (tokens.transpose(1, 2).unflatten(2, self.grid_of(images)), )
+
+
+@MODELS.register_module()
+class BEiTStyleViT(ConMIMViT):
+    """A ConMIMViT as mmpretrain's BEiT calls its backbones; arguments as there."""
+
+    def forward(self, images: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        """``(B, 1 + L, C)`` of images ``(B, 3, H, W)`` with masks ``(B, h, w)``, 1 = masked."""
+        return (self.forward_tokens(images, None if mask is None else mask.flatten(1).bool()), )
+
+
+@MODELS.register_module()
+class RandomProjectionTokenizer(nn.Module):
+    """Numbers patches by the code nearest to a random projection (BEST-RQ, arXiv 2202.01855).
+
+    Args:
+        patch_size: Side of a patch, in pixels.
+        num_codes: K.
+        width: Of the projections.
+    """
+
+    def __init__(self, patch_size: int, num_codes: int, width: int = 16) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        generator = torch.Generator().manual_seed(0)
+        self.register_buffer('projection', torch.randn(
+            3 * patch_size**2, width, generator=generator))
+        self.register_buffer('codes', F.normalize(
+            torch.randn(num_codes, width, generator=generator), dim=1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Cosine similarity of each patch with each code: ``(B, 3, H, W)`` to ``(B, K, h, w)``."""
+        with torch.autocast(images.device.type, enabled=False):
+            patches = F.unfold(images, self.patch_size, stride=self.patch_size).transpose(1, 2)
+            projected = F.layer_norm(patches, patches.shape[-1:]) @ self.projection
+            scores = F.normalize(projected, dim=-1) @ self.codes.T
+        return scores.transpose(1, 2).unflatten(2, [side // self.patch_size
+                                                    for side in images.shape[-2:]])
+
+
+@TRANSFORMS.register_module()
+class BothViews(BaseTransform):
+    """The two views of :class:`LoadTwoViews` as the one list that mmpretrain's methods take."""
+
+    def transform(self, results: dict) -> dict:
+        """Adds ``img``, a list of two."""
+        results['img'] = [results['student_view'], results['teacher_view']]
+        return results
 
 
 @HOOKS.register_module()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmpretrain.models import MAEViT
 from mmpretrain.registry import MODELS
-from peers import as_conmim_vit
+from peers import RandomProjectionTokenizer, as_conmim_vit
 from study_report import summarise
 
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
@@ -21,6 +22,7 @@ from ...toy import ARCH, backbone_cfg
 
 @pytest.mark.parametrize('settings', [
     dict(type='MAEViT', arch=ARCH, img_size=32, patch_size=8),
+    dict(type='MoCoV3ViT', arch=ARCH, img_size=32, patch_size=8, out_type='raw'),
     backbone_cfg(), backbone_cfg(use_shared_rel_pos_bias=False, use_sincos_pos_emb=True,
                                  use_mask_token=False, layer_scale_init_value=0.)])
 def test_a_peers_backbone_is_judged_as_it_is(settings: dict) -> None:
@@ -35,9 +37,16 @@ def test_a_peers_backbone_is_judged_as_it_is(settings: dict) -> None:
     ours = ConMIMViT(**settings)
     ours.load_state_dict(weights)
     images = torch.randn(2, 3, 32, 32)
-    mask = () if isinstance(backbone, ConMIMViT) else (None, )
+    mask = (None, ) if isinstance(backbone, MAEViT) else ()
     torch.testing.assert_close(ours.eval()(images)[0], backbone(images, *mask)[0],
                                rtol=1e-4, atol=1e-5)
+
+
+def test_a_random_code_is_of_the_patch_and_not_of_its_brightness_or_place() -> None:
+    images = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    images[..., 8:, 8:] = 3 * images[..., :8, :8] + 1
+    codes = RandomProjectionTokenizer(patch_size=8, num_codes=64)(images).argmax(dim=1)[0]
+    assert codes[0, 0] == codes[1, 1] and len(codes.unique()) == 3
 
 
 def test_differences_are_paired_by_seed() -> None:
@@ -64,6 +73,8 @@ arms = {{
     'visible': dict(config=f'{{_here}}/visible.py', options=small),
     'MAE': dict(config=f'{{_here}}/mae.py', options=small),
     'SimMIM': dict(config=f'{{_here}}/simmim.py', options=small),
+    'MoCo v3': dict(config=f'{{_here}}/mocov3.py', options=small),
+    'BEiT': dict(config=f'{{_here}}/beit.py', options=small),
 }}
 '''
 JUDGES = '''
@@ -109,7 +120,8 @@ def test_a_study_goes_on_and_reports(tmp_path: Path) -> None:
     assert 'MAE, seed 0: 3 steps' in second and 'visible, seed 0: 3 steps' not in second
     assert done.stat().st_mtime == before
     lines = [json.loads(line) for line in (tmp_path / 'out/results.jsonl').read_text().splitlines()]
-    assert {line['arm'] for line in lines} == {'random', 'visible', 'MAE', 'SimMIM'}
+    assert {line['arm'] for line in lines} == {
+        'random', 'visible', 'MAE', 'SimMIM', 'MoCo v3', 'BEiT'}
     assert all({'student/knn', 'student/linear', 'student/finetune'} <= line.keys()
                for line in lines)
     assert [line['arm'] for line in lines if 'teacher/knn' in line] == ['visible']
