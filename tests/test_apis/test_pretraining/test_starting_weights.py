@@ -10,7 +10,9 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
+from run_comparison import run_differences
 from torch import nn
 
 from conmim_mm.apis import pretrain
@@ -20,13 +22,15 @@ from conmim_mm.checkpoint.reading import load_checkpoint_file, model_state, weig
 from conmim_mm.formats.backbone import backbone_settings, read_sizes
 from conmim_mm.formats.source import BackboneSource, read_source
 from conmim_mm.models import ConMIMViT
-from conmim_mm.utils.run_config import read_config
+from conmim_mm.utils.run_config import fit_to_machine, read_config
 from conmim_mm.utils.shipped_files import recipe_file
 from conmim_mm.utils.work_dir import last_checkpoint
 
+from ...runs import stop_after
 from ...toy import backbone_cfg
 
 MEAN, STD = (10., 20., 30.), (1., 2., 3.)
+NO_WORKERS = {'train_dataloader.num_workers': 0}
 
 
 def source_of(**settings) -> BackboneSource:
@@ -174,7 +178,7 @@ def test_the_recipe_is_by_the_width(width: int, arch: str) -> None:
 
 def test_trains_moves_and_goes_on(toy, tmp_path) -> None:
     """The weights lie in the run's folder, wherever that is."""
-    options = dict(init=toy.out, batch_size=4)
+    options = dict(init=toy.out, batch_size=4, cfg_options=NO_WORKERS)
     pretrain(toy.photos, tmp_path / 'run', epochs=2, **options)
     shutil.move(tmp_path / 'run', tmp_path / 'moved')
     assert pretrain(toy.photos, tmp_path / 'moved', epochs=3, resume=True, **options)
@@ -184,6 +188,19 @@ def test_trains_moves_and_goes_on(toy, tmp_path) -> None:
     # what it started from is a source itself
     own = read_source(tmp_path / 'moved/init/backbone.pth')
     assert own.weights.keys() >= {'patch_embed.proj.weight', 'norm.weight'}
+
+
+def test_goes_on_exactly(toy, tmp_path) -> None:
+    """Stopped in the middle of an epoch, and with rates of their own for new parts."""
+    options = dict(init=toy.out, epochs=3, batch_size=4, cfg_options=NO_WORKERS)
+    pretrain(toy.photos, tmp_path / 'whole', **options)
+    plan = plan_run(PretrainOptions(data=toy.photos, out=tmp_path / 'cut', **options))
+    plan.write(tmp_path / 'cut' / 'config.py')
+    cfg = read_config(str(tmp_path / 'cut' / 'config.py'))
+    fit_to_machine(cfg)
+    stop_after(Runner.from_cfg(cfg), 3)
+    pretrain(out=tmp_path / 'cut', resume=True)
+    assert run_differences(tmp_path / 'whole', tmp_path / 'cut') == []
 
 
 @pytest.mark.parametrize('options, words', [
