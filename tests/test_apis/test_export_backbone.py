@@ -121,6 +121,17 @@ def test_same_tokens(tmp_path, monkeypatch, format_name: str, case: str) -> None
         assert sum(value.numel() for value in model.parameters()) == count + extra
 
 
+def test_a_norm_before_the_blocks(tmp_path, monkeypatch) -> None:
+    """timm's patches have no bias then, but after training ours have one."""
+    backbone = build_backbone(pre_norm=True, **NO_TABLES)
+    save_backbone(backbone, tmp_path / 'ckpt.pth')
+    line = export(tmp_path / 'ckpt.pth', tmp_path / 'out.pth', 'timm', num_heads=2)
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(run_line(line, monkeypatch).forward_features(images),
+                                   backbone.forward_tokens(images), rtol=1e-4, atol=1e-4)
+
+
 def test_the_references_values(tmp_path, monkeypatch) -> None:
     # Not computed by this project: the original implementation's own features.
     weights, golden = golden_classifier()
@@ -197,11 +208,15 @@ def test_extracted_weights_are_whose_they_are(tmp_path) -> None:
     ('l', 512, 'beit_large_patch16_512', True),
     ('s', 224, 'beit_base_patch16_224', False),
     ('b', 640, 'beit_base_patch16_224', False),
+    ('b', 384, 'vit_base_patch16_384', True),
+    ('l', 224, 'vit_large_patch16_224', True),
+    ('b', 640, 'vit_base_patch16_224', False),
 ])
 def test_timms_named_models(monkeypatch, arch: str, img_size: int, name: str, plain: bool) -> None:
+    settings = {} if name.startswith('beit') else dict(NO_TABLES, layer_scale_init_value=None)
     with torch.device('meta'):
-        weights = ConMIMViT(named_arch(arch), img_size=img_size).state_dict()
-    sizes = read_sizes(weights)
+        weights = ConMIMViT(named_arch(arch), img_size=img_size, **settings).state_dict()
+    sizes = read_sizes(weights, named_arch(arch)['num_heads'])
     create, called = timm.create_model, []
 
     def create_on_meta(model_name: str, checkpoint_path: str, **kwargs):
