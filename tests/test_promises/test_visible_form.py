@@ -104,7 +104,7 @@ def test_every_command_reads_a_backbone_with_fixed_positions(images, tmp_path) -
     for source in (tmp_path, extracted(tmp_path)):
         torch.testing.assert_close(frozen_backbone(source).backbone.mean_tokens(views), expected)
     line = export(tmp_path, tmp_path / 'timm.pth', 'timm')
-    assert 'use_abs_pos_emb=True' in line and 'num_heads=2' in line
+    assert 'vit_base_patch16' in line and 'num_heads=2' in line
     # a task has tables of its own beside the embedding, which start at 0
     task = MODELS.build(backbone_cfg(
         use_mask_token=False, use_shared_rel_pos_bias=False, use_rel_pos_bias=True,

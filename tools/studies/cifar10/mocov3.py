@@ -1,4 +1,4 @@
-# mmpretrain's MoCo v3 on the same ViT: two crops of an image, told apart from those of other images.
+# MoCo v3 on the same ViT: two crops of an image, told apart from those of other images.
 _base_ = '_base_.py'
 
 custom_imports = dict(
