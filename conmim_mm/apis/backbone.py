@@ -1,11 +1,13 @@
 """A frozen backbone with the normalisation of its images, as features are taken with it."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch import nn
 
@@ -55,7 +57,12 @@ def frozen_backbone(checkpoint: str | Path, weights: str = 'teacher',
 
 
 def freeze_source(source: BackboneSource, img_size: int | None = None) -> FrozenBackbone:
-    """The backbone of a source; arguments and errors as for :func:`frozen_backbone`."""
+    """The backbone of a source; arguments and errors as for :func:`frozen_backbone`.
+
+    Says in the log what was assumed.
+    """
+    for note in source.notes:
+        print_log(note, logger='current', level=logging.WARNING)
     return freeze(build_backbone(source.weights, source.sizes, img_size), source.mean, source.std)
 
 

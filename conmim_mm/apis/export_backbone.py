@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from ..checkpoint.reading import is_pretraining_checkpoint
 from ..errors import InputError
 from ..formats.backbone import build_backbone
 from ..formats.mmpretrain_format import backbone_line, extract, write_backbone
@@ -67,15 +68,16 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
     check_target(target, format, overwrite)
     check_graph_options(format, output, blocks, img_size)
     stored = read_place(checkpoint)
-    if format == 'mmpretrain' and is_own(stored.checkpoint):
-        extract(stored.checkpoint, stored.place, target, weights or 'teacher')
-        return f'--cfg-options model.backbone.init_cfg.checkpoint={target}'
     source = backbone_in(stored, weights or 'teacher', num_heads)
     if weights and source.whose not in (None, weights):
         raise InputError(f"{checkpoint} holds the {source.whose}'s weights; drop "
                          f'--weights {weights}')
     for note in source.notes:
         warnings.warn(note, stacklevel=2)
+    if format == 'mmpretrain' and is_own(stored.checkpoint) and is_pretraining_checkpoint(
+            stored.checkpoint):
+        extract(stored.checkpoint, stored.place, target, weights or 'teacher')
+        return backbone_line(source.sizes, target)
     if format == 'onnx':
         free = img_size == 'free'
         backbone = build_backbone(source.weights, source.sizes, None if free else img_size)

@@ -103,22 +103,24 @@ def _pretrain(parser: argparse.ArgumentParser) -> None:
     data.add_argument('--student', choices=STUDENTS, metavar='{visible,paper}',
                       help='what the student encodes: visible patches alone, a step in a third of '
                       'the time, or as in the paper mask tokens too (default: by the number of '
-                      'images and epochs)')
+                      'images and epochs; with --init visible)')
     data.add_argument('--epochs', type=_positive, metavar='N',
                       help="passes over the images (default: the recipe's)")
     data.add_argument('--batch-size', type=_positive, metavar='N',
                       help='images on each GPU per step (default: by the number of images)')
     data.add_argument('--lr', type=_positive_float, metavar='X',
-                      help='learning rate (default: the recipe\'s, scaled to the total batch)')
+                      help='learning rate (default: the recipe\'s, scaled to the total batch; with '
+                      '--init a tenth of it)')
     data.add_argument('--img-size', type=_positive, metavar='N',
-                      help="side of the views, in pixels (default: the config's, 224)")
+                      help="side of the views, in pixels (default: the config's, 224, or that of "
+                      'the weights of --init)')
     data.add_argument('--amp', action='store_true',
                       help='mixed precision, where the config has none (the recipes do)')
     data.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', default=[],
                       help='change any other setting of the config')
     where = parser.add_argument_group('where')
     where.add_argument('--out', type=_path, metavar='DIR',
-                       help='folder of the run (default: runs/ARCH-DATA)')
+                       help='folder of the run (default: runs/ARCH-DATA, or runs/adapted-DATA)')
     where.add_argument('--gpus', type=_positive, default=None, metavar='N',
                        help='processes, one on each GPU (default: 1)')
     again = where.add_mutually_exclusive_group()
@@ -229,7 +231,8 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
 def _checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', metavar='CHECKPOINT', type=_path,
                         help='of a pre-training or a task, or an extracted backbone; a run\'s '
-                        'folder for its last one; or the weights of another library')
+                        'folder for its last one; or the weights of another library, by file, '
+                        'timm:NAME, hf:NAME or mmpretrain:NAME')
 
 
 def _task(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,8 @@ CLIP_MEAN, CLIP_STD = (122.770938, 116.746012, 104.093736), (68.500533, 66.63215
 HEAD_WIDTH = 64  # of all public plain ViTs but those of these widths
 HEADS_OF_WIDTH = {1280: 16, 1408: 16, 1664: 16}
 CLIP_NORM_EPS = 1e-5
+HOW_TO_SAY = ('give --num-heads to `conmim export ... --format mmpretrain`, and take the file '
+              'that it writes')
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ def completed(facts: Facts, weights: Weights, num_heads: int | None
         heads = HEADS_OF_WIDTH.get(width) or (None if width % HEAD_WIDTH else width // HEAD_WIDTH)
         if not heads:
             raise InputError('neither the weights nor a config beside them tell the number of '
-                             'attention heads; give --num-heads')
+                             f'attention heads; {HOW_TO_SAY}')
         notes.append(f'{heads} attention heads assumed, {width // heads} wide as in all public '
-                     'ViTs of this width (--num-heads says otherwise)')
+                     f'ViTs of this width (if not, {HOW_TO_SAY})')
     is_clip = 'pre_norm.weight' in weights
     if is_clip and facts == UNKNOWN:
         notes.append("activation assumed to be GELU; OpenAI's CLIP has QuickGELU, which does not "

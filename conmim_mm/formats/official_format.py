@@ -46,9 +46,11 @@ def from_official(state: Weights, checkpoint: dict, whose: str = 'teacher') -> T
     if settings := saved_arguments(checkpoint):  # as write_official keeps them
         mean, std = saved_normalisation(checkpoint)
         facts = Facts(None, number_in(settings, 'norm_eps', float), mean, std)
+    elif imagenet is False:
+        facts = Facts(mean=HALF, std=HALF)
     elif is_conmim or imagenet or any(key.startswith('cls_pt_') for key in vit):  # BEiT v2
         facts = Facts(mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    elif imagenet is False or 'lm_head.weight' in vit:
+    elif 'lm_head.weight' in vit:
         facts = Facts(mean=HALF, std=HALF)
     read = translate('ConMIM' if is_conmim else 'BEiT', vit, (), facts, left_out)
     if not is_conmim:

@@ -78,7 +78,7 @@ class OnnxView(nn.Module):
         if self.output == 'featmap':
             return self.backbone(images)
         if self.output == 'cls':
-            return (self.backbone.forward_tokens(images)[:, 0],)
+            return (self.backbone.fc_norm(self.backbone.forward_tokens(images)[:, 0]),)
         return (self.backbone.mean_tokens(images),)
 
 

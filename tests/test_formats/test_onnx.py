@@ -10,6 +10,7 @@ import torch
 from conmim_mm.commands import main
 from conmim_mm.formats import onnx_format
 from conmim_mm.formats.backbone import build_backbone
+from conmim_mm.formats.onnx_format import OnnxView
 from conmim_mm.formats.source import read_source
 
 from ..test_apis.test_export_backbone import NO_TABLES, save_backbone
@@ -66,6 +67,14 @@ def test_any_batch(tmp_path, monkeypatch, capsys, words: str, overrides) -> None
     names = [f'featmap_{i}' for i in (0, 2)] if output == 'featmap' else [f'{output}_token']
     assert [one.name for one in session.get_outputs()] == names
     assert [path.name for path in (tmp_path / 'made').iterdir()] == ['out.onnx']
+
+
+def test_a_class_token_has_the_norm_of_pooled_tokens() -> None:
+    backbone = tiny(out_type='avg_featmap').eval()
+    token = OnnxView(backbone, 'cls')(torch.randn(2, 3, 32, 32))[0]
+    normalised = (token - backbone.fc_norm.bias) / backbone.fc_norm.weight
+    torch.testing.assert_close(normalised.std(dim=1, unbiased=False), torch.ones(2), atol=1e-3,
+                               rtol=0)
 
 
 def test_weights_too_large_for_one_file(tmp_path, monkeypatch) -> None:

@@ -78,6 +78,8 @@ PROJECTORS = {'projectors.0.weight': torch.ones(2), 'projectors.1.num_batches_tr
     (dict(model=original(), args=Namespace(imagenet_default_mean_and_std=True)), 'BEiT',
      IMAGENET_MEAN, ('head',)),
     (dict(model=original(True, **LM_HEAD, **PROJECTORS)), 'ConMIM', IMAGENET_MEAN, ('lm_head',)),
+    (dict(model=original(True, **LM_HEAD, **PROJECTORS),
+          args=Namespace(imagenet_default_mean_and_std=False)), 'ConMIM', HALF, ('lm_head',)),
 ])
 def test_originals(tmp_path, checkpoint: dict, library: str, mean, left_out) -> None:
     torch.save(checkpoint, tmp_path / 'original.pth')

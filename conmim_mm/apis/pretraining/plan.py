@@ -13,6 +13,7 @@ from ...datasets.grey_levels import describe_lost_levels
 from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError, one_line
 from ...formats.backbone import save_weights
+from ...formats.hubs import is_hub_name
 from ...formats.source import BackboneSource, read_source
 from ...utils.cli import COMMAND, explain
 from ...utils.files import escape_name
@@ -237,8 +238,9 @@ def given_options(options: PretrainOptions) -> dict:
     """The options as plain data, folders as absolute paths; those that were not given left out."""
     values = {name: getattr(options, name) for name in OPTIONS} | dict(track=list(options.track))
     for name in ('data', 'eval_data', 'config', 'init'):
-        if values[name] and (name != 'init' or Path(values[name]).exists()):
-            values[name] = str(Path(values[name]).absolute())
+        place = str(values[name] or '')
+        if place and not (name == 'init' and (is_hub_name(place) or '://' in place)):
+            values[name] = str(Path(place).absolute())
     return {name: value for name, value in values.items() if value}
 
 

@@ -153,7 +153,8 @@ def slow_down(cfg: Config, lr: float | None, new: Sequence[str]) -> str:
     if _is_ours(schedule):
         schedule.eta_min = float(f'{schedule.eta_min * share:.4g}')
     keys = cfg.optim_wrapper.setdefault('paramwise_cfg', {}).setdefault('custom_keys', {})
-    keys.update({f'{part}.': dict(lr_mult=float(f'{1 / share:.4g}')) for part in new})
+    keys.update({f'{part}.': dict(
+        lr_mult=float(f'{1 / share:.4g}'), decay_mult=None) for part in new})
     if TABLE in keys:
         keys[TABLE].lr_mult = 1.  # it has grown already
     return f'{optimizer.lr:.2g}, {share:.2g} x that from scratch, which new parts have'

@@ -23,7 +23,8 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     - ``flat_decay_mult``: factor of the weight decay of all 1-D parameters, biases and norms.
     - ``custom_keys``: part of a parameter's name to ``dict(lr_mult=..., decay_mult=...)``; the
-      longest matching key wins and overrules ``flat_decay_mult``, as in MMEngine.
+      longest matching key wins and overrules ``flat_decay_mult``, as in MMEngine, but with a
+      ``decay_mult`` of None.
 
     Raises:
         InputError: Another key in ``paramwise_cfg`` or in a custom key, or a custom key with an
@@ -60,13 +61,13 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 continue
             name = clean_name(wrapped_name)
             key = max((key for key in self.custom_keys if key in name), key=len, default=None)
-            if key is not None:
-                used.add(key)
-                setting = self.custom_keys[key]
-                mults = setting.get('lr_mult', 1.), setting.get('decay_mult', 1.)
-            else:
-                flat = len(self.shapes[name]) <= 1
-                mults = 1., self.paramwise_cfg.get('flat_decay_mult', 1.) if flat else 1.
+            setting = {} if key is None else self.custom_keys[key]
+            used.update([key] if key else ())
+            flat = len(self.shapes[name]) <= 1
+            decay = setting.get('decay_mult', 1. if key else None)
+            if decay is None:
+                decay = self.paramwise_cfg.get('flat_decay_mult', 1.) if flat else 1.
+            mults = setting.get('lr_mult', 1.), decay
             lr_mult, decay_mult = mults[0] * self.lr_scale(name, module), mults[1]
             group = groups.setdefault(
                 (lr_mult, decay_mult),

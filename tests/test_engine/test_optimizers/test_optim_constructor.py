@@ -52,6 +52,16 @@ def test_one_group_per_setting() -> None:
     assert len(build_wrapper(model, **same_rate).optimizer.param_groups) == 2
 
 
+def test_a_part_has_another_rate_and_decays_as_it_did() -> None:
+    model = build_model()
+    wrapper = build_wrapper(model, flat_decay_mult=0., custom_keys={
+        'neck.': dict(lr_mult=10., decay_mult=None)})
+    setting = {id(param): (group['lr'], group['weight_decay'])
+               for group in wrapper.optimizer.param_groups for param in group['params']}
+    for name, param in model.neck.named_parameters():
+        assert setting[id(param)] == (pytest.approx(1e-2), 0. if param.ndim == 1 else 0.05), name
+
+
 @pytest.mark.parametrize('paramwise_cfg, words', [
     (dict(norm_decay_mult=0.), 'unknown keys'),
     (dict(custom_keys=dict(cls_token=dict(lr=1.))), 'unknown keys'),
