@@ -66,7 +66,7 @@ def explained(monkeypatch) -> list:
         return [Picture('one', 'A picture', 'Words.', np.zeros((4, 4, 3), np.uint8))]
 
     module = ModuleType('explain')
-    module.explain_samples = explain_samples
+    module.explain_samples, module.Picture = explain_samples, Picture
     monkeypatch.setitem(sys.modules, 'conmim_mm.visualization.explain', module)
     return calls
 
