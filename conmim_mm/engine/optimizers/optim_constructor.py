@@ -61,14 +61,13 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 continue
             name = clean_name(wrapped_name)
             key = max((key for key in self.custom_keys if key in name), key=len, default=None)
-            setting = {} if key is None else self.custom_keys[key]
-            used.update([key] if key else ())
-            flat = len(self.shapes[name]) <= 1
-            decay = setting.get('decay_mult', 1. if key else None)
-            if decay is None:
-                decay = self.paramwise_cfg.get('flat_decay_mult', 1.) if flat else 1.
-            mults = setting.get('lr_mult', 1.), decay
-            lr_mult, decay_mult = mults[0] * self.lr_scale(name, module), mults[1]
+            used.add(key)
+            setting = self.custom_keys.get(key, dict(decay_mult=None))
+            lr_mult = setting.get('lr_mult', 1.) * self.lr_scale(name, module)
+            decay_mult = setting.get('decay_mult', 1.)
+            if decay_mult is None:
+                flat = len(self.shapes[name]) <= 1
+                decay_mult = self.paramwise_cfg.get('flat_decay_mult', 1.) if flat else 1.
             group = groups.setdefault(
                 (lr_mult, decay_mult),
                 dict(
