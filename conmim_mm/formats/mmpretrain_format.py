@@ -103,9 +103,14 @@ def extract(checkpoint: dict, source: str, target: Path, weights: str = 'teacher
 
 def write_backbone(weights: Weights, sizes: BackboneSizes, path: Path) -> None:
     """The same of any other source; its settings stand where those of a run would."""
+    save_weights(backbone_content(weights, sizes), path)
+
+
+def backbone_content(weights: Weights, sizes: BackboneSizes) -> dict:
+    """What :func:`write_backbone` puts into the file."""
     meta = {'conmim_mm_version': __version__, SETTINGS: as_settings(sizes)}
     state = {f'{BACKBONE}{key}': value.contiguous().clone() for key, value in weights.items()}
-    save_weights(dict(meta=meta, state_dict=state), path)
+    return dict(meta=meta, state_dict=state)
 
 
 def backbone_line(sizes: BackboneSizes, path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from ..checkpoint.reading import (
@@ -58,7 +59,7 @@ class BackboneSource:
     projector: Weights | None = None
     whose: str | None = None
 
-    @property
+    @cached_property
     def sizes(self) -> BackboneSizes:
         """What other libraries must know."""
         sizes = read_sizes(self.weights, self.settings['arch']['num_heads'])

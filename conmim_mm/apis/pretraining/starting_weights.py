@@ -9,14 +9,12 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
 from ...checkpoint.differences import describe_differences
-from ...checkpoint.reading import BACKBONE
-from ...checkpoint.settings import SETTINGS, type_name
+from ...checkpoint.settings import type_name
 from ...errors import InputError
-from ...formats.backbone import as_settings
 from ...formats.key_names import Weights
+from ...formats.mmpretrain_format import backbone_content
 from ...formats.source import BackboneSource
 from ...models.backbones.conmim_vit import ARCH_KEYS
-from ...version import __version__
 from .recipe import set_image_size
 
 # In the folder of the run; not among its checkpoints, which --resume looks through.
@@ -69,15 +67,14 @@ def start_from(cfg: Config, source: BackboneSource, out: Path, img_size: int | N
         mean=source.mean, std=source.std)
     if settings['use_abs_pos_emb']:
         model.head.centre_positions = True
-    weights = {f'{BACKBONE}{key}': value.contiguous().clone()
-               for key, value in trained.weights.items()}
+    content = backbone_content(trained.weights, trained.sizes)
     if _fits(source.projector, model.neck):
         model.neck.init_cfg = dict(type='StrictPretrained', checkpoint=file, prefix=_PROJECTOR)
-        weights |= {f'{_PROJECTOR}{key}': value for key, value in source.projector.items()}
+        content['state_dict'] |= {
+            f'{_PROJECTOR}{key}': value for key, value in source.projector.items()}
     else:
         anew.append('projector')
-    meta = {'conmim_mm_version': __version__, SETTINGS: as_settings(trained.sizes)}
-    return _describe(source, settings, anew), dict(meta=meta, state_dict=weights)
+    return _describe(source, settings, anew), content
 
 
 def new_parts(cfg: Config) -> list[str]:
