@@ -1,27 +1,24 @@
 """The same judges for several backbones: what I had, what I adapted, an untrained one."""
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from ..datasets.labelled_folder import LabelledSplit, labelled_datasets, labelled_split
-from ..datasets.segmentation_folder import (
-    SegmentationSplit,
-    segmentation_datasets,
-    segmentation_split,
-)
+from ..datasets.segmentation_folder import SegmentationSplit, segmentation_split
 from ..errors import InputError
 from ..evaluation import Accuracy, extract_features, knn_predict, linear_probe_predict
-from ..evaluation.dense import judge_maps_by_each, knn_scores, linear_scores, patch_bank
-from ..evaluation.features import patch_features
+from ..evaluation.dense import knn_scores, linear_scores
 from ..evaluation.mean_iou import MeanIoU
 from ..evaluation.paired import PairedDifference, difference_of_maps, paired_difference
 from ..formats.source import read_source
 from ..utils.files import check_new
 from ..visualization.bars import check_figure_file, draw_bars
 from .backbone import FrozenBackbone, freeze_source, frozen_backbone, num_workers, untrained
+from .dense_evaluation import predict_maps
 
 RANDOM = 'random:'
 
@@ -140,12 +137,8 @@ def _by_labels(frozen: FrozenBackbone, split: LabelledSplit, loading: tuple[int,
 
 def _by_maps(frozen: FrozenBackbone, split: SegmentationSplit, loading: tuple[int, int], k: int,
              ignore: Collection[int]) -> Judged:
-    train, held_out = (
-        patch_features(frozen.backbone, part, frozen.preprocessor, *loading)
-        for part in segmentation_datasets(split, frozen.img_size, ignore))
-    bank = patch_bank(train, len(split.train))
-    found = judge_maps_by_each(
-        dict(knn=knn_scores(bank, k), linear=linear_scores(bank)), held_out)
+    bank, found = predict_maps(
+        frozen, split, dict(knn=partial(knn_scores, k=k), linear=linear_scores), loading, ignore)
     return Judged(found, (len(found['knn'].actual), len(split.train), bank.num_classes))
 
 

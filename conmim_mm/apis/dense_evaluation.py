@@ -1,16 +1,27 @@
 """How well frozen patch tokens tell the classes of pixels: by retrieval, and by a linear layer."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ..datasets.segmentation_folder import segmentation_datasets, segmentation_split
-from ..errors import InputError
-from ..evaluation.dense import PatchBank, Scores, judge_maps, knn_scores, linear_scores, patch_bank
+from ..datasets.segmentation_folder import (
+    SegmentationSplit,
+    segmentation_datasets,
+    segmentation_split,
+)
+from ..evaluation.dense import (
+    PatchBank,
+    Scores,
+    judge_maps,
+    knn_scores,
+    linear_scores,
+    patch_bank,
+)
 from ..evaluation.features import patch_features
 from ..evaluation.mean_iou import MeanIoU
-from .backbone import frozen_backbone, num_workers
+from .backbone import FrozenBackbone, frozen_backbone, num_workers
+from .evaluate import check_votes
 
 
 class DenseResult(NamedTuple):
@@ -59,10 +70,7 @@ def dense_knn(checkpoint: str | Path, data: str | Path, *, weights: str = 'teach
     Raises:
         InputError: As for :func:`dense_linear`, or a number out of range.
     """
-    if k < 1:
-        raise InputError(f'--k must be at least 1, but is {k}')
-    if temperature <= 0:
-        raise InputError(f'--temperature must be above 0, but is {temperature}')
+    check_votes(k, temperature)
     return _evaluate(partial(knn_scores, k=k, temperature=temperature), checkpoint, data, weights,
                      img_size, batch_size, workers, ignore)
 
@@ -99,11 +107,34 @@ def _evaluate(fit: Callable[[PatchBank], Scores], checkpoint: str | Path, data: 
               ignore: Collection[int]) -> DenseResult:
     split = segmentation_split(str(data))
     frozen = frozen_backbone(checkpoint, weights, img_size)
-    train, held_out = (
-        patch_features(frozen.backbone, part, frozen.preprocessor, batch_size, num_workers(workers))
-        for part in segmentation_datasets(split, frozen.img_size, ignore))
-    bank = patch_bank(train, len(split.train))
-    found = judge_maps(fit(bank), held_out)
+    bank, judged = predict_maps(
+        frozen, split, dict(it=fit), (batch_size, num_workers(workers)), ignore)
+    found = judged['it']
     return DenseResult(
         found.value, found.standard_error, found.by_class, len(found.actual), len(split.train),
         len(bank.shares), bank.num_classes, frozen.img_size, found)
+
+
+def predict_maps(frozen: FrozenBackbone, split: SegmentationSplit,
+                 fits: Mapping[str, Callable[[PatchBank], Scores]], loading: tuple[int, int],
+                 ignore: Collection[int]) -> tuple[PatchBank, dict[str, MeanIoU]]:
+    """Predicts the maps of held-out images in several ways, from tokens that are taken once.
+
+    Args:
+        frozen: The backbone.
+        split: Of the images.
+        fits: By any name, what learns from the patches: :func:`knn_scores`, :func:`linear_scores`.
+        loading: Images at once, and processes that read them.
+        ignore: As for :func:`dense_linear`.
+
+    Returns:
+        The patches learnt from, and by name how well it went.
+
+    Raises:
+        InputError: As for :func:`dense_linear`.
+    """
+    train, held_out = (
+        patch_features(frozen.backbone, part, frozen.preprocessor, *loading)
+        for part in segmentation_datasets(split, frozen.img_size, ignore))
+    bank = patch_bank(train, len(split.train))
+    return bank, judge_maps({name: fit(bank) for name, fit in fits.items()}, held_out)

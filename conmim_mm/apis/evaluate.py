@@ -60,13 +60,22 @@ def knn(checkpoint: str | Path, data: str | Path | None = None, *,
     Raises:
         InputError: As for :func:`linear`, or a number out of range.
     """
+    check_votes(k, temperature)
+    predict = partial(knn_predict, k=k, temperature=temperature)
+    return _evaluate(predict, checkpoint, data, config, cfg_options, weights, img_size, batch_size,
+                     workers)
+
+
+def check_votes(k: int, temperature: float) -> None:
+    """Checks how many neighbours vote, and how sharply.
+
+    Raises:
+        InputError: A number out of range.
+    """
     if k < 1:
         raise InputError(f'--k must be at least 1, but is {k}')
     if temperature <= 0:
         raise InputError(f'--temperature must be above 0, but is {temperature}')
-    predict = partial(knn_predict, k=k, temperature=temperature)
-    return _evaluate(predict, checkpoint, data, config, cfg_options, weights, img_size, batch_size,
-                     workers)
 
 
 def linear(checkpoint: str | Path, data: str | Path | None = None, *,

@@ -127,6 +127,11 @@ def labelled_datasets(split: LabelledSplit, size: int) -> tuple[Dataset, Dataset
     return train, held_out
 
 
+def warn_left_out(error: UnreadableImageError) -> None:
+    """Says that an image does not count, and why."""
+    print_log(f'left out of the evaluation: {error}', logger='current', level=logging.WARNING)
+
+
 @DATASETS.register_module()
 class LabelledImages(Dataset):
     """Images with labels to learn from, then others to hold out, the same ones every time.
@@ -143,6 +148,8 @@ class LabelledImages(Dataset):
     Raises:
         InputError: No such folder, no labels in it, or fewer than two images wanted.
     """
+
+    judging_cost = 1  # of an image, by the mean of its tokens
 
     def __init__(self, data_root: str, size: int | Sequence[int],
                  max_images: int | None = None) -> None:
@@ -181,8 +188,7 @@ class LabelledImages(Dataset):
         try:
             sample = part[own]
         except UnreadableImageError as error:
-            print_log(f'left out of the evaluation: {error}', logger='current',
-                      level=logging.WARNING)
+            warn_left_out(error)
             sample = dict(inputs=torch.zeros(3, *self.size, dtype=torch.uint8),
                           data_samples=DataSample().set_gt_label(UNREADABLE))
         sample['data_samples'].set_metainfo(

@@ -1,17 +1,15 @@
 """Images with maps of labels, to judge patch tokens by while a run trains."""
 
-import logging
 import os
 from collections.abc import Collection, Sequence
 
 import torch
-from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
 from ..errors import InputError, UnreadableImageError
 from ..utils.sizes import spread_indices, to_size
-from .labelled_folder import MAX_HELD_OUT
+from .labelled_folder import MAX_HELD_OUT, warn_left_out
 from .segmentation_folder import NO_LABEL, map_sample, segmentation_datasets, segmentation_split
 
 
@@ -34,6 +32,7 @@ class LabelledMaps(Dataset):
     """
 
     metainfo = dict(classes=())
+    judging_cost = 3  # of all patches of an image, where that of their mean is 1
 
     def __init__(self, data_root: str, size: int | Sequence[int], max_images: int | None = None,
                  ignore: Collection[int] = ()) -> None:
@@ -67,8 +66,7 @@ class LabelledMaps(Dataset):
         try:
             sample = part[own]
         except UnreadableImageError as error:
-            print_log(f'left out of the evaluation: {error}', logger='current',
-                      level=logging.WARNING)
+            warn_left_out(error)
             sample = map_sample(torch.zeros(3, *self.size, dtype=torch.uint8),
                                 torch.full(self.size, NO_LABEL, dtype=torch.uint8))
         sample['data_samples'].set_metainfo(

@@ -6,11 +6,12 @@ from typing import NamedTuple
 import torch
 from mmengine.device import get_device
 
+from ..datasets.segmentation_folder import NO_LABEL
 from ..errors import InputError
 from .features import PatchBatch
 from .knn import nearest_neighbours
 from .linear_probe import fit_linear_probe
-from .mean_iou import NO_LABEL, NUM_LABELS, MeanIoU, count_pixels
+from .mean_iou import NUM_LABELS, MeanIoU, count_pixels
 
 MAX_PATCHES = 1_000_000
 MAX_ON_DEVICE = 2**28  # numbers; more come to the device chunk by chunk, each time
@@ -155,22 +156,17 @@ def linear_scores(bank: PatchBank, max_iter: int = MAX_ITER) -> Scores:
                             weight_decay=1 / len(bank.shares), max_iter=max_iter).scores
 
 
-def judge_maps(scores: Scores, batches: Iterable[PatchBatch]) -> MeanIoU:
+def judge_maps(judges: Mapping[str, Scores], batches: Iterable[PatchBatch]
+               ) -> dict[str, MeanIoU]:
     """Predicts the maps of held-out images.
 
     Args:
-        scores: Of :func:`knn_scores` or :func:`linear_scores`.
-        batches: Of the images; an image without any label does not count.
+        judges: By any name, those of :func:`knn_scores` and :func:`linear_scores`.
+        batches: Of the images, which come once; an image without any label does not count.
 
     Raises:
         InputError: Fewer than two of them have labels.
     """
-    return judge_maps_by_each(dict(it=scores), batches)['it']
-
-
-def judge_maps_by_each(judges: Mapping[str, Scores], batches: Iterable[PatchBatch]
-                       ) -> dict[str, MeanIoU]:
-    """As :func:`judge_maps`, by several functions of any names; the batches come once."""
     found = {name: [] for name in judges}
     for tokens, maps in batches:
         for name, scores in judges.items():

@@ -1,14 +1,13 @@
 """Frozen features of images, a batch at a time or all together; bad files are left out."""
 
-import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
-from mmengine.logging import print_log
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from ..datasets.labelled_folder import warn_left_out
 from ..errors import InputError, UnreadableImageError
 from ..utils.inspection import inspection
 
@@ -111,7 +110,7 @@ def patch_features(backbone: nn.Module, dataset: Dataset, preprocessor: nn.Modul
 
 def _warn_of(unreadable: list[tuple[int, UnreadableImageError]]) -> UnreadableImageError | None:
     for _, reason in unreadable:
-        print_log(f'left out of the evaluation: {reason}', logger='current', level=logging.WARNING)
+        warn_left_out(reason)
     return unreadable[-1][1] if unreadable else None
 
 

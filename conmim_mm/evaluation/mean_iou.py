@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-NUM_LABELS = 256  # of a map in bytes, of which
-NO_LABEL = 255
+from ..datasets.segmentation_folder import NO_LABEL
+
+NUM_LABELS = 256  # of a map in bytes
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ def test_tokens_that_tell_the_class_find_all_of_it(probe) -> None:
     # fields larger than a patch, where neighbours have no say
     labels = torch.arange(3).repeat_interleave(12).expand(6, 36, 36)[:, :, :36]
     tokens = torch.nn.functional.one_hot(labels, 5).float()
-    result = judge_maps(probe(bank), split(PatchBatch(tokens, labels.to(torch.uint8)), 4))
+    result = judge_maps(
+        dict(it=probe(bank)), split(PatchBatch(tokens, labels.to(torch.uint8)), 4))['it']
     assert result.value == 1. and result.standard_error == 0.
     assert result.by_class == {0: 1., 1: 1., 2: 1.} and len(result.actual) == 6
 
@@ -86,7 +87,7 @@ def test_tokens_that_tell_nothing_find_the_commonest(probe) -> None:
     batch.maps[:, :6] = 1
     bank = patch_bank([batch._replace(tokens=torch.randn(batch.tokens.shape))], 12)
     held_out = batch._replace(tokens=torch.randn(batch.tokens.shape))
-    assert judge_maps(probe(bank), [held_out]).value < 0.5
+    assert judge_maps(dict(it=probe(bank)), [held_out])['it'].value < 0.5
 
 
 def test_retrieval_by_hand() -> None:
@@ -116,11 +117,12 @@ def test_the_linear_layer_learns_shares() -> None:
 def test_chunks_and_order_do_not_count(probe, monkeypatch) -> None:
     torch.manual_seed(1)
     train, held_out = scenes(8, noise=0.7), scenes(6, noise=0.7)
-    expected = judge_maps(probe(patch_bank([train], 8)), [held_out])
+    expected = judge_maps(dict(it=probe(patch_bank([train], 8))), [held_out])['it']
     monkeypatch.setattr(dense, 'QUERIES', 5)
     order = torch.randperm(8)
     turned = PatchBatch(train.tokens[order], train.maps[order])
-    result = judge_maps(probe(patch_bank(split(turned, 3), 8)), split(held_out, 4))
+    result = judge_maps(
+        dict(it=probe(patch_bank(split(turned, 3), 8))), split(held_out, 4))['it']
     assert 0.2 < result.value < 0.95
     assert result.value == pytest.approx(expected.value, abs=5e-3)
     assert (result.intersections - expected.intersections).abs().sum() <= 2
@@ -138,4 +140,4 @@ def test_too_few_to_be_right_about() -> None:
     bank, held_out = patch_bank([scenes(4)], 4), scenes(3)
     held_out.maps[1:] = 255
     with pytest.raises(InputError, match='fewer than two of the images held out'):
-        judge_maps(knn_scores(bank), [held_out])
+        judge_maps(dict(it=knn_scores(bank)), [held_out])

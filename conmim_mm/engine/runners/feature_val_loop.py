@@ -13,7 +13,6 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
 from ...checkpoint.settings import component
 from ...datasets.labelled_folder import check_apart
-from ...datasets.labelled_maps import LabelledMaps
 from ...distributed.agreement import check_data_agrees
 from ...distributed.sharded import unwrap_model, whole_state_dict
 from ...errors import InputError
@@ -30,7 +29,6 @@ MIN_VALIDATIONS = 2  # in a run, besides that of the weights it starts from
 IMAGES_PER_TRAINED = 0.02
 MIN_IMAGES, MIN_IMAGES_OF_A_CLASS = 500, 10
 MAX_IMAGES = 20_000  # on a GPU saving and the probe then weigh as much as the images
-PATCHES_COST = 3  # to judge all patches of an image, where judging their mean costs 1
 
 
 @LOOPS.register_module()
@@ -64,8 +62,8 @@ class FeatureValLoop(ValLoop):
         interval, max_images = plan_validation(
             loop, images_per_step, len(dataset.metainfo['classes']), own.get('val_interval'),
             dataset.max_images)
-        if isinstance(dataset, LabelledMaps) and dataset.max_images is None:
-            max_images //= PATCHES_COST
+        if dataset.max_images is None:
+            max_images //= dataset.judging_cost
         if 'val_interval' not in own:
             loop.val_interval, loop.dynamic_intervals = interval, [interval]
             loop.dynamic_milestones = [0]

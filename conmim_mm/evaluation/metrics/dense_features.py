@@ -6,7 +6,7 @@ import torch
 from mmengine.device import get_device
 from mmpretrain.registry import METRICS
 
-from ..dense import judge_maps_by_each, knn_scores, linear_scores, patch_bank
+from ..dense import judge_maps, knn_scores, linear_scores, patch_bank
 from ..features import PatchBatch
 from .gathered import GatheredMetric, distinct
 
@@ -51,7 +51,7 @@ class DenseFeatureMetric(GatheredMetric):
                 yield PatchBatch(tokens[own].to(device).float(), maps[own].to(device))
 
         bank = patch_bank(batches(chosen[~held_out]), int((~held_out).sum()), MAX_PATCHES)
-        found = judge_maps_by_each(dict(knn=knn_scores(bank, self.k), linear=linear_scores(bank)),
+        found = judge_maps(dict(knn=knn_scores(bank, self.k), linear=linear_scores(bank)),
                                    batches(chosen[held_out]))
         values = dict(held_out=len(found['knn'].actual))
         for name, result in found.items():

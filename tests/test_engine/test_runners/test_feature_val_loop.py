@@ -135,7 +135,7 @@ def test_patch_tokens_are_judged_by_maps(images, tmp_path) -> None:
     teacher, size = runner.model.teacher.backbone, 32
     train, held_out = (patch_features(teacher, part, runner.model.data_preprocessor, num_workers=0)
                        for part in segmentation_datasets(segmentation_split(str(folder)), size))
-    expected = judge_maps(knn_scores(patch_bank(train, 12)), held_out)
+    expected = judge_maps(dict(it=knn_scores(patch_bank(train, 12))), held_out)['it']
     assert found[12][MAPS_KNN] == pytest.approx(100 * expected.value, abs=1)
     assert found[12][f'{MAPS_KNN}_error'] == pytest.approx(100 * expected.standard_error, abs=1)
     assert best_checkpoints(tmp_path / 'run')[0].startswith('best_val_dense_knn_miou_epoch_')
