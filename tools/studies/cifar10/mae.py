@@ -1,9 +1,5 @@
 # mmpretrain's MAE on the same ViT, images and schedule.
-_base_ = '_base_.py'
-
-custom_imports = dict(
-    imports=['conmim_mm.registration', 'mmpretrain.models', 'mmpretrain.datasets', 'peers'],
-    allow_failed_imports=False)
+_base_ = '_peer_.py'
 
 model = dict(
     type='MAE',
@@ -19,10 +15,6 @@ model = dict(
         decoder_num_heads=4),
     head=dict(type='MAEPretrainHead', norm_pix=True, patch_size=_base_.patch_size,
               loss=dict(type='PixelReconstructionLoss', criterion='L2')),
-    data_preprocessor=dict(
-        type='SelfSupDataPreprocessor',
-        mean=(123.675, 116.28, 103.53),
-        std=(58.395, 57.12, 57.375)),
     init_cfg=[
         dict(type='Xavier', layer='Linear', distribution='uniform'),
         dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0)

@@ -1,9 +1,5 @@
 # MoCo v3 on the same ViT: two crops of an image, told apart from those of other images.
-_base_ = '_base_.py'
-
-custom_imports = dict(
-    imports=['conmim_mm.registration', 'mmpretrain.models', 'mmpretrain.datasets', 'peers'],
-    allow_failed_imports=False)
+_base_ = '_peer_.py'
 
 temperature = 0.2
 width = _base_.arch.embed_dims
@@ -21,11 +17,7 @@ model = dict(
         type='MoCoV3Head',
         predictor=dict(projector, in_channels=width, num_layers=2),
         loss=dict(type='CrossEntropyLoss', loss_weight=2 * temperature),
-        temperature=temperature),
-    data_preprocessor=dict(
-        type='SelfSupDataPreprocessor',
-        mean=(123.675, 116.28, 103.53),
-        std=(58.395, 57.12, 57.375)))
+        temperature=temperature))
 
 
 def view(blur, solarise):
