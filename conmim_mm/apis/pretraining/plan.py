@@ -10,6 +10,7 @@ from mmpretrain.registry import DATASETS, MODELS
 
 from ...checkpoint.settings import type_name
 from ...datasets.grey_levels import describe_lost_levels
+from ...datasets.reading import RGB, ImageReading
 from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError, one_line
 from ...formats.backbone import save_weights
@@ -22,6 +23,7 @@ from ...utils.shipped_files import recipe_file
 from ...utils.written_config import write_config
 from ...visualization.trackers import add_trackers
 from ..options import add_online_evaluation, check_evaluation_folder, use_mixed_precision
+from .image_reading import set_reading
 from .recipe import (
     RECIPE_IMAGES,
     Workload,
@@ -49,7 +51,8 @@ from .starting_weights import (
 # In the written config: the options it was made with, which --resume compares.
 STARTED_WITH = 'started_with'
 OPTIONS = ('data', 'init', 'arch', 'student', 'config', 'epochs', 'batch_size', 'lr', 'img_size',
-           'amp', 'cfg_options', 'gpus', 'eval_data', 'track')
+           'amp', 'cfg_options', 'gpus', 'eval_data', 'track', 'channels', 'value_range',
+           'mean_std', 'bands_from', 'view_dtype', 'show_bands')
 # Variables of config files that only other settings of theirs are made of.
 _VARIABLES = ('arch', 'backbone', 'train_pipeline', 'batch_size', 'max_iters', 'learning_rate',
               'img_size', 'patch_size', 'data_prefix')
@@ -82,6 +85,12 @@ class PretrainOptions:
     allow_mismatch: bool = False
     eval_data: Path | None = None
     track: tuple[str, ...] = ()
+    channels: int | None = None
+    value_range: tuple[float, float] | str | None = None
+    mean_std: str | None = None
+    bands_from: str | None = None
+    view_dtype: str | None = None
+    show_bands: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,14 +181,16 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
         cfg = read_config(str(recipe_file(options.arch, 'visible')))
         set_training_images(cfg, options.data.absolute())
     lines = {'images': f'{images:,} in {place}', 'left out': getattr(training_set, 'left_out', '')}
-    if isinstance(training_set, ReplacingDataset):
-        lines['grey levels'] = describe_lost_levels(training_set)
     init = None
     if source:
         found, init = start_from(cfg, source, options.out, options.img_size)
         lines |= found
     elif options.img_size:
         set_image_size(cfg, options.img_size)
+    if isinstance(training_set, ReplacingDataset):
+        found, how = read_as_asked(cfg, options, training_set)
+        lines |= found
+        lines['grey levels'] = describe_lost_levels(training_set, how)
     lines['model'] = describe_model(
         cfg, options.config or f'configs/conmim/{Path(cfg.filename).name}')
     lines['student'] = describe_student(cfg, options.arch, options.student)
@@ -234,9 +245,24 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
     return Plan(cfg, lines, find_places(cfg, options.out), init)
 
 
+def read_as_asked(cfg: Config, options: PretrainOptions, images: ReplacingDataset
+                  ) -> tuple[dict[str, str], ImageReading]:
+    """As :func:`set_reading`, where options or weights ask for it."""
+    channels = options.channels or cfg.model.backbone.get('in_channels', 3)
+    keys = dict(bands_from=options.bands_from, view_dtype=options.view_dtype, value_range=(
+        None if options.value_range == 'auto' else options.value_range))
+    how = ImageReading(channels, **{key: value for key, value in keys.items() if value})
+    if how == RGB and not options.value_range and not options.mean_std:
+        return {}, how
+    return set_reading(cfg, images, how, options.value_range, options.mean_std)
+
+
 def given_options(options: PretrainOptions) -> dict:
     """The options as plain data, folders as absolute paths; those that were not given left out."""
-    values = {name: getattr(options, name) for name in OPTIONS} | dict(track=list(options.track))
+    values = {name: getattr(options, name) for name in OPTIONS} | dict(
+        track=list(options.track), show_bands=list(options.show_bands))
+    if isinstance(options.value_range, tuple):
+        values['value_range'] = list(options.value_range)
     for name in ('data', 'eval_data', 'config', 'init'):
         place = str(values[name] or '')
         if place and not (name == 'init' and (is_hub_name(place) or '://' in place)):
