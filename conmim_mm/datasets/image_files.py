@@ -11,11 +11,11 @@ from mmpretrain.registry import DATASETS
 from ..errors import InputError
 from ..utils.files import escape_name
 from .class_names import some_of
+from .image_formats.known import ARRAYS, PICTURE_ENDINGS, how_to_read
 from .replacing_dataset import ReplacingDataset
 from .storage import reads_local_files
 
-EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.avif', '.jp2', '.gif', '.bmp', '.tif',
-              '.tiff')
+EXTENSIONS = PICTURE_ENDINGS
 NAMED_ENDINGS = 5
 
 
@@ -36,6 +36,9 @@ class ImageFiles(ReplacingDataset):
     ``LoadRGBImage`` and OpenMMLab's ``LoadImageFromFile`` may read the images; the latter refuses
     2**30 pixels (environment variable ``OPENCV_IO_MAX_IMAGE_PIXELS``), and a damaged PNG may cost
     it 4 GiB and seconds.
+
+    Arrays, .npy and .npz, may be labels or features of the images beside them. So they count where
+    there are no other images, unless ``extensions`` has them.
 
     What is left out in a folder, files for their endings and folders that may not be listed, is
     ``left_out`` in words, and a warning in the log.
@@ -131,7 +134,7 @@ class ImageFiles(ReplacingDataset):
         return chosen
 
     def _scan_folder(self) -> list[dict]:
-        paths, others, closed = [], Counter(), []
+        paths, arrays, others, closed = [], [], Counter(), []
         visited = {os.path.realpath(self.folder)}
         for parent, folders, files in os.walk(self.folder, onerror=closed.append, followlinks=True):
             # Links may lead in circles; hidden folders hold thumbnails and the like.
@@ -145,6 +148,12 @@ class ImageFiles(ReplacingDataset):
                     paths.append(os.path.join(parent, file))
                 elif not file.startswith('.'):
                     others[os.path.splitext(file)[1].lower()] += 1
+                    if is_image(file, ARRAYS.endings):
+                        arrays.append(os.path.join(parent, file))
+        if not paths and self.extensions == EXTENSIONS:
+            paths = arrays
+            for ending in ARRAYS.endings:
+                del others[ending]
         self.left_out = describe_left_out(others, closed)
         if not paths:
             found = f'; left out: {self.left_out}' if self.left_out else ''
@@ -191,6 +200,7 @@ def describe_left_out(endings: Counter, closed: Sequence[OSError]) -> str:
         closed: Of each folder that cannot be listed.
     """
     parts = [f'{count:,} {ending or "without an ending"}'
+             + f' ({how_to_read(ending)} for these)' * bool(how_to_read(ending))
              for ending, count in endings.most_common(NAMED_ENDINGS)]
     if len(endings) > NAMED_ENDINGS:
         parts.append(f'{endings.total():,} files in all')
