@@ -51,6 +51,7 @@ class BackboneSource:
         left_out: Names in the source that have no place here.
         notes: What was changed or guessed, in words.
         projector: State dict of the ``ConMIMProjector`` that was trained with them, if any.
+        decoder: Likewise of the decoder, of a student of visible patches.
         whose: ``'teacher'`` or ``'student'``, where it is known.
         start: Arguments of :class:`ConMIMViT` that its training began with beside these settings,
             where it is a run of ours.
@@ -64,6 +65,7 @@ class BackboneSource:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     projector: Weights | None = None
+    decoder: Weights | None = None
     whose: str | None = None
     start: dict = field(default_factory=dict)
 
@@ -133,17 +135,19 @@ def is_own(checkpoint: dict) -> bool:
 
 def _own(checkpoint: dict, weights: str, num_heads: int | None) -> BackboneSource:
     state, sizes = saved_backbone(checkpoint, weights, num_heads)
-    projector, whose = None, checkpoint.get('meta', {}).get('weights')
+    projector, decoder, whose = None, None, checkpoint.get('meta', {}).get('weights')
     if is_pretraining_checkpoint(checkpoint):
         whose, everything = weights, model_state(checkpoint)
         of_teacher = weights_below(everything, 'teacher.neck.') if weights == 'teacher' else {}
         projector = of_teacher or weights_below(everything, 'neck.')
+        decoder = weights_below(everything, 'decoder.')
     arguments = saved_arguments(checkpoint)
     has_windows = bool(arguments.get('window_blocks'))
     notes = ('this backbone was trained with attention windows in some blocks; without them all '
              'blocks attend globally, so its tokens differ',) * has_windows
     return BackboneSource(backbone_settings(sizes), state, sizes.mean, sizes.std, 'conmim_mm',
-                          notes=notes, projector=projector, whose=whose, start=_start(arguments))
+                          notes=notes, projector=projector, decoder=decoder, whose=whose,
+                          start=_start(arguments))
 
 
 def _start(arguments: dict) -> dict:
