@@ -12,7 +12,7 @@ from ..errors import InputError, UnreadableImageError
 from ..utils.files import escape_name
 from ..utils.sizes import spread_indices
 from .image_formats.stored import Range, Stored
-from .reading import RGB, ImageReading, read_stored
+from .reading import ImageReading, read_stored, reading_of
 from .replacing_dataset import ReplacingDataset
 from .transforms.loading import MAX_PIXELS, read_file, reading
 from .transforms.two_views import LazyJpeg, open_image
@@ -22,32 +22,47 @@ FEW_LEVELS = 64  # 14 bits in a file of 16 have as many
 MAX_SHARE = 0.1
 MEASURED_IMAGES, MEASURED_PIXELS = 256, 2**12  # of each image
 PERCENTILES = 0.5, 99.5
-LEAST_STD = 0.01  # grey levels; a channel below is constant, and is not divided by that
+LEAST_STD = 0.01  # grey levels; a channel below that is constant
 
 
-def measure_range(dataset: ReplacingDataset, how: ImageReading) -> Range:
-    """The 0.5th and the 99.5th percentile of the stored values of all channels together.
+class Values(NamedTuple):
+    """What values the images have.
+
+    Attributes:
+        low: The 0.5th percentile of the stored values of all channels together.
+        high: The 99.5th.
+        first: One of the images.
+    """
+
+    low: float
+    high: float
+    first: Stored
+
+
+def measure_values(dataset: ReplacingDataset, how: ImageReading) -> Values:
+    """Looks at the stored values of up to 4096 pixels of up to 256 images, evenly spread.
 
     Args:
-        dataset: Of up to 256 images, evenly spread, up to 4096 pixels are looked at.
+        dataset: The images.
         how: How many channels, and what they are read from.
 
     Raises:
-        InputError: No image can be read, or all have one value.
+        InputError: No image can be read.
     """
-    values = np.concatenate([_some_pixels(stored.pixels).ravel()
-                             for stored in read_some(dataset, how, 'value range')])
+    seen = [(stored._replace(pixels=stored.pixels[:1, :1]), _some_pixels(stored.pixels).ravel())
+            for stored in read_some(dataset, how, 'values')]
+    values = np.concatenate([values for _, values in seen])
     values = values[np.isfinite(values)]
     low, high = np.percentile(values, PERCENTILES).tolist() if values.size else (0., 0.)
-    if low == high:
-        raise InputError(f'the images all have the value {low:g} (percentiles 0.5 to 99.5 of '
-                         f'{values.size:,} values): there is nothing to learn from them')
-    return low, high
+    return Values(low, high, seen[0][0])
 
 
 def measure_mean_std(dataset: ReplacingDataset, how: ImageReading
                      ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in grey levels; arguments as of the above."""
+    """Mean and standard deviation of each channel, in grey levels, of as many pixels.
+
+    Arguments and errors as of :func:`measure_values`. A constant channel has the deviation 1.
+    """
     sums, squares, count = 0., 0., 0
     for stored in read_some(dataset, how, 'mean and deviation'):
         levels = how.levels(_some_pixels(stored.pixels), stored)
@@ -86,7 +101,7 @@ def read_some(dataset: ReplacingDataset, how: ImageReading, what: str) -> Iterat
 
 def _some_pixels(pixels: np.ndarray) -> np.ndarray:
     step = math.ceil(math.sqrt(pixels.shape[0] * pixels.shape[1] / MEASURED_PIXELS))
-    return pixels[::step, ::step]
+    return pixels[::step, ::step].copy()  # or the whole image would stay in memory
 
 
 class Levels(NamedTuple):
@@ -115,7 +130,7 @@ def describe_lost_levels(dataset: ReplacingDataset, how: ImageReading | None = N
         dataset: Up to 32 of its images, evenly spread, are read, in up to three seconds.
         how: Makes the levels; by default as its pipeline does.
     """
-    how = how or _reading_of(dataset)
+    how = how or reading_of(dataset)
     deadline, seen = time.monotonic() + SECONDS, []
     for index in spread_indices(len(dataset), CHECKED_IMAGES):
         try:
@@ -174,7 +189,3 @@ def _black_and_white(stored: Stored, how: ImageReading) -> Range:
         return 0, 2**16 - 1  # as read_rgb has it
     return how.range_of(stored)
 
-
-def _reading_of(dataset: ReplacingDataset) -> ImageReading:
-    return next((step.reading for step in dataset.pipeline.transforms
-                 if isinstance(getattr(step, 'reading', None), ImageReading)), RGB)

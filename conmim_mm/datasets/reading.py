@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
+from torch.utils.data import Dataset
 
 from ..errors import InputError, UnreadableImageError
 from .image_formats.arrays import NPY, NPZ, read_array
@@ -100,7 +101,7 @@ class ImageReading:
             ``(h, w, C)`` float32 from 0 to 255; uint8 where that is what they are.
 
         Raises:
-            ValueError: Floats, and the range of their type is asked for.
+            InputError: As :meth:`range_of`.
         """
         low, high = self.range_of(stored or Stored(pixels))
         is_negative = stored is not None and stored.is_negative
@@ -115,14 +116,19 @@ class ImageReading:
         return WHITE - values if is_negative else values
 
     def range_of(self, stored: Stored) -> Range:
-        """The values of an image that become black and white."""
+        """The values of an image that become black and white.
+
+        Raises:
+            InputError: Of floats, the range of their type is asked for.
+        """
         if isinstance(self.value_range, tuple):
             return self.value_range
         whole = stored.whole or full_range(stored.pixels.dtype)
         if self.value_range is None:
             return stored.window or whole or (0., WHITE)
         if whole is None:
-            raise ValueError('floats have no range of their own: give a value range, or auto')
+            raise InputError('floats have no range of their own: give --value-range LOW HIGH, or '
+                             'auto')
         return whole
 
     def view(self, levels: np.ndarray) -> np.ndarray:
@@ -172,6 +178,17 @@ def read_levels(path: str, how: ImageReading = RGB, max_pixels: int = MAX_PIXELS
                     raise
         stored = read_stored(path, how, max_pixels, data)
         return how.view(how.levels(stored.pixels, stored))
+
+
+def reading_of(dataset: Dataset) -> ImageReading:
+    """How a data set reads its images, by the first transform of its pipeline that has a reading.
+
+    Args:
+        dataset: With a ``pipeline``; of any other it is the default.
+    """
+    steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    return next((step.reading for step in steps
+                 if isinstance(getattr(step, 'reading', None), ImageReading)), RGB)
 
 
 def is_array(data: bytes) -> bool:

@@ -10,7 +10,6 @@ from mmpretrain.registry import DATASETS, MODELS
 
 from ...checkpoint.settings import type_name
 from ...datasets.grey_levels import describe_lost_levels
-from ...datasets.reading import RGB, ImageReading
 from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError, one_line
 from ...formats.backbone import save_weights
@@ -23,7 +22,7 @@ from ...utils.shipped_files import recipe_file
 from ...utils.written_config import write_config
 from ...visualization.trackers import add_trackers
 from ..options import add_online_evaluation, check_evaluation_folder, use_mixed_precision
-from .image_reading import set_reading
+from .image_reading import READING_OPTIONS, set_reading
 from .recipe import (
     RECIPE_IMAGES,
     Workload,
@@ -45,14 +44,14 @@ from .starting_weights import (
     check_settings,
     nearest_arch,
     new_parts,
+    spread_channels,
     start_from,
 )
 
 # In the written config: the options it was made with, which --resume compares.
 STARTED_WITH = 'started_with'
 OPTIONS = ('data', 'init', 'arch', 'student', 'config', 'epochs', 'batch_size', 'lr', 'img_size',
-           'amp', 'cfg_options', 'gpus', 'eval_data', 'track', 'channels', 'value_range',
-           'mean_std', 'bands_from', 'view_dtype', 'show_bands')
+           'amp', 'cfg_options', 'gpus', 'eval_data', 'track', *READING_OPTIONS)
 # Variables of config files that only other settings of theirs are made of.
 _VARIABLES = ('arch', 'backbone', 'train_pipeline', 'batch_size', 'max_iters', 'learning_rate',
               'img_size', 'patch_size', 'data_prefix')
@@ -183,12 +182,14 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
     lines = {'images': f'{images:,} in {place}', 'left out': getattr(training_set, 'left_out', '')}
     init = None
     if source:
+        source = spread_channels(source, options.channels or source.settings['in_channels'])
         found, init = start_from(cfg, source, options.out, options.img_size)
         lines |= found
     elif options.img_size:
         set_image_size(cfg, options.img_size)
     if isinstance(training_set, ReplacingDataset):
-        found, how = read_as_asked(cfg, options, training_set)
+        found, how = set_reading(cfg, training_set, {
+            name: value for name in READING_OPTIONS if (value := getattr(options, name))})
         lines |= found
         lines['grey levels'] = describe_lost_levels(training_set, how)
     lines['model'] = describe_model(
@@ -243,18 +244,6 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
     with torch.device('meta'):  # no memory, no time
         MODELS.build(cfg.model)
     return Plan(cfg, lines, find_places(cfg, options.out), init)
-
-
-def read_as_asked(cfg: Config, options: PretrainOptions, images: ReplacingDataset
-                  ) -> tuple[dict[str, str], ImageReading]:
-    """As :func:`set_reading`, where options or weights ask for it."""
-    channels = options.channels or cfg.model.backbone.get('in_channels', 3)
-    keys = dict(bands_from=options.bands_from, view_dtype=options.view_dtype, value_range=(
-        None if options.value_range == 'auto' else options.value_range))
-    how = ImageReading(channels, **{key: value for key, value in keys.items() if value})
-    if how == RGB and not options.value_range and not options.mean_std:
-        return {}, how
-    return set_reading(cfg, images, how, options.value_range, options.mean_std)
 
 
 def given_options(options: PretrainOptions) -> dict:

@@ -1,5 +1,7 @@
 """Moves a batch to the device and normalises it there."""
 
+from collections.abc import Sequence
+
 import torch
 from mmengine.model import BaseDataPreprocessor
 from mmpretrain.registry import MODELS
@@ -22,13 +24,19 @@ class ConMIMDataPreprocessor(BaseDataPreprocessor):
         std: Standard deviation per channel, in grey levels; None with ``mean`` None.
         to_rgb: The images come as BGR, as OpenMMLab's own loaders give them.
         non_blocking: As in MMEngine.
+        shown_bands: Numbers from 1 of the channels that pictures show as red, green and blue, or of
+            the one that they show as grey; by default the first three, or the first of fewer.
+
+    Raises:
+        InputError: ``shown_bands`` that are not one or three of the channels.
     """
 
     def __init__(self,
                  mean: tuple[float, ...] | None = IMAGENET_MEAN,
                  std: tuple[float, ...] | None = IMAGENET_STD,
                  to_rgb: bool = False,
-                 non_blocking: bool = True) -> None:
+                 non_blocking: bool = True,
+                 shown_bands: Sequence[int] | None = None) -> None:
         super().__init__(non_blocking)
         if (mean is None) != (std is None):
             raise ValueError('give both mean and std, or neither')
@@ -37,6 +45,12 @@ class ConMIMDataPreprocessor(BaseDataPreprocessor):
         if mean is not None and std is not None:
             self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
             self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
+        bands = tuple(shown_bands or ())
+        most = len(mean) if mean is not None else max(bands, default=0)
+        if bands and (len(bands) not in (1, 3) or not all(1 <= band <= most for band in bands)):
+            raise InputError(f'shown_bands (--show-bands) must be one or three of the channels 1 '
+                             f'to {most}, but are {" ".join(map(str, bands))}')
+        self.shown_bands = bands
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Casts and normalises.
