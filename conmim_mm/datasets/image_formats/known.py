@@ -36,6 +36,7 @@ IMAGE_FORMATS = (
     ImageFormat('JPEG 2000', ('.jp2', '.j2k'), 'JPEG2000'),
     ImageFormat('PPM', ('.ppm', '.pgm'), 'PPM'),
     ImageFormat('HEIF', ('.heic', '.heif'), 'HEIF', 'pillow_heif', 'pillow-heif'),
+    ImageFormat('JPEG XL', ('.jxl', ), 'JXL', 'pillow_jxl', 'pillow-jxl-plugin'),
     # it has no mark of its own, so Pillow is to try it last
     ImageFormat('TGA', ('.tga', ), 'TGA'),
     ImageFormat('DICOM', ('.dcm', '.dicom'), '', 'pydicom', 'pydicom'),
@@ -52,6 +53,8 @@ def is_installed(one: ImageFormat) -> bool:
     found = find_spec(one.module) is not None
     if found and one.pillow == 'HEIF':
         import_module(one.module).register_heif_opener(thumbnails=False)
+    elif found and one.pillow == 'JXL':  # registers itself
+        import_module(one.module).JpegXLImagePlugin.DECODE_THREADS = 0
     return found
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ...errors import UnreadableImageError, one_line
+from ..image_formats import jpeg_xl
 from ..image_formats.known import IMAGE_FORMATS, is_installed
 from .image_metadata import ORIENTATION, orientation_in, without_metadata
 
@@ -149,6 +150,8 @@ def read_picture(path: str, max_pixels: int, data: bytes | None,
 
 
 def _decode(data: bytes, max_pixels: int) -> Image.Image:
+    if data.startswith(jpeg_xl.MARKS):
+        check_pixels(jpeg_xl.count_pixels(data), max_pixels)
     with _pillows_limit(max_pixels), Image.open(BytesIO(data), formats=FORMATS) as image:
         # from the header; no pixel is decoded yet
         check_pixels(image.width * image.height, max_pixels)
