@@ -180,7 +180,7 @@ def orientation_of(image: Image.Image) -> int:
     """As :func:`orientation_in`, of a file that Pillow has opened."""
     if image.format == 'TIFF':  # which Pillow has turned already, except in old versions
         return image.tag_v2.get(ORIENTATION, 1)
-    exif, xmp = image.info.get('exif', b''), image.info.get('xmp', b'')
+    exif, xmp = image.info.get('exif') or b'', image.info.get('xmp') or b''
     if not exif and (text := image.info.get('Raw profile type exif')):  # ImageMagick's, in a PNG
         with suppress(ValueError):
             exif = bytes.fromhex(''.join(text.split('\n')[3:]))

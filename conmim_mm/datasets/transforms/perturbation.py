@@ -143,7 +143,7 @@ def perturb(image: np.ndarray, perturbation: Perturbation) -> np.ndarray:
         batch = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
         vector = torch.from_numpy(perturbation.to_vector()).unsqueeze(0)
         return perturb_batch(batch, vector, cut=unchanged)[0].permute(1, 2, 0).numpy()
-    has_colours = image.shape[-1] == 3
+    has_colours, shape = image.shape[-1] == 3, image.shape
     for kind, factor in perturbation.adjustments:
         if has_colours or kind in WITHOUT_COLOURS:
             image = ADJUSTMENTS[kind](image, factor)
@@ -154,7 +154,7 @@ def perturb(image: np.ndarray, perturbation: Perturbation) -> np.ndarray:
     if perturbation.solarise < NEVER:
         image = cv2.LUT(image, np.where(LEVELS < perturbation.solarise, LEVELS, 255 - LEVELS
                                         ).astype(np.uint8))
-    return image
+    return image.reshape(shape)  # OpenCV drops the axis of one channel
 
 
 def _adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:

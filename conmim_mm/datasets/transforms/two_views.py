@@ -197,7 +197,9 @@ class ConMIMTwoViews(BaseTransform):
         # Pillow's pixels cannot be written to, of which PyTorch would warn.
         pixels = np.require(image.region(box, self.size[::-1]), requirements='CW')
         # The crop is uniform, so flipping it is flipping the image.
-        return resize_bicubic(cv2.flip(pixels, 1) if flip else pixels, self.size)
+        # OpenCV drops the axis of one channel.
+        flipped = cv2.flip(pixels, 1).reshape(pixels.shape) if flip else pixels
+        return resize_bicubic(flipped, self.size)
 
 
 @TRANSFORMS.register_module()
