@@ -14,7 +14,7 @@ from ...models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN,
 from .recipe import because
 
 READING_OPTIONS = ('channels', 'value_range', 'mean_std', 'bands_from', 'view_dtype', 'show_bands')
-_READERS = ('LoadTwoViews', 'LoadImage')
+_READERS = ('LoadTwoViews', 'LoadImage', 'LoadRGBImage')
 
 
 def set_reading(cfg: Config, images: ReplacingDataset, given: dict
@@ -51,8 +51,11 @@ def set_reading(cfg: Config, images: ReplacingDataset, given: dict
     if bands := given.get('show_bands'):
         cfg.model.data_preprocessor.shown_bands = tuple(bands)
     for reader in readers:
+        if type_name(reader) == 'LoadRGBImage':
+            reader.type = 'mmpretrain.LoadImage'
         reader.reading = how.keys()
-    cfg.model.backbone.in_channels = channels
+    if channels != cfg.model.backbone.get('in_channels', 3):
+        cfg.model.backbone.in_channels = channels
     return lines, how
 
 

@@ -32,7 +32,8 @@ def stored(path: Path, channels: int, **keys: object) -> np.ndarray:
 @pytest.mark.parametrize('options', [
     dict(photometric='minisblack', planarconfig='contig'),
     dict(photometric='minisblack', planarconfig='separate'),
-    dict(photometric='rgb', planarconfig='contig'), dict(photometric='rgb', planarconfig='separate'),
+    dict(photometric='rgb', planarconfig='contig'),
+    dict(photometric='rgb', planarconfig='separate'),
     dict(photometric='minisblack', planarconfig='contig', tile=(16, 16), compression='zlib',
          predictor=True),
     dict(photometric='minisblack', planarconfig='separate', rowsperstrip=3, compression='lzw'),
