@@ -52,7 +52,8 @@ class ImageFiles(ReplacingDataset):
             ``data_root``. Empty for the folder's own images.
         with_label: Give each sample its ``gt_label``, and fail if there is none.
         images_per_class: Only so many of each class, the first ones; with ``with_label``.
-        extensions: Which files count as images; case does not matter.
+        extensions: Which files count as images; case does not matter. By default those of all
+            formats that are installed here.
         **kwargs: As in :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
@@ -67,14 +68,14 @@ class ImageFiles(ReplacingDataset):
                  ann_file: str = '',
                  with_label: bool = False,
                  images_per_class: int | None = None,
-                 extensions: tuple[str, ...] = EXTENSIONS,
+                 extensions: tuple[str, ...] | None = None,
                  **kwargs) -> None:
         self.with_label = with_label
         if images_per_class is not None and not with_label:
             raise InputError('images_per_class needs with_label=True')
         self.images_per_class = images_per_class
         self.left_out = ''
-        self.extensions = tuple(ext.lower() for ext in extensions)
+        self.extensions = tuple(ext.lower() for ext in extensions or EXTENSIONS)
         super().__init__(
             data_root=os.path.expanduser(data_root),
             data_prefix=dict(img_path=data_prefix),
@@ -150,7 +151,7 @@ class ImageFiles(ReplacingDataset):
                     others[os.path.splitext(file)[1].lower()] += 1
                     if is_image(file, ARRAYS.endings):
                         arrays.append(os.path.join(parent, file))
-        if not paths and self.extensions == EXTENSIONS:
+        if not paths and self.extensions == EXTENSIONS:  # then nobody has asked for them
             paths = arrays
             for ending in ARRAYS.endings:
                 del others[ending]
