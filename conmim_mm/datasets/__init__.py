@@ -10,11 +10,12 @@ from .transforms.formatting import PackConMIMInputs
 from .transforms.loading import LoadRGBImage, read_rgb
 from .transforms.masks import BlockPatchMask, RandomPatchMask
 from .transforms.perturbation import DevicePerturbation, TeacherPerturbation
+from .transforms.resize_to_cover import ResizeToCover
 from .transforms.two_views import ConMIMTwoViews, LoadTwoViews
 
 __all__ = [
     'BlockPatchMask', 'CocoFile', 'ConMIMTwoViews', 'DevicePerturbation', 'EpochSeededSampler',
     'ImageFiles', 'InfiniteSeededSampler', 'LabelledImages', 'LabelledMaps', 'LoadRGBImage',
-    'LoadTwoViews', 'PackConMIMInputs', 'RandomPatchMask', 'SampleIndex',
+    'LoadTwoViews', 'PackConMIMInputs', 'RandomPatchMask', 'ResizeToCover', 'SampleIndex',
     'ShardSequentialSampler', 'TarShards', 'TeacherPerturbation', 'read_rgb', 'sample_rng'
 ]
