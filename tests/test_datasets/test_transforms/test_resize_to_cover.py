@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from mmpretrain.datasets.transforms import ResizeEdge
+from PIL import Image
 
 from conmim_mm.datasets import ResizeToCover
 from conmim_mm.errors import InputError
@@ -26,6 +27,18 @@ def test_an_oblong_size_is_just_covered(shape, size, expected) -> None:
     assert found['img'].shape == (*expected, 3) and found['img_shape'] == expected
     assert expected[0] >= size[0] and expected[1] >= size[1] and (
         expected[0] == size[0] or expected[1] == size[1])
+
+
+@pytest.mark.parametrize(('channels', 'dtype'), [(13, np.uint8), (1, np.float32), (3, np.float32)])
+def test_any_channels_and_floats(channels: int, dtype: type) -> None:
+    """As each channel by Pillow; uint8 within rounding, and none beyond 0 to 255."""
+    pixels = np.concatenate([image(40, 70) for _ in range(5)], axis=2)[..., :channels].astype(dtype)
+    found = ResizeToCover((16, 32))(dict(img=pixels))['img']
+    assert found.dtype == dtype and found.min() >= 0 and found.max() <= 255
+    for channel in range(channels):
+        plain = Image.fromarray(pixels[..., channel]).resize((32, 18), Image.Resampling.BICUBIC)
+        assert np.abs(np.clip(plain, 0, 255).astype(float) - found[..., channel]).max() <= (
+            1 if dtype == np.uint8 else 0.01)
 
 
 def test_no_size() -> None:
