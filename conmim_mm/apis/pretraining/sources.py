@@ -103,7 +103,10 @@ def set_training_images(cfg: Config, sources: Sources) -> str:
         InputError: The config reads something else.
     """
     dataset = cfg.train_dataloader.dataset
-    if type_name(dataset) not in ('ImageFiles', *['TarShards'] * bool(sources.shards)):
+    kind = type_name(dataset)
+    if kind == 'TarShards' and not sources.shards:
+        raise InputError(f'{cfg.filename} reads tar files: give --shards')
+    if kind not in ('ImageFiles', 'TarShards'):
         raise InputError(f'{cfg.filename} reads {dataset.get("type")}, not a folder of images: '
                          'start it with tools/train.py')
     if cfg.get('data_root') and len(sources.folders) == 1 and not sources.list_file:

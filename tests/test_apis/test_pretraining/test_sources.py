@@ -8,7 +8,12 @@ import pytest
 from mmengine.config import Config
 
 from conmim_mm.apis.pretraining import start
-from conmim_mm.apis.pretraining.sources import Sources, find_sources, missing_source
+from conmim_mm.apis.pretraining.sources import (
+    Sources,
+    find_sources,
+    missing_source,
+    set_training_images,
+)
 from conmim_mm.commands import main
 from conmim_mm.errors import InputError
 from conmim_mm.utils.run_config import read_config
@@ -127,3 +132,12 @@ def test_python_takes_them_too(folders, toy, started) -> None:
         start.pretrain(out='run', config=toy.config)
     start.pretrain([folders / 'a', 'b'], 'run', config=toy.config)
     assert len(started[0].train_dataloader.dataset.data_root) == 2
+
+
+@pytest.mark.parametrize(('kind', 'reason'), [
+    ('TarShards', 'reads tar files: give --shards'),
+    ('CustomDataset', 'reads CustomDataset, not a folder of images')])
+def test_a_config_that_reads_something_else(kind: str, reason: str) -> None:
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(type=kind))))
+    with pytest.raises(InputError, match=reason):
+        set_training_images(cfg, Sources((Path('/x'), )))
