@@ -1,6 +1,7 @@
 """A frozen backbone with the normalisation of its images, as features are taken with it."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -28,9 +29,9 @@ class FrozenBackbone(NamedTuple):
     preprocessor: ConMIMDataPreprocessor
 
     @property
-    def img_size(self) -> int:
-        """Side of the images, in pixels."""
-        return self.backbone.img_size[0]
+    def img_size(self) -> tuple[int, int]:
+        """Height and width of the images, in pixels."""
+        return self.backbone.img_size
 
     @property
     def device(self) -> torch.device:
@@ -39,15 +40,15 @@ class FrozenBackbone(NamedTuple):
 
 
 def frozen_backbone(checkpoint: str | Path, weights: str = 'teacher',
-                    img_size: int | None = None) -> FrozenBackbone:
+                    img_size: int | Sequence[int] | None = None) -> FrozenBackbone:
     """That of any source, which is read once.
 
     Args:
         checkpoint: As for :func:`read_source`, or ``timm:NAME`` of any model of timm's: one that is
             no plain ViT gives its own pooled features.
         weights: As for :func:`read_source`.
-        img_size: Side of the images, in pixels; position tables are resized to it. By default as it
-            was trained.
+        img_size: Side of the images, in pixels, or ``(height, width)``; position tables are resized
+            to it. By default as it was trained.
 
     Raises:
         InputError: There is none in it, or ``img_size`` does not fit it.
@@ -56,7 +57,8 @@ def frozen_backbone(checkpoint: str | Path, weights: str = 'teacher',
     return freeze(*other) if other else freeze_source(read_source(checkpoint, weights), img_size)
 
 
-def freeze_source(source: BackboneSource, img_size: int | None = None) -> FrozenBackbone:
+def freeze_source(source: BackboneSource, img_size: int | Sequence[int] | None = None
+                  ) -> FrozenBackbone:
     """The backbone of a source; arguments and errors as for :func:`frozen_backbone`.
 
     Says in the log what was assumed.

@@ -66,9 +66,9 @@ class Judged(NamedTuple):
 
 
 def compare(checkpoints: Sequence[str | Path], data: str | Path, *, task: str = 'classification',
-            weights: str = 'teacher', img_size: int | None = None, batch_size: int = 64,
-            workers: int | None = None, ignore: Collection[int] = (), k: int = 20,
-            out: str | Path | None = None, overwrite: bool = False) -> Comparison:
+            weights: str = 'teacher', img_size: int | Sequence[int] | None = None,
+            batch_size: int = 64, workers: int | None = None, ignore: Collection[int] = (),
+            k: int = 20, out: str | Path | None = None, overwrite: bool = False) -> Comparison:
     """k-NN and linear probe of several backbones on the same images.
 
     The features of a backbone are taken once for both.
@@ -80,7 +80,8 @@ def compare(checkpoints: Sequence[str | Path], data: str | Path, *, task: str = 
             :func:`dense_linear`.
         task: ``'classification'`` by labels of images, or ``'segmentation'`` by maps.
         weights: ``'teacher'`` or ``'student'``, whose to take from a pre-training checkpoint.
-        img_size: Side of the images, in pixels; by default as each backbone was trained.
+        img_size: Side of the images, in pixels, or ``(height, width)``; by default as each backbone
+            was trained.
         batch_size: Images at once.
         workers: Processes that read images; by default one per core, at most 16.
         ignore: Labels of maps that do not count, besides 255.
@@ -118,8 +119,8 @@ def compare(checkpoints: Sequence[str | Path], data: str | Path, *, task: str = 
     return Comparison(scores, *first.counts)
 
 
-def _backbones(checkpoints: Sequence[str | Path], weights: str, img_size: int | None
-               ) -> Iterator[FrozenBackbone]:
+def _backbones(checkpoints: Sequence[str | Path], weights: str,
+               img_size: int | Sequence[int] | None) -> Iterator[FrozenBackbone]:
     """One at a time, so that they need not fit into memory together."""
     for checkpoint in checkpoints:
         yield (freeze_source(untrained(read_source(checkpoints[0], weights)), img_size)

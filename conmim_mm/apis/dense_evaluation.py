@@ -1,6 +1,6 @@
 """How well frozen patch tokens tell the classes of pixels: by retrieval, and by a linear layer."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from ..evaluation.dense import (
 )
 from ..evaluation.features import patch_features
 from ..evaluation.mean_iou import MeanIoU
+from ..utils.sizes import short_size
 from .backbone import FrozenBackbone, frozen_backbone, num_workers
 from .evaluate import check_votes
 
@@ -35,7 +36,7 @@ class DenseResult(NamedTuple):
         num_reference: Images to learn from,
         num_patches: and their patches with labels; at most a million.
         num_classes: Of these.
-        img_size: Side of the images and of the maps, in pixels.
+        img_size: Side of the images and of the maps, in pixels; height and width of oblong ones.
         counts: What ``miou`` is made of, image by image, for a paired comparison of two backbones
             (:func:`jackknife_error`).
     """
@@ -47,20 +48,21 @@ class DenseResult(NamedTuple):
     num_reference: int
     num_patches: int
     num_classes: int
-    img_size: int
+    img_size: int | tuple[int, int]
     counts: MeanIoU
 
 
 def dense_knn(checkpoint: str | Path, data: str | Path, *, weights: str = 'teacher',
-              img_size: int | None = None, batch_size: int = 64, workers: int | None = None,
-              ignore: Collection[int] = (), k: int = 20, temperature: float = 0.07) -> DenseResult:
+              img_size: int | Sequence[int] | None = None, batch_size: int = 64,
+              workers: int | None = None, ignore: Collection[int] = (), k: int = 20,
+              temperature: float = 0.07) -> DenseResult:
     """Mean IoU of retrieval: nothing is trained, a patch has the labels of the most similar ones.
 
     Args:
         checkpoint: As for :func:`dense_linear`, and so are those up to ``ignore``.
         data: Images and maps.
         weights: Whose.
-        img_size: Side of the images, in pixels.
+        img_size: Of the images.
         batch_size: Images at once.
         workers: Processes that read images.
         ignore: Labels that do not count.
@@ -76,12 +78,12 @@ def dense_knn(checkpoint: str | Path, data: str | Path, *, weights: str = 'teach
 
 
 def dense_linear(checkpoint: str | Path, data: str | Path, *, weights: str = 'teacher',
-                 img_size: int | None = None, batch_size: int = 64, workers: int | None = None,
-                 ignore: Collection[int] = ()) -> DenseResult:
+                 img_size: int | Sequence[int] | None = None, batch_size: int = 64,
+                 workers: int | None = None, ignore: Collection[int] = ()) -> DenseResult:
     """Mean IoU of a linear layer on the normalised patch tokens.
 
     Predictions are enlarged to the maps (bilinear, of the scores). Images and maps are squashed to
-    a square, so figures are for a comparison of backbones, not with those of whole images.
+    one size, so figures are for a comparison of backbones, not with those of whole images.
 
     Args:
         checkpoint: Of a pre-training or a task, or an extracted backbone; a run's folder for its
@@ -90,7 +92,8 @@ def dense_linear(checkpoint: str | Path, data: str | Path, *, weights: str = 'te
             and ``annotations`` alone, of which every fifth image is then held out. A map has one
             channel, whose values are the numbers of the classes, and 255 for no label.
         weights: ``'teacher'`` or ``'student'``, whose to take from a pre-training checkpoint.
-        img_size: Side of the images, in pixels; by default as the backbone was trained.
+        img_size: Side of the images, in pixels, or ``(height, width)``; by default as the backbone
+            was trained.
         batch_size: Images at once.
         workers: Processes that read images; by default one per core, at most 16.
         ignore: Labels that do not count, besides 255: ``[0]`` for ADE20K.
@@ -103,8 +106,8 @@ def dense_linear(checkpoint: str | Path, data: str | Path, *, weights: str = 'te
 
 
 def _evaluate(fit: Callable[[PatchBank], Scores], checkpoint: str | Path, data: str | Path,
-              weights: str, img_size: int | None, batch_size: int, workers: int | None,
-              ignore: Collection[int]) -> DenseResult:
+              weights: str, img_size: int | Sequence[int] | None, batch_size: int,
+              workers: int | None, ignore: Collection[int]) -> DenseResult:
     split = segmentation_split(str(data))
     frozen = frozen_backbone(checkpoint, weights, img_size)
     bank, judged = predict_maps(
@@ -112,7 +115,7 @@ def _evaluate(fit: Callable[[PatchBank], Scores], checkpoint: str | Path, data: 
     found = judged['it']
     return DenseResult(
         found.value, found.standard_error, found.by_class, len(found.actual), len(split.train),
-        len(bank.shares), bank.num_classes, frozen.img_size, found)
+        len(bank.shares), bank.num_classes, short_size(frozen.img_size), found)
 
 
 def predict_maps(frozen: FrozenBackbone, split: SegmentationSplit,

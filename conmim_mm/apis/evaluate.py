@@ -1,6 +1,6 @@
 """How well frozen features separate classes: by their neighbours, and by a linear classifier."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from ..datasets.labelled_folder import labelled_datasets, labelled_split
 from ..errors import InputError
 from ..evaluation import Accuracy, extract_features, knn_predict, linear_probe_predict
 from ..utils.run_config import read_config
+from ..utils.sizes import short_size
 from .backbone import frozen_backbone, num_workers
 
 
@@ -28,7 +29,7 @@ class FeatureAccuracy(NamedTuple):
         num_images: That were held out.
         num_reference: With labels to learn from.
         num_classes: Of both.
-        img_size: Side of the images, in pixels.
+        img_size: Side of the images, in pixels; height and width of oblong ones.
     """
 
     top1: float
@@ -36,13 +37,14 @@ class FeatureAccuracy(NamedTuple):
     num_images: int
     num_reference: int
     num_classes: int
-    img_size: int
+    img_size: int | tuple[int, int]
 
 
 def knn(checkpoint: str | Path, data: str | Path | None = None, *,
         config: str | Path | None = None, cfg_options: dict | None = None,
-        weights: str = 'teacher', img_size: int | None = None, batch_size: int = 64,
-        workers: int | None = None, k: int = 20, temperature: float = 0.07) -> FeatureAccuracy:
+        weights: str = 'teacher', img_size: int | Sequence[int] | None = None,
+        batch_size: int = 64, workers: int | None = None, k: int = 20, temperature: float = 0.07
+        ) -> FeatureAccuracy:
     """k-NN accuracy: nothing is trained, the most similar labelled images vote.
 
     Args:
@@ -51,7 +53,7 @@ def knn(checkpoint: str | Path, data: str | Path | None = None, *,
         config: Of a classification.
         cfg_options: Changes to it.
         weights: Whose.
-        img_size: Side of the images, in pixels.
+        img_size: Of the images.
         batch_size: Images at once.
         workers: Processes that read images.
         k: Neighbours.
@@ -80,8 +82,8 @@ def check_votes(k: int, temperature: float) -> None:
 
 def linear(checkpoint: str | Path, data: str | Path | None = None, *,
            config: str | Path | None = None, cfg_options: dict | None = None,
-           weights: str = 'teacher', img_size: int | None = None, batch_size: int = 64,
-           workers: int | None = None) -> FeatureAccuracy:
+           weights: str = 'teacher', img_size: int | Sequence[int] | None = None,
+           batch_size: int = 64, workers: int | None = None) -> FeatureAccuracy:
     """Accuracy of a linear classifier, which is trained on the features.
 
     Args:
@@ -95,8 +97,8 @@ def linear(checkpoint: str | Path, data: str | Path | None = None, *,
             its ``data_root`` and may be left out.
         cfg_options: Changes to ``config``, by dotted key.
         weights: ``'teacher'`` or ``'student'``, whose to take from a pre-training checkpoint.
-        img_size: Side of the images, in pixels; by default as the backbone was trained. A config
-            tells it.
+        img_size: Side of the images, in pixels, or ``(height, width)``; by default as the backbone
+            was trained. A config tells it.
         batch_size: Images at once.
         workers: Processes that read images; by default one per core, at most 16.
 
@@ -109,8 +111,8 @@ def linear(checkpoint: str | Path, data: str | Path | None = None, *,
 
 def _evaluate(predict: Callable[..., torch.Tensor], checkpoint: str | Path,
               data: str | Path | None, config: str | Path | None, cfg_options: dict | None,
-              weights: str, img_size: int | None, batch_size: int, workers: int | None
-              ) -> FeatureAccuracy:
+              weights: str, img_size: int | Sequence[int] | None, batch_size: int,
+              workers: int | None) -> FeatureAccuracy:
     if config is not None:
         cfg = read_config(str(config), cfg_options, data and str(data))
         if type_name(cfg.get('model', {})) != 'ImageClassifier' or 'test_dataloader' not in cfg:
@@ -136,7 +138,7 @@ def _evaluate(predict: Callable[..., torch.Tensor], checkpoint: str | Path,
     right = (predict(features, labels, held_out) == truth).float().mean().item()
     accuracy = Accuracy(right, len(truth))
     return FeatureAccuracy(right, accuracy.standard_error, len(truth), len(labels),
-                           len(labels.unique()), frozen.img_size)
+                           len(labels.unique()), short_size(frozen.img_size))
 
 
 def config_datasets(cfg: Config) -> tuple[Dataset, Dataset]:

@@ -35,7 +35,8 @@ EXPORT_FORMATS = (*FORMAT_WRITERS, 'mmpretrain', 'onnx')
 def export(checkpoint: str | Path, target: str | Path, format: str, *,
            weights: str | None = None, num_heads: int | None = None,
            output: str | None = None, blocks: Sequence[int] | None = None,
-           img_size: int | Literal['free'] | None = None, overwrite: bool = False) -> str:
+           img_size: int | Sequence[int] | Literal['free'] | None = None,
+           overwrite: bool = False) -> str:
     """Writes the backbone of a checkpoint for another library, or as a small file for this one.
 
     Task heads and the projector are left out. The weights expect RGB images, normalised as the
@@ -53,8 +54,9 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
         num_heads: Attention heads, where the weights do not tell them.
         output: What the ONNX graph gives (:class:`OnnxView`); None for ``'mean'``.
         blocks: Whose feature maps, for ``output='featmap'``; None for the last.
-        img_size: Side of the ONNX graph's images, in pixels; position tables are resized to it.
-            None for the size as it was trained, ``'free'`` for any multiple of the patch size.
+        img_size: Side of the ONNX graph's images, in pixels, or ``(height, width)``; position
+            tables are resized to it. None for the size as it was trained, ``'free'`` for any
+            multiple of the patch size.
         overwrite: Replace the file if it exists; of a folder the files of the same names.
 
     Returns:
@@ -112,7 +114,7 @@ def check_target(target: Path, format_name: str, overwrite: bool) -> None:
 
 
 def check_graph_options(format_name: str, output: str | None, blocks: Sequence[int] | None,
-                        img_size: int | str | None) -> None:
+                        img_size: int | Sequence[int] | None) -> None:
     """Looks whether what was asked of a graph is there to be had.
 
     Raises:

@@ -15,6 +15,7 @@ from ..datasets.labelled_folder import class_names, evaluation_pipeline
 from ..errors import InputError
 from ..evaluation.features import image_features
 from ..utils.files import check_new, remove_leftovers, written_whole
+from ..utils.sizes import short_size
 from .backbone import frozen_backbone, num_workers
 
 ROWS = 8192  # of a parquet row group
@@ -39,8 +40,9 @@ class EmbeddedImages(NamedTuple):
 
 
 def embed(checkpoint: str | Path, data: str | Path, out: str | Path, *, weights: str = 'teacher',
-          img_size: int | None = None, batch_size: int = 64, workers: int | None = None,
-          overwrite: bool = False, progress: bool = False) -> EmbeddedImages:
+          img_size: int | Sequence[int] | None = None, batch_size: int = 64,
+          workers: int | None = None, overwrite: bool = False, progress: bool = False
+          ) -> EmbeddedImages:
     """Writes the features of a folder of images to a file.
 
     Images that can't be read are left out.
@@ -52,7 +54,8 @@ def embed(checkpoint: str | Path, data: str | Path, out: str | Path, *, weights:
         out: Ends in ``.npz`` (arrays ``features`` ``(N, C)``, ``paths`` and, of classes,
             ``labels``) or ``.parquet``.
         weights: ``'teacher'`` or ``'student'``, whose to take from a pre-training checkpoint.
-        img_size: Side of the images, in pixels; by default as the backbone was trained.
+        img_size: Side of the images, in pixels, or ``(height, width)``; by default as the backbone
+            was trained.
         batch_size: Images at once.
         workers: Processes that read images; by default one per core, at most 16.
         overwrite: Replace the file if it exists.
@@ -71,8 +74,8 @@ def embed(checkpoint: str | Path, data: str | Path, out: str | Path, *, weights:
     paths = [os.path.relpath(dataset.get_data_info(i)['img_path'], data)
              for i in range(len(dataset))]
     labels = class_names(str(data), paths)
-    about = dict(checkpoint=str(checkpoint), weights=weights, img_size=str(frozen.img_size),
-                 data=str(data))
+    about = dict(checkpoint=str(checkpoint), weights=weights,
+                 img_size=str(short_size(frozen.img_size)), data=str(data))
     width, unreadable = frozen.backbone.embed_dims, []
     batches = image_features(frozen.backbone, dataset, frozen.preprocessor, batch_size,
                              num_workers(workers))

@@ -67,9 +67,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
             formatter_class=argparse.RawDescriptionHelpFormatter)
         add_arguments(command)
     args = parser.parse_args(argv)
-    if args.command == 'pretrain' and not args.data and not (args.resume and args.out):
-        parser.error('pretrain needs --data DIR, a folder of images; or --resume --out DIR to go '
-                     'on with a run')
+    if args.command == 'pretrain' and not (args.data or args.list_file or args.shards or (
+            args.resume and args.out)):
+        parser.error('pretrain needs --data DIR, a folder of images, or --list or --shards; or '
+                     '--resume --out DIR to go on with a run')
     if args.command == 'pretrain' and args.allow_mismatch and not args.resume:
         parser.error('--allow-mismatch goes with --resume')
     if args.command in ('knn', 'linear'):
@@ -93,8 +94,14 @@ def _check_evaluation(args: argparse.Namespace, parser: Parser) -> None:
 
 def _pretrain(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group('what to train')
-    data.add_argument('--data', type=_path, metavar='DIR',
-                      help='folder of images, with any sub-folders; labels are not needed')
+    data.add_argument('--data', type=_path, nargs='+', metavar='DIR',
+                      help='folder of images, with any sub-folders, or several, or patterns for '
+                      'these; labels are not needed')
+    data.add_argument('--list', type=_path, metavar='FILE', dest='list_file',
+                      help='text or CSV file of the images, relative to its own folder or to '
+                      '--data')
+    data.add_argument('--shards', nargs='+', metavar='PATTERN',
+                      help="tar files, such as 'images-{000..099}.tar', in place of --data")
     recipe = data.add_mutually_exclusive_group()
     recipe.add_argument('--arch', choices=ARCHS, metavar='{tiny,s,b,l}',
                         help='ViT-S/16, B/16, L/16, or a tiny one for machines without a GPU '
@@ -115,9 +122,9 @@ def _pretrain(parser: argparse.ArgumentParser) -> None:
     data.add_argument('--lr', type=_positive_float, metavar='X',
                       help='learning rate (default: the recipe\'s, scaled to the total batch; with '
                       '--init a tenth of it)')
-    data.add_argument('--img-size', type=_positive, metavar='N',
-                      help="side of the views, in pixels (default: the config's, 224, or that of "
-                      'the weights of --init)')
+    data.add_argument('--img-size', **_SIZE,
+                      help="side of the views, in pixels, or height and width (default: the "
+                      "config's, 224, or that of the weights of --init)")
     data.add_argument('--amp', action='store_true',
                       help='mixed precision, where the config has none (the recipes do)')
     data.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', default=[],
@@ -247,9 +254,9 @@ def _export(parser: argparse.ArgumentParser) -> None:
     graph.add_argument('--blocks', type=int, nargs='+', metavar='N',
                        help='whose feature maps, from 0; negative ones count from the end '
                        '(default: the last)')
-    graph.add_argument('--img-size', type=_size, metavar='N',
-                       help='side of the images, in pixels, or free for images of any size '
-                       '(default: as it was trained)')
+    graph.add_argument('--img-size', **_SIZE | dict(type=_size),
+                       help='side of the images, in pixels, or height and width, or free for '
+                       'images of any size (default: as it was trained)')
     add_overwrite_argument(parser)
     add_trust_argument(parser)
 
@@ -285,13 +292,23 @@ def _weights(parser: argparse.ArgumentParser, default: str | None = 'teacher') -
 
 
 def _loading(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--img-size', type=_positive, metavar='N',
-                        help='side of the images, in pixels (default: as it was trained)')
+    parser.add_argument('--img-size', **_SIZE,
+                        help='side of the images, in pixels, or height and width (default: as it '
+                        'was trained)')
     parser.add_argument('--batch-size', type=_positive, default=64, metavar='N',
                         help='images at once (default: 64)')
     parser.add_argument('--workers', type=_not_negative, metavar='N',
                         help='processes that read images (default: one per core, at most 16)')
     add_trust_argument(parser)
+
+
+class _OneOrTwo(argparse.Action):
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
+                 values: Sequence[int | str], option: str | None = None) -> None:
+        if len(values) > 2 or len(values) == 2 and 'free' in values:
+            raise argparse.ArgumentError(self, 'takes N, the side of a square, or HEIGHT WIDTH')
+        setattr(namespace, self.dest, values[0] if len(values) == 1 else tuple(values))
 
 
 def _path(text: str) -> Path:
@@ -326,6 +343,8 @@ def _positive_float(text: str) -> float:
         raise argparse.ArgumentTypeError(f'must be a number above 0, but is {text!r}')
     return number
 
+
+_SIZE = dict(nargs='+', type=_positive, action=_OneOrTwo, metavar='N')
 
 COMMANDS = dict(
     pretrain=('pre-train on a folder of images', _pretrain),

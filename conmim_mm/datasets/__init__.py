@@ -12,12 +12,13 @@ from .transforms.load_image import LoadImage, LoadRGBImage
 from .transforms.loading import read_rgb
 from .transforms.masks import BlockPatchMask, RandomPatchMask
 from .transforms.perturbation import DevicePerturbation, TeacherPerturbation
+from .transforms.resize_to_cover import ResizeToCover
 from .transforms.two_views import ConMIMTwoViews, LoadTwoViews
 
 __all__ = [
     'BlockPatchMask', 'CocoFile', 'ConMIMTwoViews', 'DevicePerturbation', 'EpochSeededSampler',
     'ImageFiles', 'ImageReading', 'InfiniteSeededSampler', 'LabelledImages', 'LabelledMaps',
-    'LoadImage', 'LoadRGBImage',
-    'LoadTwoViews', 'PackConMIMInputs', 'RandomPatchMask', 'SampleIndex',
+    'LoadImage', 'LoadRGBImage', 'LoadTwoViews', 'PackConMIMInputs', 'RandomPatchMask',
+    'ResizeToCover', 'SampleIndex',
     'ShardSequentialSampler', 'TarShards', 'TeacherPerturbation', 'read_rgb', 'sample_rng'
 ]

@@ -2,8 +2,9 @@
 
 import logging
 import os
+import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
@@ -12,6 +13,7 @@ from ..errors import InputError
 from ..utils.files import escape_name
 from .class_names import some_of
 from .image_formats.known import ARRAYS, PICTURE_ENDINGS, how_to_read
+from .list_file import PATH, read_list
 from .replacing_dataset import ReplacingDataset
 from .storage import reads_local_files
 
@@ -26,7 +28,7 @@ def is_image(name: str, extensions: tuple[str, ...] = EXTENSIONS) -> bool:
 
 @DATASETS.register_module()
 class ImageFiles(ReplacingDataset):
-    """All images below a folder, or those of a list file; labels where there are any.
+    """All images below folders, or those of a list file; labels where there are any.
 
     The label of an image is its first folder below the root, as in ImageNet's ``train/CLASS/*``;
     the classes are those folders in alphabetical order. In a list file it is the number after the
@@ -41,15 +43,15 @@ class ImageFiles(ReplacingDataset):
     there are no other images, unless ``extensions`` has them.
 
     What is left out in a folder, files for their endings and folders that may not be listed, is
-    ``left_out`` in words, and a warning in the log.
+    ``left_out`` in words, and a warning in the log. A file that several folders lead to, or that a
+    list without labels names again, is taken once; how many there were is ``repeated`` in words.
 
     Args:
-        data_root: The folder. Sub-folders are searched, hidden ones and hidden files left out;
-            links to folders are followed, each folder once.
+        data_root: The folder, or several. Sub-folders are searched, hidden ones and hidden files
+            left out; links to folders are followed, each folder once.
         data_prefix: Folder below ``data_root``, such as ``'train'``.
-        ann_file: List file: a path per line, relative to the folder above, with an optional integer
-            label after it, separated by a tab or a space. Empty lines are skipped. Relative to
-            ``data_root``. Empty for the folder's own images.
+        ann_file: List file (:func:`read_list`) with paths relative to the folder above, and
+            optional integer labels. Relative to ``data_root``. Empty for the folder's own images.
         with_label: Give each sample its ``gt_label``, and fail if there is none.
         images_per_class: Only so many of each class, the first ones; with ``with_label``.
         extensions: Which files count as images; case does not matter. By default those of all
@@ -63,7 +65,7 @@ class ImageFiles(ReplacingDataset):
     """
 
     def __init__(self,
-                 data_root: str,
+                 data_root: str | Sequence[str],
                  data_prefix: str = '',
                  ann_file: str = '',
                  with_label: bool = False,
@@ -74,28 +76,31 @@ class ImageFiles(ReplacingDataset):
         if images_per_class is not None and not with_label:
             raise InputError('images_per_class needs with_label=True')
         self.images_per_class = images_per_class
-        self.left_out = ''
+        self.left_out = self.repeated = ''
         self.extensions = tuple(ext.lower() for ext in extensions or EXTENSIONS)
+        roots = [os.path.expanduser(root) for root in (
+            [data_root] if isinstance(data_root, str) else data_root)]
+        if ann_file and len(roots) > 1:
+            raise InputError('a list file has paths relative to one data_root, but there are '
+                             f'{len(roots)}')
+        self.folders = [os.path.normpath(os.path.join(root, data_prefix)) for root in roots]
         super().__init__(
-            data_root=os.path.expanduser(data_root),
+            data_root=roots[0],
             data_prefix=dict(img_path=data_prefix),
             ann_file=os.path.expanduser(ann_file),
             **kwargs)
 
     @property
     def folder(self) -> str:
-        """The folder the images are in."""
-        return os.path.normpath(self.data_prefix['img_path'])
+        """The folder the images are in, or the first of several."""
+        return self.folders[0]
 
     def load_data_list(self) -> list[dict]:
         """One dict per image: ``img_path`` and, with ``with_label``, ``gt_label``."""
         if self.ann_file:
             samples = self._read_list()
-        elif os.path.isdir(self.folder):
-            samples = self._scan_folder()
         else:
-            raise InputError(f'no such folder: {self.folder} (set data_root and data_prefix'
-                             f'{_other_spelling(self.folder)})')
+            samples = self._scan_folders()
         if self.with_label:
             for sample in samples:
                 if sample.get('gt_label') is None:
@@ -115,11 +120,16 @@ class ImageFiles(ReplacingDataset):
     def _why_no_label(self, path: str) -> str:
         if self.ann_file:
             return f'{path} has no label: its line in {self.ann_file} must end with a number'
-        name = os.path.relpath(path, self.folder).split(os.sep)[0]
-        if os.path.isdir(os.path.join(self.folder, name)):
+        folder, name = self._place(path)
+        if os.path.isdir(os.path.join(folder, name)):
             return (f'{path} has no label: its folder {name} is none of metainfo.classes '
                     f'({some_of(self._metainfo["classes"])})')
-        return f'{path} has no label: it must lie in a class folder below {self.folder}'
+        return f'{path} has no label: it must lie in a class folder below {folder}'
+
+    def _place(self, path: str) -> tuple[str, str]:
+        """The folder that an image was found in, and what lies there on the way to it."""
+        folder = next(one for one in self.folders if path.startswith(os.path.join(one, '')))
+        return folder, os.path.relpath(path, folder).split(os.sep)[0]
 
     def _first_of_each_class(self, samples: list[dict]) -> list[dict]:
         taken = Counter()
@@ -134,10 +144,34 @@ class ImageFiles(ReplacingDataset):
                              f'images_per_class asks for {self.images_per_class}')
         return chosen
 
-    def _scan_folder(self) -> list[dict]:
+    def _scan_folders(self) -> list[dict]:
+        self.left_out = self.repeated = ''
+        samples = [dict(img_path=path) for folder in self.folders for path in self._scan(folder)]
+        if len(self.folders) > 1:
+            samples = self._each_once(
+                samples, _real_paths(sample['img_path'] for sample in samples))
+        if self.with_label:
+            self._add_labels(samples)
+        return samples
+
+    def _add_labels(self, samples: list[dict]) -> None:
+        names = []
+        for sample in samples:
+            folder, name = self._place(sample['img_path'])
+            is_folder = os.path.join(folder, name) != sample['img_path']
+            names.append(name if is_folder else None)
+        self._metainfo.setdefault('classes', tuple(sorted({name for name in names if name})))
+        label = {name: i for i, name in enumerate(self._metainfo['classes'])}
+        for sample, name in zip(samples, names, strict=True):
+            sample['gt_label'] = label.get(name)
+
+    def _scan(self, folder: str) -> list[str]:
+        if not os.path.isdir(folder):
+            raise InputError(f'no such folder: {folder} (set data_root and data_prefix'
+                             f'{_other_spelling(folder)})')
         paths, arrays, others, closed = [], [], Counter(), []
-        visited = {os.path.realpath(self.folder)}
-        for parent, folders, files in os.walk(self.folder, onerror=closed.append, followlinks=True):
+        visited = {os.path.realpath(folder)}
+        for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
             # Links may lead in circles; hidden folders hold thumbnails and the like.
             folders[:] = [
                 name for name in sorted(folders) if not name.startswith('.')
@@ -155,42 +189,53 @@ class ImageFiles(ReplacingDataset):
             paths = arrays
             for ending in ARRAYS.endings:
                 del others[ending]
-        self.left_out = describe_left_out(others, closed)
+        left_out = describe_left_out(others, closed)
         if not paths:
-            found = f'; left out: {self.left_out}' if self.left_out else ''
-            raise InputError(f'no images in {self.folder}: looked for {" ".join(self.extensions)} '
+            found = f'; left out: {left_out}' if left_out else ''
+            raise InputError(f'no images in {folder}: looked for {" ".join(self.extensions)} '
                              f'there and in all its sub-folders{found}')
-        if self.left_out:
-            print_log(f'left out in {self.folder}: {self.left_out}', logger='current',
-                      level=logging.WARNING)
-        if not self.with_label:
-            return [dict(img_path=path) for path in paths]
-
-        classes = [os.path.relpath(path, self.folder).split(os.sep)[:-1][:1] for path in paths]
-        names = sorted({name for below in classes for name in below})
-        self._metainfo.setdefault('classes', tuple(names))
-        label = {name: i for i, name in enumerate(self._metainfo['classes'])}
-        return [
-            dict(img_path=path, gt_label=label.get(below[0]) if below else None)
-            for path, below in zip(paths, classes, strict=True)
-        ]
+        if left_out:
+            print_log(f'left out in {folder}: {left_out}', logger='current', level=logging.WARNING)
+            place = f' in {folder}' if len(self.folders) > 1 else ''
+            self.left_out += f'{"; " * bool(self.left_out)}{left_out}{place}'
+        return paths
 
     def _read_list(self) -> list[dict]:
         if not os.path.isfile(self.ann_file):
             raise InputError(f'no such list file: {self.ann_file}')
-        samples, local = [], reads_local_files(self)
-        with open(self.ann_file, encoding='utf-8-sig') as lines:
-            for number, line in enumerate(map(str.strip, lines), start=1):
-                if not line:
-                    continue
-                name, label = _split_label(line)
-                path = os.path.join(self.folder, name)
-                if local and not os.path.isfile(path):
-                    raise InputError(f'{self.ann_file}, line {number}: no such image: {path}')
-                samples.append(dict(img_path=path, gt_label=label))
+        samples, files, local = [], [], reads_local_files(self)
+        for line, name, label in read_list(self.ann_file):
+            path = os.path.join(self.folder, name)
+            files.append(self._file(path, line) if local else path)
+            samples.append(dict(img_path=path, gt_label=label))
         if not samples:
             raise InputError(f'the list file is empty: {self.ann_file}')
-        return samples
+        return samples if self.with_label else self._each_once(samples, files)
+
+    def _file(self, path: str, line: int) -> tuple[int, int]:
+        """What tells a listed file from all others."""
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            status = None
+        if status is None or not stat.S_ISREG(status.st_mode):
+            hint = f' (a line with the names of columns must have {PATH!r} in it)' if (
+                line == 1 and self.ann_file.lower().endswith('.csv')) else ''
+            raise InputError(
+                f'{self.ann_file}, line {line}: no such image: {escape_name(path)}{hint}')
+        return status.st_dev, status.st_ino
+
+    def _each_once(self, samples: list[dict], files: Iterable[Hashable]) -> list[dict]:
+        """Of the samples of a file the first, and in words how many others there are."""
+        first, others = {}, []
+        for sample, file in zip(samples, files, strict=True):
+            if first.setdefault(file, sample) is not sample:
+                others.append((first[file]['img_path'], sample['img_path']))
+        if others:
+            self.repeated = f'{len(others):,}, taken once, such as ' + escape_name(
+                ' and '.join(dict.fromkeys(others[0])))
+            print_log(f'found again: {self.repeated}', logger='current', level=logging.WARNING)
+        return [*first.values()]
 
 
 def describe_left_out(endings: Counter, closed: Sequence[OSError]) -> str:
@@ -219,6 +264,13 @@ def _other_spelling(folder: str) -> str:
     return ''.join(f'; there is {other}' for other in names if other.lower() == name.lower())
 
 
-def _split_label(line: str) -> tuple[str, int | None]:
-    head, _, tail = line.replace('\t', ' ').rpartition(' ')
-    return (head.strip(), int(tail)) if head and tail.isdecimal() else (line, None)
+def _real_paths(paths: Iterable[str]) -> Iterator[str]:
+    """Without links on the way to a file, or in its place."""
+    real, links = {}, {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in real:
+            real[folder] = os.path.realpath(folder)
+            links[folder] = {entry.name for entry in os.scandir(folder) if entry.is_symlink()}
+        is_link = name in links[folder]
+        yield os.path.realpath(path) if is_link else os.path.join(real[folder], name)

@@ -108,15 +108,15 @@ def class_names(root: str, paths: Sequence[str]) -> list[str]:
             for path in paths]
 
 
-def labelled_datasets(split: LabelledSplit, size: int) -> tuple[Dataset, Dataset]:
+def labelled_datasets(split: LabelledSplit, size: int | Sequence[int]) -> tuple[Dataset, Dataset]:
     """The images with labels to learn from, and those held out.
 
     Args:
         split: As :func:`find_labelled_split` finds it.
-        size: Pixels: the short edge is resized to it (bicubic), the middle square cut out.
+        size: As for :func:`evaluation_pipeline`.
 
     Returns:
-        Two :class:`ImageFiles` with samples of ``inputs`` ``(3, size, size)`` uint8 and
+        Two :class:`ImageFiles` with samples of ``inputs`` ``(3, height, width)`` uint8 and
         ``data_samples`` with a ``gt_label``, as :func:`extract_features` takes them.
     """
     pipeline = evaluation_pipeline(size)
@@ -236,14 +236,13 @@ def evaluation_pipeline(size: int | Sequence[int]) -> list[dict]:
     """How frozen features see an image.
 
     Args:
-        size: As for :func:`labelled_datasets`, or ``(height, width)``: the short edge is resized
-            to the larger of the two.
+        size: Side of a square in pixels, or ``(height, width)``: an image is resized to cover it
+            (bicubic), and the middle cut out.
     """
     height, width = to_size(size)
     return [
         dict(type='LoadRGBImage'),
-        dict(type='ResizeEdge', scale=max(height, width), edge='short', backend='pillow',
-             interpolation='bicubic'),
+        dict(type='ResizeToCover', size=(height, width)),
         dict(type='CenterCrop', crop_size=(width, height)),
         dict(type='PackInputs'),
     ]

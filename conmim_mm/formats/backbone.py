@@ -1,6 +1,7 @@
 """A backbone from a checkpoint alone: its settings are read off the weights."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,26 +18,26 @@ from ..models.layers.embedding import infer_pos_embed_grid
 from ..models.layers.rel_pos_bias import infer_table_grid
 from ..models.pretrained import fit_to_backbone
 from ..utils.files import written_whole
+from ..utils.sizes import divide_size, likely_grid, short_size, to_size
 from .key_names import OWN_TABLE, SHARED, TABLE, Weights
 
 
 def build_backbone(weights: Weights, sizes: 'BackboneSizes',
-                   img_size: int | None = None) -> ConMIMViT:
+                   img_size: int | Sequence[int] | None = None) -> ConMIMViT:
     """A backbone with these weights, in eval mode.
 
     Args:
         weights: Its state dict.
         sizes: Of it.
-        img_size: Side of the images, in pixels; position tables are resized to it. By default as
-            it was trained.
+        img_size: Side of the images, in pixels, or ``(height, width)``; position tables are resized
+            to it. By default as it was trained.
 
     Raises:
         InputError: ``img_size`` does not fit its patches.
     """
-    if img_size:
-        sizes = replace(sizes, img_size=img_size)
-    backbone = ConMIMViT(**backbone_settings(sizes))
-    weights, _ = fit_to_backbone(backbone, weights)
+    own = replace(sizes, img_size=to_size(img_size)) if img_size else sizes
+    backbone = ConMIMViT(**backbone_settings(own))
+    weights, _ = fit_to_backbone(backbone, weights, sizes.grid)
     backbone.load_state_dict(weights)
     return backbone.eval()
 
@@ -62,7 +63,7 @@ def saved_backbone(checkpoint: dict, weights: str = 'teacher', num_heads: int | 
     if num_heads is None and not has_table and isinstance(arch, dict):
         num_heads = arch.get('num_heads')
     eps, (mean, std) = saved.get('norm_eps'), saved_normalisation(checkpoint)
-    return state, replace(read_sizes(state, num_heads), mean=mean, std=std,
+    return state, replace(read_sizes(state, num_heads, saved.get('img_size')), mean=mean, std=std,
                           norm_eps=eps if isinstance(eps, float) else NORM_EPS)
 
 
@@ -92,7 +93,7 @@ class BackboneSizes:
     num_layers: int
     num_heads: int
     feedforward_channels: int
-    img_size: int
+    img_size: tuple[int, int]  # height and width
     patch_size: int
     in_channels: int
     layer_scale: bool
@@ -120,7 +121,7 @@ class BackboneSizes:
     @property
     def grid(self) -> tuple[int, int]:
         """Height and width of the patch grid."""
-        return (self.img_size // self.patch_size,) * 2
+        return divide_size(self.img_size, self.patch_size, 'img_size', 'patch_size')
 
     @property
     def mlp_ratio(self) -> float:
@@ -130,12 +131,15 @@ class BackboneSizes:
         return ratio if exact else (self.feedforward_channels + 0.5) / self.embed_dims
 
 
-def read_sizes(weights: Weights, num_heads: int | None = None) -> BackboneSizes:
+def read_sizes(weights: Weights, num_heads: int | None = None,
+               img_size: object = None) -> BackboneSizes:
     """Reads off the weights what backbone they belong to, and that they are all of it.
 
     Args:
-        weights: State dict of a :class:`ConMIMViT`, for square images.
+        weights: State dict of a :class:`ConMIMViT`.
         num_heads: Attention heads; needed where no relative position table tells them.
+        img_size: Of the images, as settings beside the weights name it; needed where these are
+            oblong.
 
     Raises:
         InputError: Not a state dict of this backbone, or the heads or the image size are unclear.
@@ -143,12 +147,15 @@ def read_sizes(weights: Weights, num_heads: int | None = None) -> BackboneSizes:
     embed_dims, in_channels, patch_size, _ = _shape(weights, 'patch_embed.proj.weight', 4)
     tables = [value for key, value in weights.items() if key.endswith(TABLE)]
     blocks = [int(key.split('.')[1]) for key in weights if re.match(r'blocks\.\d+\.', key)]
+    heads = _read_heads(tables, num_heads, embed_dims)
+    height, width = _read_grid(
+        tables, weights.get('pos_embed'), likely_grid(img_size, patch_size))
     sizes = BackboneSizes(
         embed_dims=embed_dims,
         num_layers=1 + max(blocks, default=-1),
-        num_heads=_read_heads(tables, num_heads, embed_dims),
+        num_heads=heads,
         feedforward_channels=_shape(weights, 'blocks.0.mlp.fc1.weight', 2)[0],
-        img_size=patch_size * _read_grid(tables, weights.get('pos_embed'))[0],
+        img_size=(height * patch_size, width * patch_size),
         patch_size=patch_size,
         in_channels=in_channels,
         layer_scale='blocks.0.gamma_1' in weights,
@@ -182,17 +189,18 @@ def _read_heads(tables: list[torch.Tensor], given: int | None, embed_dims: int) 
     return read
 
 
-def _read_grid(tables: list[torch.Tensor], pos_embed: torch.Tensor | None) -> tuple[int, int]:
+def _read_grid(tables: list[torch.Tensor], pos_embed: torch.Tensor | None,
+               likely: tuple[int, int] | None) -> tuple[int, int]:
     if tables:
-        grid = infer_table_grid(len(tables[0]))
+        grid = infer_table_grid(len(tables[0]), likely)
     elif pos_embed is not None:
-        grid = infer_pos_embed_grid(pos_embed)
+        grid = infer_pos_embed_grid(pos_embed.shape[1] - 1, likely)
     else:
         raise InputError('the weights have neither a relative position table nor an absolute '
                          'embedding, so the image size is unknown; such a ViT cannot be exported')
     if grid is None:
-        raise InputError('the position table or embedding is not that of a square image; only '
-                         'backbones built for square images can be exported')
+        raise InputError('the position table or embedding is not that of a square image, and no '
+                         'settings beside the weights tell height and width')
     return grid
 
 
@@ -200,7 +208,7 @@ def backbone_settings(sizes: BackboneSizes) -> dict:
     """Arguments of the ``ConMIMViT`` that :func:`read_sizes` has read about."""
     return dict(
         arch={name: getattr(sizes, name) for name in ARCH_KEYS},
-        img_size=sizes.img_size,
+        img_size=short_size(sizes.img_size),
         patch_size=sizes.patch_size,
         in_channels=sizes.in_channels,
         out_type='avg_featmap' if sizes.pooled else 'raw',

@@ -1,10 +1,12 @@
 """What a ViT's weights do not tell: heads, epsilon and normalisation, by config or convention."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..checkpoint.settings import saved_arguments
 from ..errors import InputError
 from ..models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from ..models.layers.block import NORM_EPS
+from .backbone import saved_normalisation
 from .key_names import TABLE, Weights
 
 HALF = (127.5, 127.5, 127.5)  # mean and deviation of BEiT's images, in grey levels
@@ -26,12 +28,14 @@ class Facts:
         norm_eps: Epsilon of the LayerNorms.
         mean: Per RGB channel, of images in grey levels 0-255.
         std: The same.
+        img_size: Of the images, in pixels, as it stands in the settings.
     """
 
     num_heads: int | None = None
     norm_eps: float | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    img_size: object = None
 
 
 UNKNOWN = Facts()
@@ -72,7 +76,22 @@ def completed(facts: Facts, weights: Weights, num_heads: int | None
             ("CLIP's", CLIP_MEAN, CLIP_STD) if is_clip else
             ("ImageNet's", IMAGENET_MEAN, IMAGENET_STD))
         notes.append(f'mean and deviation of the images assumed to be {name}')
-    return Facts(heads, eps, mean, std), tuple(notes)
+    return replace(facts, num_heads=heads, norm_eps=eps, mean=mean, std=std), tuple(notes)
+
+
+def noted_facts(checkpoint: dict) -> Facts:
+    """What this project notes in a file that it writes for another library; unknown in others.
+
+    Args:
+        checkpoint: The contents of the file.
+    """
+    settings = saved_arguments(checkpoint)
+    if not settings:
+        return UNKNOWN
+    arch = settings.get('arch')
+    heads = number_in(arch, 'num_heads', int) if isinstance(arch, dict) else None
+    return Facts(heads, number_in(settings, 'norm_eps', float), *saved_normalisation(checkpoint),
+                 settings.get('img_size'))
 
 
 def number_in(config: dict, key: str, kind: type) -> int | float | None:

@@ -72,7 +72,7 @@ def _facts(checkpoint: dict) -> Facts:
             raise InputError(f'its activation is {act}, not GELU')
     norm = settings.get('norm_cfg')
     eps = number_in(norm, 'eps', float) or NORM_EPS_OF_LN if isinstance(norm, dict) else None
-    return Facts(heads, eps, *saved_normalisation(checkpoint))
+    return Facts(heads, eps, *saved_normalisation(checkpoint), settings.get('img_size'))
 
 
 def extract(checkpoint: dict, source: str, target: Path, weights: str = 'teacher') -> None:

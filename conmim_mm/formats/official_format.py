@@ -6,18 +6,18 @@ That is https://github.com/TencentARC/ConMIM.
 from dataclasses import replace
 from pathlib import Path
 
-from ..checkpoint.settings import SETTINGS, saved_arguments
+from ..checkpoint.settings import SETTINGS
 from ..errors import InputError
 from ..models.layers.rel_pos_bias import relative_position_index
+from ..utils.sizes import short_size
 from .backbone import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     BackboneSizes,
     as_settings,
     save_weights,
-    saved_normalisation,
 )
-from .facts import HALF, Facts, number_in
+from .facts import HALF, UNKNOWN, Facts, noted_facts
 from .key_names import TABLE, Weights, format_kwargs, without_table_module
 from .timm_format import ANCHOR
 from .translation import Translation, below, translate
@@ -41,23 +41,23 @@ def from_official(state: Weights, checkpoint: dict, whose: str = 'teacher') -> T
     vit, left_out = below(others, ANCHOR, whose)
     # A second table is for another resolution.
     vit = {key: value for key, value in vit.items() if not key.startswith('rel_pos_bias2.')}
-    facts = Facts()
-    imagenet = getattr(checkpoint.get('args'), 'imagenet_default_mean_and_std', None)
-    if settings := saved_arguments(checkpoint):  # as write_official keeps them
-        mean, std = saved_normalisation(checkpoint)
-        facts = Facts(None, number_in(settings, 'norm_eps', float), mean, std)
-    elif imagenet is False:
-        facts = Facts(mean=HALF, std=HALF)
-    elif is_conmim or imagenet or any(key.startswith('cls_pt_') for key in vit):  # BEiT v2
-        facts = Facts(mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    elif 'lm_head.weight' in vit:
-        facts = Facts(mean=HALF, std=HALF)
+    facts = noted_facts(checkpoint)
+    if facts == UNKNOWN:
+        imagenet = getattr(checkpoint.get('args'), 'imagenet_default_mean_and_std', None)
+        facts = _usual_facts(vit, is_conmim, imagenet)
     read = translate('ConMIM' if is_conmim else 'BEiT', vit, (), facts, left_out)
     if not is_conmim:
         return read
     projector = {f'layers.{key.removeprefix(_PROJECTOR)}': value for key, value in state.items()
                  if key.startswith(_PROJECTOR)}
     return replace(read, projector=projector)
+
+
+def _usual_facts(vit: Weights, is_conmim: bool, imagenet: bool | None) -> Facts:
+    is_beit2 = any(key.startswith('cls_pt_') for key in vit)
+    if imagenet is not False and (is_conmim or imagenet or is_beit2):
+        return Facts(mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return Facts(mean=HALF, std=HALF) if imagenet is False or 'lm_head.weight' in vit else UNKNOWN
 
 
 def to_official(weights: Weights, sizes: BackboneSizes) -> Weights:
@@ -89,7 +89,7 @@ def write_official(weights: Weights, sizes: BackboneSizes, path: Path) -> None:
 def official_line(sizes: BackboneSizes, path: Path) -> str:
     """Loads the original's model, in a checkout of https://github.com/TencentARC/ConMIM."""
     arguments = dict(
-        img_size=sizes.img_size,
+        img_size=short_size(sizes.img_size),
         patch_size=sizes.patch_size,
         in_chans=sizes.in_channels,
         num_classes=0,

@@ -1,11 +1,14 @@
 """Any model of timm's by its pooled features: what was at hand, to compare with."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
 from ..checkpoint.differences import describe_differences
 from ..checkpoint.reading import model_state
 from ..errors import InputError, one_line
+from ..utils.sizes import to_size
 from .stored import read_weights
 from .timm_format import from_timm, timm_model
 
@@ -17,27 +20,28 @@ class PooledTimm(nn.Module):
 
     Args:
         model: Without classifier: ``(B, 3, H, W)`` to ``(B, C)``.
-        img_size: Side of its images, in pixels.
+        img_size: Height and width of its images, in pixels.
     """
 
-    def __init__(self, model: nn.Module, img_size: int) -> None:
+    def __init__(self, model: nn.Module, img_size: tuple[int, int]) -> None:
         super().__init__()
         self.model = model
         self.embed_dims = getattr(model, 'head_hidden_size', None) or model.num_features
-        self.img_size = (img_size, img_size)
+        self.img_size = img_size
 
     def mean_tokens(self, images: torch.Tensor) -> torch.Tensor:
         """The features ``(B, C)`` that timm's own classifier would get, pooled as it does."""
         return self.model(images)
 
 
-def pooled_timm(place: str, img_size: int | None = None
+def pooled_timm(place: str, img_size: int | Sequence[int] | None = None
                 ) -> tuple[PooledTimm, tuple[float, ...], tuple[float, ...]] | None:
     """The model at ``timm:NAME``, or ``timm:NAME=FILE`` with its weights from a file.
 
     Args:
         place: Its name.
-        img_size: Side of the images, in pixels; by default as timm's settings say.
+        img_size: Side of the images, in pixels, or ``(height, width)``; by default as timm's
+            settings say.
 
     Returns:
         The model, and mean and deviation per RGB channel, of images in grey levels 0-255; None for
@@ -59,9 +63,9 @@ def pooled_timm(place: str, img_size: int | None = None
         with torch.device('meta'):
             bare = timm.create_model(name, num_classes=0)
         found = timm.data.resolve_model_data_config(bare)
-        img_size = img_size or found['input_size'][-1]
+        size = to_size(img_size or found['input_size'][1:])
         with torch.device('meta'):
-            bare(torch.empty(2, 3, img_size, img_size))  # which not every model takes
+            bare(torch.empty(2, 3, *size))  # which not every model takes
         model = timm.create_model(name, num_classes=0, pretrained=not file)
     except Exception as error:  # whatever timm, its hub and the network have
         raise InputError(
@@ -70,7 +74,7 @@ def pooled_timm(place: str, img_size: int | None = None
     if file:
         _load(model, file)
     mean, std = (tuple(255 * value for value in found[key]) for key in ('mean', 'std'))
-    return PooledTimm(model, img_size), mean, std
+    return PooledTimm(model, size), mean, std
 
 
 def _is_plain(name: str) -> bool:

@@ -15,7 +15,7 @@ from ..checkpoint.settings import saved_arguments, type_name
 from ..errors import InputError, one_line
 from . import mmpretrain_format, transformers_format
 from .backbone import BackboneSizes, backbone_settings, read_sizes, saved_backbone
-from .facts import completed
+from .facts import completed, noted_facts
 from .hubs import fetched, is_hub_name
 from .key_names import OWN_TABLE, TABLE, Weights
 from .mmpretrain_format import from_mmpretrain
@@ -72,7 +72,8 @@ class BackboneSource:
     @cached_property
     def sizes(self) -> BackboneSizes:
         """What other libraries must know."""
-        sizes = read_sizes(self.weights, self.settings['arch']['num_heads'])
+        sizes = read_sizes(self.weights, self.settings['arch']['num_heads'],
+                           self.settings['img_size'])
         return replace(sizes, norm_eps=self.settings['norm_eps'], mean=self.mean, std=self.std)
 
 
@@ -164,7 +165,7 @@ def _foreign(stored: Stored, weights: str, num_heads: int | None) -> BackboneSou
     state = stored.state(weights)
     read = _translate(stored, state, weights)
     facts, notes = completed(read.facts, read.weights, num_heads)
-    sizes = read_sizes(read.weights, facts.num_heads)
+    sizes = read_sizes(read.weights, facts.num_heads, facts.img_size)
     sizes = replace(sizes, norm_eps=facts.norm_eps)
     return BackboneSource(backbone_settings(sizes), read.weights, facts.mean, facts.std,
                           read.library, read.left_out, notes, read.projector)
@@ -178,4 +179,4 @@ def _translate(stored: Stored, state: Weights, weights: str) -> Translation:
         return from_mmpretrain(state, stored.checkpoint, weights)
     if 'architecture' not in stored.config and any(key.endswith('.attn.q_bias') for key in state):
         return from_official(state, stored.checkpoint, weights)
-    return from_timm(state, stored.config, weights)
+    return from_timm(state, stored.config, weights, noted_facts(stored.checkpoint))

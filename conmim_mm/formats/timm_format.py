@@ -1,15 +1,16 @@
 """Backbones from timm and for timm."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from ..checkpoint.settings import SETTINGS
 from ..errors import InputError, one_line
 from ..models.layers.block import NORM_EPS
-from .backbone import BackboneSizes, save_weights
-from .facts import Facts, grey_levels
+from ..utils.sizes import short_size
+from .backbone import BackboneSizes, as_settings, save_weights
+from .facts import UNKNOWN, Facts, grey_levels
 from .key_names import SHARED, TABLE, Weights, format_kwargs, with_key_bias, without_table_module
 from .translation import Translation, below, translate
 
@@ -37,32 +38,36 @@ _OWN_ARGUMENTS = {'model_name', 'pretrained', 'pretrained_cfg', 'pretrained_cfg_
 _CLASSES, _BLOCKS = ('VisionTransformer', 'Beit'), ('Block',)
 
 
-def from_timm(state: Weights, config: dict, whose: str = 'teacher') -> Translation:
+def from_timm(state: Weights, config: dict, whose: str = 'teacher',
+              noted: Facts = UNKNOWN) -> Translation:
     """Reads timm's ``Beit`` and ``VisionTransformer``, and who names weights as they do.
 
     Args:
         state: All weights.
         config: timm's ``config.json``: ``architecture``, ``pretrained_cfg`` and ``model_args``.
         whose: ``'teacher'`` or ``'student'``, where there are both.
+        noted: What else is known, where there is no such config.
 
     Raises:
         InputError: It is another architecture.
     """
     vit, others = below(state, ANCHOR, whose)
-    read = translate('timm', vit, _FROM_TIMM, left_out=others)
-    return replace(read, facts=_facts(config)) if 'architecture' in config else read
+    facts = _facts(config) if 'architecture' in config else noted
+    return translate('timm', vit, _FROM_TIMM, facts, others)
 
 
 def _facts(config: dict) -> Facts:
     cfg, arguments = (part if isinstance(part, dict) else {} for part in (
         config.get('pretrained_cfg'), config.get('model_args')))
+    size = cfg.get('input_size')
+    size = arguments.get('img_size') or (size[1:] if isinstance(size, list | tuple) else None)
     try:
         model = timm_model(str(config['architecture']), arguments)
     except ImportError:
-        return Facts(None, None, *(grey_levels(cfg.get(key)) for key in ('mean', 'std')))
+        return Facts(None, None, *(grey_levels(cfg.get(key)) for key in ('mean', 'std')), size)
     mean, std = (grey_levels(cfg.get(key, model.pretrained_cfg.get(key)))
                  for key in ('mean', 'std'))
-    return Facts(model.blocks[0].attn.num_heads, model.blocks[0].norm1.eps, mean, std)
+    return Facts(model.blocks[0].attn.num_heads, model.blocks[0].norm1.eps, mean, std, size)
 
 
 def timm_model(name: str, arguments: dict | None = None) -> torch.nn.Module:
@@ -149,8 +154,9 @@ def _to_vision_transformer(weights: Weights, sizes: BackboneSizes) -> Weights:
 
 
 def write_timm(weights: Weights, sizes: BackboneSizes, path: Path) -> None:
-    """A file for timm."""
-    save_weights(to_timm(weights, sizes), path)
+    """A file for timm, with what its weights do not tell for :func:`from_timm`."""
+    meta = {SETTINGS: as_settings(sizes)}
+    save_weights(dict(state_dict=to_timm(weights, sizes), meta=meta), path)
 
 
 def timm_line(sizes: BackboneSizes, path: Path) -> str:
@@ -158,11 +164,12 @@ def timm_line(sizes: BackboneSizes, path: Path) -> str:
     mean, std = sizes.normalisation
     # timm takes the image size and the channels from input_size, too.
     overlay = dict(
-        input_size=(sizes.in_channels, sizes.img_size, sizes.img_size), mean=mean, std=std)
+        input_size=(sizes.in_channels, *sizes.img_size), mean=mean, std=std)
     arch = (sizes.embed_dims, sizes.num_layers, sizes.num_heads)
     models = TIMM_MODELS if sizes.has_tables else TIMM_VITS
     family, img_sizes = models.get(arch, next(iter(models.values())))
-    img_size = sizes.img_size if sizes.img_size in img_sizes else 224
+    side = short_size(sizes.img_size)
+    img_size = side if side in img_sizes else 224
     arguments = dict(
         checkpoint_path=str(path), num_classes=0, global_pool='avg' if sizes.pooled else '')
     if arch not in models:

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from ..errors import InputError
 from ..utils.files import folder_written_whole
+from ..utils.sizes import short_size
 from .backbone import BackboneSizes
 from .facts import Facts, grey_levels, number_in
 from .key_names import Weights, with_key_bias
@@ -87,7 +88,8 @@ def from_transformers(state: Weights, config: dict, preprocessor: dict,
     mean, std = (grey_levels(preprocessor.get(key)) for key in ('image_mean', 'image_std'))
     if preprocessor.get('do_normalize') is False:
         mean, std = (0., 0., 0.), (255., 255., 255.)
-    facts = Facts(number_in(config, 'num_attention_heads', int), eps, mean, std)
+    facts = Facts(number_in(config, 'num_attention_heads', int), eps, mean, std,
+                  config.get('image_size'))
     return translate('transformers', _with_qkv(vit), _FROM_TRANSFORMERS, facts, others)
 
 
@@ -116,11 +118,15 @@ def to_transformers(weights: Weights, sizes: BackboneSizes) -> Weights:
     The latter has no layer scale, which goes into the layers before it.
 
     Raises:
-        InputError: Neither has a LayerNorm before the blocks.
+        InputError: Neither has a LayerNorm before the blocks, and ``BeitModel`` mixes up the sides
+            of a table that is not square (``BeitRelativePositionBias.forward``).
     """
     if sizes.pre_norm:
         raise InputError('transformers has no such ViT with a LayerNorm before the blocks '
                          '(pre_norm); timm has')
+    if sizes.has_tables and len(set(sizes.img_size)) > 1:
+        raise InputError('BeitModel of transformers mixes up height and width of relative position '
+                         'tables that are not of square images; timm does not')
     if is_plain_vit(sizes):
         weights = with_key_bias(_without_layer_scale(weights))
     converted = {}
@@ -159,7 +165,7 @@ def transformers_config(sizes: BackboneSizes) -> dict:
         intermediate_size=sizes.feedforward_channels,
         hidden_act='gelu',
         layer_norm_eps=sizes.norm_eps,  # its default is 1e-12
-        image_size=sizes.img_size,
+        image_size=short_size(sizes.img_size),
         patch_size=sizes.patch_size,
         num_channels=sizes.in_channels)
     if is_plain_vit(sizes):
@@ -177,11 +183,11 @@ def transformers_config(sizes: BackboneSizes) -> dict:
 def transformers_preprocessor(sizes: BackboneSizes) -> dict:
     """Hugging Face's ``preprocessor_config.json``: its defaults are another mean and std."""
     mean, std = sizes.normalisation
-    side = dict(height=sizes.img_size, width=sizes.img_size)
+    size = dict(zip(('height', 'width'), sizes.img_size, strict=True))
     return dict(
         image_processor_type=f'{"ViT" if is_plain_vit(sizes) else "Beit"}ImageProcessor',
-        do_resize=True, size=side, resample=3,  # bicubic
-        do_center_crop=False, crop_size=side,
+        do_resize=True, size=size, resample=3,  # bicubic
+        do_center_crop=False, crop_size=size,
         do_rescale=True, rescale_factor=1 / 255,
         do_normalize=True, image_mean=list(mean), image_std=list(std))
 

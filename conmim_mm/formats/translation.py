@@ -1,5 +1,6 @@
 """Weights of other libraries' plain ViTs under a ConMIMViT's names, computing the same."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import InputError
+from ..models.layers.embedding import infer_pos_embed_grid
+from ..utils.sizes import likely_grid
 from .facts import UNKNOWN, Facts
 from .key_names import SHARED, TABLE, Weights
 
@@ -109,7 +112,9 @@ def translate(library: str, state: Weights, renaming: Renaming, facts: Facts = U
     weights = {key: value for key, value in weights.items() if key not in dropped}
     _check_parts(weights)
     if 'pos_embed' in weights:
-        weights['pos_embed'] = _with_class_token(weights['pos_embed'])
+        patch_size = weights['patch_embed.proj.weight'].shape[-1]
+        weights['pos_embed'] = _with_class_token(
+            weights['pos_embed'], likely_grid(facts.img_size, patch_size))
     mask_token = weights.pop('mask_token', None)
     if mask_token is not None and mask_token.numel() == weights['cls_token'].numel():
         weights['mask_token'] = mask_token.reshape(1, 1, -1)
@@ -169,16 +174,18 @@ def _check_parts(weights: Weights) -> None:
         raise InputError('its MLP is a SwiGLU')
 
 
-def _with_class_token(pos_embed: torch.Tensor) -> torch.Tensor:
+def _with_class_token(pos_embed: torch.Tensor, likely: tuple[int, int] | None) -> torch.Tensor:
     """``(1, 1 + L, C)``, of an embedding that may be ``(1, L, C)``.
 
     Raises:
-        InputError: It is not that of a square image.
+        InputError: It is neither that of the likely grid nor of a square one.
     """
     pos_embed = pos_embed.reshape(1, -1, pos_embed.shape[-1])
     length = pos_embed.shape[1]
-    if int((length - 1)**0.5)**2 == length - 1:
+    lacks_it = likely and math.prod(likely) == length
+    if infer_pos_embed_grid(length - 1, likely) and not lacks_it:
         return pos_embed
-    if int(length**0.5)**2 == length:
+    if infer_pos_embed_grid(length, likely):
         return F.pad(pos_embed, (0, 0, 1, 0))
-    raise InputError(f'its position embedding is that of an oblong image ({length} tokens)')
+    raise InputError(f'its position embedding is that of an oblong image ({length} tokens), and no '
+                     'settings beside it tell height and width')

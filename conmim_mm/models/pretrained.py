@@ -16,6 +16,7 @@ from ..checkpoint.reading import (
 )
 from ..checkpoint.settings import saved_arguments
 from ..errors import InputError
+from ..utils.sizes import likely_grid
 from .layers.embedding import infer_pos_embed_grid, resize_pos_embed
 from .layers.rel_pos_bias import infer_table_grid, resize_table
 
@@ -50,11 +51,12 @@ def load_pretrained_backbone(vit: nn.Module, init_cfg: Mapping) -> None:
                          '(or model.backbone.init_cfg=None for random weights)')
     checkpoint = load_checkpoint_file(path)
     state = backbone_state(checkpoint, init_cfg.get('weights', 'teacher'))
-    own_eps = vit.blocks[0].norm1.eps
-    if (eps := saved_arguments(checkpoint).get('norm_eps', own_eps)) != own_eps:
+    saved, own_eps = saved_arguments(checkpoint), vit.blocks[0].norm1.eps
+    if (eps := saved.get('norm_eps', own_eps)) != own_eps:
         raise InputError(f'{path} was trained with another epsilon in its LayerNorms: set '
                          f'model.backbone.norm_eps={eps}')
-    state, changes = fit_to_backbone(vit, state)
+    state, changes = fit_to_backbone(
+        vit, state, likely_grid(saved.get('img_size'), vit.patch_size))
     differences = describe_differences(vit.state_dict(), state)
     if differences:
         embedding = ('It has a position embedding: set model.backbone.use_abs_pos_emb=True'
@@ -67,13 +69,15 @@ def load_pretrained_backbone(vit: nn.Module, init_cfg: Mapping) -> None:
               ''.join(f'; {change}' for change in changes), logger='current')
 
 
-def fit_to_backbone(vit: nn.Module, state: dict[str, torch.Tensor]
+def fit_to_backbone(vit: nn.Module, state: dict[str, torch.Tensor],
+                    before: tuple[int, int] | None = None
                     ) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Brings pre-trained weights into the form that a backbone for a task has.
 
     Args:
         vit: The backbone, with its ``num_layers`` and ``grid``.
         state: Weights under a backbone's own names.
+        before: The patch grid that they are for, in case it is oblong, which nothing else tells.
 
     Returns:
         The weights, and what was changed in words.
@@ -98,14 +102,18 @@ def fit_to_backbone(vit: nn.Module, state: dict[str, torch.Tensor]
 
     resized = set()
     for key, value in state.items():
-        if key not in own or own[key].shape == value.shape:
+        # a grid on its side has as many positions
+        if key not in own or own[key].shape == value.shape and before in (None, vit.grid):
             continue
-        if key.endswith(SHARED_TABLE) and (grid := infer_table_grid(len(value))):
-            state[key] = resize_table(value, grid, vit.grid)
-        elif key == 'pos_embed' and (grid := infer_pos_embed_grid(value)):
-            state[key] = resize_pos_embed(value, grid, vit.grid)
+        if key.endswith(SHARED_TABLE):
+            grid, resize = infer_table_grid(len(value), before), resize_table
+        elif key == 'pos_embed':
+            grid, resize = infer_pos_embed_grid(value.shape[1] - 1, before), resize_pos_embed
         else:
             continue
+        if grid in (None, vit.grid):
+            continue
+        state[key] = resize(value, grid, vit.grid)
         resized.add(f'{grid[0]}x{grid[1]} to {vit.grid[0]}x{vit.grid[1]} patches')
     changes += [f'position tables resized from {sizes}' for sizes in sorted(resized)]
 

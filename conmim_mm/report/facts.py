@@ -123,12 +123,14 @@ def _memory() -> str:
 def data_facts(loader: DataLoader) -> Facts:
     """The training data, and how it is read."""
     dataset = loader.dataset
-    folder = getattr(dataset, 'folder', None) or getattr(dataset, 'data_root', None)
+    folders = getattr(dataset, 'folders', None) or [getattr(dataset, 'data_root', None)]
     shards = getattr(dataset, 'shards', None)
     world_size = get_world_size()
     facts = {'data set': type(dataset).__name__}
-    if folder:
-        facts['folder'] = os.path.abspath(folder)
+    if folders[0]:
+        facts['folder'] = ', '.join(map(os.path.abspath, folders))
+    if file := getattr(dataset, 'ann_file', None):
+        facts['list'] = os.path.abspath(file)
     if shards is not None:
         facts['shards'] = f'{len(shards)}, the first {os.path.abspath(shards[0])}'
     how, left_out = reading_of(dataset), getattr(dataset, 'left_out', '')

@@ -20,6 +20,25 @@ def to_size(size: int | Sequence[int]) -> tuple[int, int]:
     return pair
 
 
+def short_size(size: tuple[int, int]) -> int | tuple[int, int]:
+    """As configs and results have it: the side of a square, otherwise ``(height, width)``."""
+    return size[0] if size[0] == size[1] else size
+
+
+def likely_grid(size: object, patch_size: int) -> tuple[int, int] | None:
+    """The patch grid of images of a size that somebody's settings name; None where it is none.
+
+    Args:
+        size: As for :func:`to_size`, or anything else; in pixels.
+        patch_size: In pixels.
+    """
+    try:
+        height, width = to_size(size)
+        return height // patch_size, width // patch_size
+    except (InputError, ZeroDivisionError):
+        return None
+
+
 def divide_size(size: tuple[int, int], by: int, name: str, by_name: str) -> tuple[int, int]:
     """How many squares of side ``by`` fit down and across ``size``, both in pixels.
 

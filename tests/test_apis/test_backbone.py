@@ -22,7 +22,7 @@ from ..toy import saved_model
 
 def test_another_image_size_resizes_the_tables(toy) -> None:
     frozen = backbone.frozen_backbone(toy.out, 'student', img_size=48)
-    assert frozen.backbone.grid == (6, 6) and frozen.img_size == 48
+    assert frozen.backbone.grid == (6, 6) and frozen.img_size == (48, 48)
     assert not frozen.backbone.training
     expected = saved_model(toy.out).backbone.blocks[0].mlp.fc1.weight
     torch.testing.assert_close(frozen.backbone.blocks[0].mlp.fc1.weight.cpu(), expected)

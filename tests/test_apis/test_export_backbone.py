@@ -265,7 +265,7 @@ def with_value(key: str, *shape: int):
     ({}, without('patch_embed.proj.weight'), 'not a ConMIMViT'),
     ({}, with_value('blocks.0.attn.k_bias', 24), '1 unexpected: blocks.0.attn.k_bias'),
     ({}, with_value('blocks.2.mlp.fc1.bias', 61), '1 of another shape: blocks.2.mlp.fc1.bias'),
-    (dict(img_size=(32, 16)), None, 'not that of a square image'),
+    (dict(img_size=(32, 16)), None, 'no settings beside the weights tell height and width'),
     (NO_TABLES, None, 'give --num-heads'),
     (dict(use_shared_rel_pos_bias=False), None, '--num-heads'),
 ])

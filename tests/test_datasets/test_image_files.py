@@ -267,3 +267,69 @@ def test_the_first_images_of_every_class(tmp_path: Path) -> None:
     assert 'has only 3 images; images_per_class asks for 4' in message(
         tmp_path, with_label=True, images_per_class=4)
     assert 'needs with_label=True' in message(tmp_path, images_per_class=2)
+
+
+def several(*roots: Path, **kwargs) -> ImageFiles:
+    return ImageFiles(data_root=[*map(str, roots)], serialize_data=False, **kwargs)
+
+
+def test_several_folders_in_the_order_given(tmp_path: Path, warnings: list[str]) -> None:
+    put(tmp_path, 'b/z.jpg', 'b/x.heic', 'a/y/1.jpg', 'a/notes.txt', 'c/1.jpg')
+    dataset = several(tmp_path / 'b', tmp_path / 'a')
+    assert listed(dataset, tmp_path) == ['b/z.jpg', 'a/y/1.jpg']
+    assert dataset.left_out == f'1 .heic in {tmp_path}/b; 1 .txt in {tmp_path}/a'
+    assert dataset.repeated == '' and len(warnings) == 2
+    assert dataset.folders == [f'{tmp_path}/b', f'{tmp_path}/a']
+    with pytest.raises(InputError, match=f'no images in {tmp_path}/b'):
+        several(tmp_path / 'a', tmp_path / 'b', extensions=('.txt', '.heif'))
+
+
+def test_labels_in_several_folders(tmp_path: Path) -> None:
+    put(tmp_path, 'one/train/cat/1.jpg', 'two/train/dog/x/1.jpg', 'two/train/ant/1.jpg')
+    dataset = several(tmp_path / 'one', tmp_path / 'two', data_prefix='train', with_label=True)
+    assert tuple(dataset.metainfo['classes']) == ('ant', 'cat', 'dog')
+    assert labels(dataset) == [1, 0, 2]
+    put(tmp_path, 'two/train/1.jpg')
+    with pytest.raises(InputError, match=f'in a class folder below {tmp_path}/two/train'):
+        several(tmp_path / 'one', tmp_path / 'two', data_prefix='train', with_label=True)
+
+
+def test_a_file_that_several_folders_lead_to_is_taken_once(tmp_path: Path,
+                                                           warnings: list[str]) -> None:
+    put(tmp_path, 'a/1.jpg', 'a/sub/2.jpg', 'b/3.jpg')
+    (tmp_path / 'b' / 'link.jpg').symlink_to(tmp_path / 'a' / '1.jpg')
+    (tmp_path / 'c').symlink_to(tmp_path / 'a')
+    dataset = several(*(tmp_path / name for name in ('a/sub', 'a', 'b', 'c')))
+    assert listed(dataset, tmp_path) == ['a/sub/2.jpg', 'a/1.jpg', 'b/3.jpg']
+    # 2 again in a, 1 by the link, and both in c
+    assert dataset.repeated == (
+        f'4, taken once, such as {tmp_path}/a/sub/2.jpg')
+    assert warnings == [f'found again: {dataset.repeated}']
+
+
+def test_a_list_with_repetitions(tmp_path: Path) -> None:
+    put(tmp_path, 'a.jpg', 'b.jpg')
+    (tmp_path / 'link.jpg').symlink_to('a.jpg')
+    (tmp_path / 'list.csv').write_text(f'label,path\n1,a.jpg\n0,link.jpg\n2,b.jpg\n1,./a.jpg\n'
+                                       f'2,{tmp_path}/b.jpg\n')
+    dataset = build(tmp_path, ann_file='list.csv')
+    assert listed(dataset, tmp_path) == ['a.jpg', 'b.jpg']
+    assert dataset.repeated == f'3, taken once, such as {tmp_path}/a.jpg and {tmp_path}/link.jpg'
+    assert labels(build(tmp_path, ann_file='list.csv', with_label=True)) == [1, 0, 2, 1, 2]
+
+
+@pytest.mark.parametrize(('content', 'words'), [
+    ('file,label\na.jpg,1\n', "list.csv, line 1: no such image: {root}/file (a line with the "
+     "names of columns must have 'path' in it)"),
+    ('path\na.jpg\n\ngone.jpg\n', 'list.csv, line 4: no such image: {root}/gone.jpg'),
+    ('path,label\n,1\n', 'list.csv, line 2: no such image: {root}/'),
+    ('a\0.jpg\n', 'list.csv')])
+def test_bad_lines_of_a_table(tmp_path: Path, content: str, words: str) -> None:
+    put(tmp_path, 'a.jpg')
+    (tmp_path / 'list.csv').write_text(content)
+    assert words.format(root=tmp_path) in message(tmp_path, ann_file='list.csv')
+
+
+def test_a_list_goes_with_one_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match='relative to one data_root, but there are 2'):
+        several(tmp_path, tmp_path, ann_file='list.txt')

@@ -87,7 +87,7 @@ def evaluate(model: nn.Module, split: LabelledSplit) -> dict[str, Accuracy]:
     """Accuracy of the student's frozen features on the held-out images."""
     parts = [
         extract_features(model.backbone, dataset, model.data_preprocessor)
-        for dataset in labelled_datasets(split, model.backbone.img_size[0])
+        for dataset in labelled_datasets(split, model.backbone.img_size)
     ]
     return evaluate_features(*parts)
 

@@ -1,6 +1,8 @@
 """From the options of a pre-training to a complete config and a summary of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -35,10 +37,10 @@ from .recipe import (
     set_image_size,
     set_lr_and_warmup,
     set_num_epochs,
-    set_training_images,
     set_workers,
     slow_down,
 )
+from .sources import Places, Sources, find_sources, set_training_images
 from .starting_weights import (
     STARTING_WEIGHTS,
     check_settings,
@@ -50,7 +52,7 @@ from .starting_weights import (
 
 # In the written config: the options it was made with, which --resume compares.
 STARTED_WITH = 'started_with'
-OPTIONS = ('data', 'init', 'arch', 'student', 'config', 'epochs', 'batch_size', 'lr', 'img_size',
+OPTIONS = ('init', 'arch', 'student', 'config', 'epochs', 'batch_size', 'lr', 'img_size',
            'amp', 'cfg_options', 'gpus', 'eval_data', 'track', *READING_OPTIONS)
 # Variables of config files that only other settings of theirs are made of.
 _VARIABLES = ('arch', 'backbone', 'train_pipeline', 'batch_size', 'max_iters', 'learning_rate',
@@ -66,7 +68,9 @@ _COMMAND_LINE_OPTION = {
 class PretrainOptions:
     """What is asked for; each as the argument of :func:`pretrain` of that name."""
 
-    data: Path | None = None
+    data: Places | None = None
+    list_file: str | Path | None = None
+    shards: str | Sequence[str] | None = None
     out: Path | None = None
     init: str | None = None
     arch: str | None = None
@@ -75,7 +79,7 @@ class PretrainOptions:
     epochs: int | None = None
     batch_size: int | None = None
     lr: float | None = None
-    img_size: int | None = None
+    img_size: int | tuple[int, int] | None = None
     amp: bool = False
     cfg_options: dict[str, object] = field(default_factory=dict)
     gpus: int | None = None
@@ -90,6 +94,15 @@ class PretrainOptions:
     bands_from: str | None = None
     view_dtype: str | None = None
     show_bands: tuple[int, ...] = ()
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Where the images are.
+
+        Raises:
+            InputError: As :func:`find_sources`.
+        """
+        return find_sources(self.data, self.list_file, self.shards)
 
 
 @dataclass(frozen=True)
@@ -120,10 +133,10 @@ class Plan:
 
 
 def plan_run(options: PretrainOptions) -> Plan:
-    """The config of a new run on a folder of images.
+    """The config of a new run on somebody's images.
 
     Args:
-        options: ``data`` exists, ``out`` is set, and ``arch``, ``config`` or ``init`` is.
+        options: ``sources`` are there, ``out`` is set, and ``arch``, ``config`` or ``init`` is.
 
     Raises:
         InputError: The config is of another kind, or the options or images don't fit it.
@@ -171,15 +184,16 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
     """
     if type_name(cfg.get('model', {})) != 'ConMIM':
         raise InputError(f'{options.config} is no pre-training config; take one of configs/conmim')
-    place = set_training_images(cfg, options.data.absolute())
+    place = set_training_images(cfg, options.sources)
     training_set = DATASETS.build(cfg.train_dataloader.dataset | dict(pipeline=[]))
     if options.eval_data:  # before anything is written or started
         check_evaluation_folder(str(options.eval_data), training_set)
     images = len(training_set)
     if options.arch and not options.student and is_short(cfg, images, options.epochs):
         cfg = read_config(str(recipe_file(options.arch, 'visible')))
-        set_training_images(cfg, options.data.absolute())
-    lines = {'images': f'{images:,} in {place}', 'left out': getattr(training_set, 'left_out', '')}
+        set_training_images(cfg, options.sources)
+    lines = {'images': f'{images:,} in {place}', 'left out': getattr(training_set, 'left_out', ''),
+             'found again': getattr(training_set, 'repeated', '')}
     init = None
     if source:
         source = spread_channels(source, options.channels or source.settings['in_channels'])
@@ -252,11 +266,11 @@ def given_options(options: PretrainOptions) -> dict:
         track=list(options.track), show_bands=list(options.show_bands))
     if isinstance(options.value_range, tuple):
         values['value_range'] = list(options.value_range)
-    for name in ('data', 'eval_data', 'config', 'init'):
+    for name in ('eval_data', 'config', 'init'):
         place = str(values[name] or '')
         if place and not (name == 'init' and (is_hub_name(place) or '://' in place)):
             values[name] = str(Path(place).absolute())
-    return {name: value for name, value in values.items() if value}
+    return options.sources.as_options() | {name: value for name, value in values.items() if value}
 
 
 def set_other_options(cfg: Config, changes: dict[str, object]) -> None:

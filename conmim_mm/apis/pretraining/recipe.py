@@ -3,15 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
 from ...checkpoint.settings import type_name
-from ...datasets.labelled_folder import held_out_beside
 from ...errors import InputError
 from ...utils.machine import usable_cores
-from ...utils.run_config import replace_data_root
+from ...utils.sizes import short_size, to_size
 
 # What the ImageNet recipe of ViT-S sees: 300 epochs.
 RECIPE_IMAGES = 300 * 1_281_167
@@ -24,6 +22,7 @@ CPU_BATCH = 16
 # has 1.2.
 ENOUGH_TRAVEL, SMALL_FOLDER_RATE = 0.5, 5e-4
 STEPS_BETWEEN_CHECKPOINTS = 500
+CROP_RATIO = (3 / 4, 4 / 3)  # of LoadTwoViews, unless a config says so
 ADAPTING_SHARE = 0.1  # of the rate from scratch, measured (docs/adapt.md)
 
 
@@ -189,40 +188,40 @@ def low_lr_warning(cfg: Config, steps: int) -> str:
             'whose recipe is for small folders')
 
 
-def set_image_size(cfg: Config, size: int) -> None:
-    """Changes the side of the views, in pixels, in the model and in the pipeline."""
-    old = cfg.model.backbone.img_size
-    cfg.model.backbone.img_size = size
+def set_image_size(cfg: Config, size: int | Sequence[int]) -> None:
+    """Changes the size of the views in the model and in the pipeline.
+
+    The crops change their proportions with the views, so that these show things no more stretched
+    than before.
+
+    Args:
+        cfg: Changed in place.
+        size: In pixels, the side of squares or ``(height, width)``.
+    """
+    old, new = to_size(cfg.model.backbone.img_size), to_size(size)
+    stretch = new[1] / new[0] * old[0] / old[1]
+    cfg.model.backbone.img_size = short_size(new)
     for transform in cfg.train_dataloader.dataset.pipeline:
         for key in ('size', 'img_size'):
-            if transform.get(key) == old:
-                transform[key] = size
+            if transform.get(key) in (short_size(old), old, [*old]):
+                transform[key] = short_size(new)
+                if key == 'size' and stretch != 1:
+                    transform.ratio = tuple(
+                        round(stretch * bound, 4) for bound in transform.get('ratio', CROP_RATIO))
 
 
 def _is_ours(schedule: ConfigDict | list | None) -> bool:
     return isinstance(schedule, dict) and type_name(schedule) == 'WarmupCosineLR'
 
 
-def set_training_images(cfg: Config, data: Path) -> str:
-    """Lets a config read the images of a folder; which these are, in words."""
-    dataset = cfg.train_dataloader.dataset
-    if type_name(dataset) != 'ImageFiles':
-        raise InputError(f'{cfg.filename} reads {dataset.get("type")}, not a folder of images: '
-                         'start it with tools/train.py')
-    if cfg.get('data_root'):
-        replace_data_root(cfg, str(data))
-        dataset = cfg.train_dataloader.dataset
-    split = held_out_beside(str(data))
-    dataset.update(data_root=str(data), data_prefix=split[0] if split else '')
-    return f'{data / split[0]} ({split[1]} beside it is left out)' if split else str(data)
-
-
 def describe_model(cfg: Config, name: str) -> str:
     """Size of the ViT, and the config it comes from, by its name."""
     backbone = cfg.model.backbone
     size = f'{backbone.arch["embed_dims"]} wide, {backbone.arch["num_layers"]} deep'
+    views = short_size(to_size(backbone.get('img_size', 224)))
+    views = views if isinstance(views, int) else '{} x {}'.format(*views)
     return (f'ViT, {size}, patches of {backbone.get("patch_size", 16)}, views of '
-            f'{backbone.get("img_size", 224)} pixels ({name})')
+            f'{views} pixels ({name})')
 
 
 def describe_student(cfg: Config, arch: str | None, asked: str | None) -> str:

@@ -20,8 +20,9 @@ from ...visualization.trackers import add_trackers
 from ..options import add_online_evaluation, use_mixed_precision
 from .image_reading import READING_OPTIONS
 from .plan import STARTED_WITH, PretrainOptions, given_options, set_other_options
-from .recipe import set_image_size, set_training_images
+from .recipe import set_image_size
 from .run_folder import CONFIG, describe_progress, holds_run
+from .sources import missing_source, set_training_images
 from .starting_weights import follow_folder
 
 # options without which it would not be that run; and such that it can be told to take all the same
@@ -156,8 +157,8 @@ def apply_options(cfg: Config, options: PretrainOptions) -> None:
     follow_folder(cfg, options.out)
     before, now = cfg[STARTED_WITH], given_options(options)
     new = {name: value for name, value in now.items() if before.get(name) != value}
-    if 'data' in new:
-        set_training_images(cfg, Path(new['data']))
+    if new.keys() & options.sources.as_options().keys():
+        set_training_images(cfg, options.sources)
     if 'epochs' in new:
         set_epochs(cfg, new['epochs'], options.out)
     if 'batch_size' in new:
@@ -195,11 +196,11 @@ def check_changes(cfg: Config, old: Config, facts: dict, options: PretrainOption
     """
     settings = changed_settings(dict(settings=plain_data(old.to_dict())), cfg.to_dict())
     dataset = cfg.train_dataloader.dataset
-    if not Path(dataset.data_root).expanduser().is_dir():
-        raise InputError(f'the images are no longer in {dataset.data_root}: give --data with the '
-                         'folder they are in now')
+    if missing := missing_source(dataset):
+        raise InputError(f'the images are no longer in {missing}: give --data with the folder they '
+                         'are in now (or --list)')
     others = in_words(settings.others)
-    if options.data:
+    if options.sources:
         images = DATASETS.build(dataset | dict(pipeline=[]))
         others += describe_changes(facts, data_facts(images))
     if others and not options.allow_mismatch:

@@ -1,4 +1,4 @@
-"""From a folder of images to a pre-training, through a config that is written down."""
+"""From images to a pre-training, through a config that is written down."""
 
 import os
 import shutil
@@ -16,6 +16,7 @@ from ...utils.cli import explain
 from ...utils.files import writing
 from ...utils.run_config import fit_to_machine
 from ...utils.shipped_files import RECIPES, shipped_file
+from ...utils.sizes import short_size, to_size
 from ...utils.work_dir import log_entries
 from ...utils.work_dir_lock import WorkDirInUseError, locked
 from ...utils.written_config import read_written_config
@@ -24,26 +25,33 @@ from ..train import run_training
 from .plan import STARTED_WITH, PretrainOptions, plan_run
 from .resumed_run import Resumption, resumed_run
 from .run_folder import CONFIG, check_folder, discard, move_aside
+from .sources import Places, find_sources
 
 MISMATCH_OPTIONS = dict(rescale='--elastic', allow='--allow-mismatch')  # of tools/train.py
 
 
-def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
+def pretrain(data: Places | None = None, out: str | Path | None = None, *,
+             list_file: str | Path | None = None, shards: str | Sequence[str] | None = None,
              init: str | Path | None = None, arch: str | None = None, student: str | None = None,
              config: str | Path | None = None, epochs: int | None = None,
-             batch_size: int | None = None, lr: float | None = None, img_size: int | None = None,
-             amp: bool = False, cfg_options: dict | None = None, gpus: int | None = None,
-             resume: bool = False, overwrite: bool = False, allow_mismatch: bool = False,
+             batch_size: int | None = None, lr: float | None = None,
+             img_size: int | Sequence[int] | None = None, amp: bool = False,
+             cfg_options: dict | None = None, gpus: int | None = None, resume: bool = False,
+             overwrite: bool = False, allow_mismatch: bool = False,
              eval_data: str | Path | None = None, track: Sequence[str] = (),
              channels: int | None = None, value_range: Sequence[float] | str | None = None,
              mean_std: str | None = None, bands_from: str | None = None,
              view_dtype: str | None = None, show_bands: Sequence[int] = (),
              say: Callable[[str], object] = lambda line: None, in_place: bool = False) -> Path:
-    """Pre-trains on a folder of images, or goes on with a run.
+    """Pre-trains on images, or goes on with a run.
 
     Args:
-        data: Folder of images, with any sub-folders; needed for a new run.
+        data: Folder of images, with any sub-folders, or several, or patterns for these; a new run
+            needs it, or one of the next but one.
         out: Folder of the run; by default ``runs/ARCH-DATA``.
+        list_file: Names the images, relative to the file's own folder, or to ``data``; as for
+            ``ann_file`` of :class:`ImageFiles`.
+        shards: Tar files with images, as for :class:`TarShards`.
         init: Weights to start from, as for :func:`read_source`, in place of ``arch``: sizes,
             patches, normalisation and the side of the views are theirs.
         arch: ``'s'``, ``'b'`` or ``'l'`` for ViT-S/16, B/16 and L/16, ``'tiny'`` for machines
@@ -54,7 +62,7 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
         epochs: Passes over the images; by default the recipe's.
         batch_size: Images on each GPU per step; by default by the number of images.
         lr: Learning rate; by default the recipe's, scaled to the total batch.
-        img_size: Side of the views, in pixels; by default the config's.
+        img_size: Side of the views, in pixels, or ``(height, width)``; by default the config's.
         amp: Mixed precision, where the config has none (the recipes do).
         cfg_options: Changes to any other setting of the config, by dotted key.
         gpus: Processes, one on each GPU. More than one are started beside this process.
@@ -95,23 +103,24 @@ def pretrain(data: str | Path | None = None, out: str | Path | None = None, *,
                              f'{value!r}')
     if init and arch:
         raise InputError('give --init or --arch: the sizes are those of the weights')
-    if not (out and resume) and not data:
-        raise InputError('give --data, a folder of images; or --resume and --out to go on with a '
-                         'run')
+    if not (out and resume) and not (data or list_file or shards):
+        raise InputError('give --data, a folder of images; or --list or --shards; or --resume and '
+                         '--out to go on with a run')
     # what can be trained here within a sensible time
     usual = 's' if torch.cuda.is_available() else 'tiny'
     if not (resume or config or arch or init):
         arch = usual
     if not out:
         name = 'adapted' if init else Path(config or arch or usual).stem
-        out = f'runs/{name}-{Path(data).resolve().name}'
+        out = f'runs/{name}-{find_sources(data, list_file, shards).name}'
     out = Path(os.path.abspath(out))  # without any '..', so that a folder can lie beside it
     options = PretrainOptions(
-        data=data and Path(data), out=out, init=init and str(init), arch=arch, student=student,
-        config=config and str(config), epochs=epochs,
-        batch_size=batch_size, lr=lr, img_size=img_size, amp=amp, cfg_options=cfg_options or {},
-        gpus=gpus, resume=resume, overwrite=overwrite, allow_mismatch=allow_mismatch,
-        eval_data=eval_data and Path(eval_data), track=tuple(track), channels=channels,
+        data=data, list_file=list_file, shards=shards, out=out, init=init and str(init),
+        arch=arch, student=student, config=config and str(config), epochs=epochs,
+        batch_size=batch_size, lr=lr, img_size=img_size and short_size(to_size(img_size)), amp=amp,
+        cfg_options=cfg_options or {}, gpus=gpus, resume=resume, overwrite=overwrite,
+        allow_mismatch=allow_mismatch, eval_data=eval_data and Path(eval_data), track=tuple(track),
+        channels=channels,
         value_range=value_range if value_range is None or isinstance(value_range, str)
         else tuple(value_range), mean_std=mean_std, bands_from=bands_from, view_dtype=view_dtype,
         show_bands=tuple(show_bands))
@@ -204,18 +213,18 @@ def check_run_folders(options: PretrainOptions) -> None:
     """Checks the folders of a new run.
 
     Raises:
-        InputError: No such folder of images, or no place of its own for the run.
+        InputError: No such images, or no place of its own for the run.
     """
-    data, out = options.data, options.out
-    for option, folder in (('--data', data), ('--eval-data', options.eval_data)):
-        if folder and not folder.is_dir():
-            raise InputError(f'{option}: no such folder: {folder}')
+    folders, out = options.sources.folders, options.out
+    if options.eval_data and not options.eval_data.is_dir():
+        raise InputError(f'--eval-data: no such folder: {options.eval_data}')
     if Path.cwd().is_relative_to(out.resolve()):
         raise InputError(f'--out {out} is the folder you are in, or one above it: give the run a '
                          'folder of its own')
-    if out.resolve().is_relative_to(data.resolve()):
-        raise InputError(f'--out {out} lies inside --data {data}, where the pictures of its report '
-                         'would be taken for images: choose another --out')
+    for data in folders:
+        if out.resolve().is_relative_to(data.resolve()):
+            raise InputError(f'--out {out} lies inside --data {data}, where the pictures of its '
+                             'report would be taken for images: choose another --out')
     with writing(out):
         check_folder(out, options.overwrite)
 

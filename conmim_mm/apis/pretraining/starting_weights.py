@@ -1,5 +1,6 @@
 """A pre-training that starts from weights: their sizes go into the config, they into a file."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ...formats.mmpretrain_format import backbone_content
 from ...formats.source import BackboneSource
 from ...models.backbones.conmim_vit import ARCH_KEYS
 from ...models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
+from ...utils.sizes import short_size, to_size
 from .recipe import set_image_size
 
 # In the folder of the run; not among its checkpoints, which --resume looks through.
@@ -52,16 +54,16 @@ def spread_channels(source: BackboneSource, channels: int) -> BackboneSource:
                f'each has the mean of those, times {old}/{channels}'))
 
 
-def start_from(cfg: Config, source: BackboneSource, out: Path, img_size: int | None = None
-               ) -> tuple[dict[str, str], dict]:
+def start_from(cfg: Config, source: BackboneSource, out: Path,
+               img_size: int | Sequence[int] | None = None) -> tuple[dict[str, str], dict]:
     """Lets a recipe start from weights.
 
     Args:
-        cfg: Of either form of the student, changed in place: sizes, normalisation and the side of
+        cfg: Of either form of the student, changed in place: sizes, normalisation and the size of
             the views are the source's.
         source: The weights.
         out: Folder of the run.
-        img_size: Side of the views, in pixels; by default the source's.
+        img_size: Side of the views, in pixels, or ``(height, width)``; by default the source's.
 
     Returns:
         What is worth knowing, by name, and what goes into ``STARTING_WEIGHTS`` there.
@@ -69,10 +71,10 @@ def start_from(cfg: Config, source: BackboneSource, out: Path, img_size: int | N
     model, settings, anew = cfg.model, dict(source.settings), []
     settings.update(out_type='raw', use_mask_token=not model.get('decoder'))
     if img_size:
-        settings['img_size'] = img_size
+        settings['img_size'] = short_size(to_size(img_size))
     if settings['use_mask_token'] and 'mask_token' not in source.weights:
         anew.append('mask token')
-    trained = replace(source, settings=settings, weights=_weights_to_train(source, settings))
+    trained = replace(source, weights=_weights_to_train(source, settings))
     set_patch_size(cfg, settings['patch_size'], settings['img_size'])
     kept = {key: model.backbone[key] for key in _OF_THE_RUN if key in model.backbone}
     file = str((out / STARTING_WEIGHTS).absolute())
@@ -104,14 +106,15 @@ def new_parts(cfg: Config) -> list[str]:
         isinstance(init, dict) and type_name(init) == 'StrictPretrained')]
 
 
-def set_patch_size(cfg: Config, patch: int, img_size: int) -> None:
+def set_patch_size(cfg: Config, patch: int, img_size: int | Sequence[int]) -> None:
     """Gives views and masks of a pipeline other sizes, in pixels; blocks keep theirs in patches."""
     set_image_size(cfg, img_size)
     for transform in cfg.train_dataloader.dataset.pipeline:
         old = transform.get('patch_size')
         if old and 'block_size' in transform:
             block = transform.block_size // old * patch
-            transform.block_size = patch if img_size % block else block
+            fits = all(side % block == 0 for side in to_size(img_size))
+            transform.block_size = block if fits else patch
         if old:
             transform.patch_size = patch
 

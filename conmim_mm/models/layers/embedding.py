@@ -70,10 +70,13 @@ def resize_pos_embed(pos_embed: torch.Tensor, grid: tuple[int, int],
     return torch.cat([class_token, patches.to(pos_embed.dtype).flatten(2).transpose(1, 2)], dim=1)
 
 
-def infer_pos_embed_grid(pos_embed: torch.Tensor) -> tuple[int, int] | None:
-    """The square grid that an embedding ``(1, 1 + L, C)`` is for, or None if there is none."""
-    side = math.isqrt(pos_embed.shape[1] - 1)
-    return (side, side) if side * side == pos_embed.shape[1] - 1 else None
+def infer_pos_embed_grid(num_patches: int, likely: tuple[int, int] | None = None
+                         ) -> tuple[int, int] | None:
+    """The grid of so many patches: the likely one if it fits, or a square one; None for neither."""
+    if likely and math.prod(likely) == num_patches:
+        return likely
+    side = math.isqrt(num_patches)
+    return (side, side) if side * side == num_patches else None
 
 
 def trunc_normal_(tensor: torch.Tensor) -> torch.Tensor:

@@ -175,8 +175,14 @@ def crop_table(table: torch.Tensor, grid: tuple[int, int],
     return torch.cat([offsets.flatten(0, 1), class_relations])
 
 
-def infer_table_grid(num_rows: int) -> tuple[int, int] | None:
-    """The square grid that a table of this length is for, or None if there is none."""
+def infer_table_grid(num_rows: int, likely: tuple[int, int] | None = None
+                     ) -> tuple[int, int] | None:
+    """The grid that a table of this length is for: the likely one if it fits, or a square one.
+
+    None where neither fits.
+    """
+    if likely and num_relative_positions(likely) == num_rows:
+        return likely
     side = (round((num_rows - NUM_CLASS_TOKEN_ROWS)**0.5) + 1) // 2 if num_rows > 3 else 0
     return (side, side) if side and num_relative_positions((side, side)) == num_rows else None
 
