@@ -12,7 +12,7 @@ from mmpretrain.registry import DATASETS
 from ..errors import InputError
 from .class_names import some_of
 from .coco_annotations import NO_BOX, complete_annotation, read_coco
-from .image_size import upright_size
+from .image_formats.image_size import upright_size
 
 MAX_SHARE = 0.1  # of annotations that cannot be used
 NO_CATEGORY = 'has a category that the file does not list'

@@ -14,7 +14,7 @@ from ..errors import InputError, UnreadableImageError
 from ..utils.sizes import spread_indices, to_size
 from .class_folders import parts_of
 from .image_files import ImageFiles, is_image
-from .image_size import known_size, opened
+from .image_formats.image_size import known_size, opened
 from .labelled_folder import HELD_OUT_SHARE
 from .transforms.loading import read_rgb
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ....datasets.class_names import agree_on_classes, names_of_classes, some_of
-from ....datasets.image_size import known_size
+from ....datasets.image_formats.image_size import known_size
 from ....datasets.storage import reads_local_files
 from ....errors import InputError
 from ....utils.sizes import spread_indices

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from PIL import Image
 
-from ..errors import UnreadableImageError
-from .transforms.loading import FORMATS, check_file, orientation_of, reading
+from ...errors import UnreadableImageError
+from ..transforms.loading import FORMATS, check_file, orientation_of, reading
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from conmim_mm.datasets import read_rgb
-from conmim_mm.datasets.image_size import opened, upright_size
+from conmim_mm.datasets.image_formats.image_size import opened, upright_size
 from conmim_mm.datasets.transforms import loading
 from conmim_mm.errors import UnreadableImageError
 
