@@ -13,7 +13,7 @@ help: ## this list
 	@echo 'ConMIM for OpenMMLab. Targets:'
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo 'Options: PYTHON=python3.11  VENV=.venv  CONMIM_WHEEL_CACHE=dir'
-	@echo 'By hand, on any platform: pip install -e . ; extras: .[tests] .[optional] .[all]'
+	@echo 'By hand, on any platform: pip install -e . ; extras: .[tests] .[optional] .[formats] .[all]'
 
 # The values reach the recipe through the environment, so that spaces in a path do no harm.
 .PHONY: demo

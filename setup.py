@@ -97,7 +97,7 @@ def get_long_description() -> str:
 
 def main() -> None:
     """Describe the package."""
-    tests, optional = parse_requirements('tests'), parse_requirements('optional')
+    tests, optional, formats = map(parse_requirements, ('tests', 'optional', 'formats'))
     setup(
         name=PACKAGE,
         version=get_version(),
@@ -115,7 +115,8 @@ def main() -> None:
         extras_require={
             'tests': tests,
             'optional': optional,
-            'all': list(dict.fromkeys(tests + optional)),
+            'formats': formats,
+            'all': list(dict.fromkeys(tests + optional + formats)),
         },
         cmdclass={'build_py': BuildPy},
         zip_safe=False,

@@ -53,6 +53,21 @@ def saved_arguments(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return backbone if isinstance(backbone, dict) else {}
 
 
+def saved_reading(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """How a run has read its images, as ``reading`` in its training pipeline; empty for 8-bit RGB.
+
+    Args:
+        checkpoint: As for :func:`saved_settings`.
+    """
+    try:
+        settings = saved_settings(checkpoint)
+    except ValueError:
+        return {}
+    loader = settings.get('train_dataloader')
+    return next((found for step in dicts_in(loader)
+                 if isinstance(found := step.get('reading'), dict)), {})
+
+
 def run_record(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint, or a backbone taken out of one, tells of the run that made it."""
     meta = checkpoint.get('meta')

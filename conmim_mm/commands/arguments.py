@@ -16,6 +16,10 @@ EXPORT_FORMATS = ('timm', 'transformers', 'official', 'mmpretrain', 'onnx')
 ONNX_OUTPUTS = ('cls', 'mean', 'featmap')
 WEIGHTS = ('teacher', 'student')
 TASKS = ('classification', 'segmentation')
+MEAN_STD = ('auto', 'imagenet')
+VALUE_RANGES = ('auto', 'dtype')
+BANDS_FROM = ('channels', 'pages')
+VIEW_DTYPES = ('uint8', 'float32')
 FEATURE_FILES = ('.npz', '.parquet')
 
 
@@ -125,6 +129,7 @@ def _pretrain(parser: argparse.ArgumentParser) -> None:
                       help='mixed precision, where the config has none (the recipes do)')
     data.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', default=[],
                       help='change any other setting of the config')
+    _bands(parser.add_argument_group('images that are not 8-bit RGB'))
     where = parser.add_argument_group('where')
     where.add_argument('--out', type=_path, metavar='DIR',
                        help='folder of the run (default: runs/ARCH-DATA, or runs/adapted-DATA)')
@@ -145,6 +150,36 @@ def _pretrain(parser: argparse.ArgumentParser) -> None:
                        help=f'also log to {", ".join(TRACKERS)}')
     parser.epilog = (f'example:\n  {COMMAND} pretrain --data ~/photos --arch s --epochs 100 '
                      '--out runs/photos')
+
+
+def _bands(images: argparse._ArgumentGroup) -> None:
+    images.add_argument('--channels', type=_positive, metavar='N',
+                        help='of the images; others are skipped (default: 3)')
+    images.add_argument('--value-range', nargs='+', action=_ValueRange, metavar='LOW HIGH',
+                        help='stored values that become black and white; auto: the percentiles 0.5 '
+                        'and 99.5 of the images; dtype: the range of their type of integers')
+    images.add_argument('--mean-std', choices=MEAN_STD, metavar='{auto,imagenet}',
+                        help='what images are normalised by: auto measures it (default: imagenet '
+                        'for 3 channels without --value-range, else auto)')
+    images.add_argument('--bands-from', choices=BANDS_FROM, metavar='{channels,pages}',
+                        help='what holds the bands of a TIFF file (default: channels)')
+    images.add_argument('--view-dtype', choices=VIEW_DTYPES, metavar='{uint8,float32}',
+                        help='float32 keeps the fractions of grey levels (default: uint8)')
+    images.add_argument('--show-bands', type=_positive, nargs='+', metavar='N', default=[],
+                        help='the channels that pictures show as red, green and blue, or one as '
+                        'grey, from 1 (default: the first three, or the first)')
+
+
+class _ValueRange(argparse.Action):
+
+    def __call__(self, parser, namespace, values, option_string=None):  # noqa: ANN001, D102
+        try:
+            low, high = values if len(values) == 2 else (values[0], None)
+            found = low if high is None and low in VALUE_RANGES else (float(low), float(high))
+        except (TypeError, ValueError):
+            parser.error(f'{option_string} needs LOW HIGH, auto or dtype, but is '
+                         f'{" ".join(values)!r}')
+        setattr(namespace, self.dest, found)
 
 
 def _knn(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,8 @@
 
 import os
 
-from .image_files import is_image
+from .image_files import EXTENSIONS, is_image
+from .image_formats.known import ARRAYS
 
 TRAIN_NAMES = ('train', 'training')
 HELD_OUT_NAMES = ('val', 'valid', 'validation', 'test')
@@ -94,14 +95,19 @@ def _why_no_classes(folder: str) -> str:
 
 
 def _with_images(folder: str) -> tuple[str, ...]:
-    return tuple(name for name in sub_folders(folder) if _has_images(os.path.join(folder, name)))
+    """Those with images; where none has any, those with arrays."""
+    for endings in (EXTENSIONS, ARRAYS.endings):
+        if found := tuple(name for name in sub_folders(folder)
+                          if _has_images(os.path.join(folder, name), endings)):
+            return found
+    return ()
 
 
-def _has_images(folder: str) -> bool:
+def _has_images(folder: str, endings: tuple[str, ...]) -> bool:
     """Whether there are images in it or, unless it is a part of a split, below it."""
     is_part = os.path.basename(folder).lower() in (*TRAIN_NAMES, *HELD_OUT_NAMES)
     for _, folders, files in os.walk(folder):
-        if any(map(is_image, files)):
+        if any(is_image(file, endings) for file in files):
             return True
         folders[:] = [] if is_part else [name for name in folders if not name.startswith('.')]
     return False

@@ -1,23 +1,107 @@
-"""Whether images still have grey levels once they are read as 8 bits."""
+"""What values the images of a folder have, and whether grey levels are left of them."""
 
+import math
 import time
-from io import BytesIO
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from tqdm import tqdm
 
-from ..errors import UnreadableImageError
+from ..errors import InputError, UnreadableImageError
 from ..utils.files import escape_name
 from ..utils.sizes import spread_indices
+from .image_formats.stored import Range, Stored
+from .reading import ImageReading, read_stored, reading_of
 from .replacing_dataset import ReplacingDataset
-from .transforms.loading import FORMATS, MAX_PIXELS, read_file, reading
-from .transforms.two_views import open_image
+from .transforms.loading import MAX_PIXELS, read_file, reading
+from .transforms.two_views import LazyJpeg, open_image
 
 CHECKED_IMAGES, SECONDS = 32, 3.
 FEW_LEVELS = 64  # 14 bits in a file of 16 have as many
 MAX_SHARE = 0.1
-_WHITE = dict(I=2**16 - 1, F=2**8 - 1)  # by the first letter of Pillow's mode
+MEASURED_IMAGES, MEASURED_PIXELS = 256, 2**12  # of each image
+PERCENTILES = 0.5, 99.5
+LEAST_STD = 0.01  # grey levels; a channel below that is constant
+
+
+class Values(NamedTuple):
+    """What values the images have.
+
+    Attributes:
+        low: The 0.5th percentile of the stored values of all channels together.
+        high: The 99.5th.
+        first: One of the images.
+    """
+
+    low: float
+    high: float
+    first: Stored
+
+
+def measure_values(dataset: ReplacingDataset, how: ImageReading) -> Values:
+    """Looks at the stored values of up to 4096 pixels of up to 256 images, evenly spread.
+
+    Args:
+        dataset: The images.
+        how: How many channels, and what they are read from.
+
+    Raises:
+        InputError: No image can be read.
+    """
+    seen = [(stored._replace(pixels=stored.pixels[:1, :1]), _some_pixels(stored.pixels).ravel())
+            for stored in read_some(dataset, how, 'values')]
+    values = np.concatenate([values for _, values in seen])
+    values = values[np.isfinite(values)]
+    low, high = np.percentile(values, PERCENTILES).tolist() if values.size else (0., 0.)
+    return Values(low, high, seen[0][0])
+
+
+def measure_mean_std(dataset: ReplacingDataset, how: ImageReading
+                     ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, in grey levels, of as many pixels.
+
+    Arguments and errors as of :func:`measure_values`. A constant channel has the deviation 1.
+    """
+    sums, squares, count = 0., 0., 0
+    for stored in read_some(dataset, how, 'mean and deviation'):
+        levels = how.levels(_some_pixels(stored.pixels), stored)
+        levels = levels.reshape(-1, how.channels).astype(np.float64)
+        sums, squares = sums + levels.sum(axis=0), squares + (levels**2).sum(axis=0)
+        count += len(levels)
+    mean = sums / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    std = np.where(std < LEAST_STD, 1., std)
+    return tuple(mean.round(3).tolist()), tuple(std.round(3).tolist())
+
+
+def read_some(dataset: ReplacingDataset, how: ImageReading, what: str) -> Iterator[Stored]:
+    """Images of a data set, evenly spread over it, those that can be read.
+
+    Args:
+        dataset: The images.
+        how: As for :func:`read_stored`.
+        what: What they are read for, which the bar on a terminal says.
+
+    Raises:
+        InputError: None can be read.
+    """
+    first, done = None, 0
+    for index in tqdm(spread_indices(len(dataset), MEASURED_IMAGES), desc=what, unit='image',
+                      disable=None, leave=False):
+        info = dataset.source(dataset.get_data_info(index))
+        try:
+            yield read_stored(info['img_path'], how, data=info.get('img_bytes'))
+            done += 1
+        except UnreadableImageError as error:
+            first = first or error
+    if not done:
+        raise InputError(f'none of the images looked at can be read: {first}')
+
+
+def _some_pixels(pixels: np.ndarray) -> np.ndarray:
+    step = math.ceil(math.sqrt(pixels.shape[0] * pixels.shape[1] / MEASURED_PIXELS))
+    return pixels[::step, ::step].copy()  # or the whole image would stay in memory
 
 
 class Levels(NamedTuple):
@@ -27,47 +111,55 @@ class Levels(NamedTuple):
         path: The image.
         count: How many different ones there are over all channels.
         stored: Of a file with more than 8 bits a pixel, how it stores them and their range.
-        is_clipped: Whether that goes beyond what is read as black and as white.
+        is_clipped: Whether that goes beyond what is read as black and as white, though nobody has
+            chosen these.
+        has_gaps: Whether there are values that are no finite numbers.
     """
 
     path: str
     count: int
     stored: str
     is_clipped: bool
+    has_gaps: bool
 
 
-def describe_lost_levels(dataset: ReplacingDataset) -> str:
+def describe_lost_levels(dataset: ReplacingDataset, how: ImageReading | None = None) -> str:
     """In one line, what has become of the images' levels; empty if nothing has.
 
     Args:
         dataset: Up to 32 of its images, evenly spread, are read, in up to three seconds.
+        how: Makes the levels; by default as its pipeline does.
     """
+    how = how or reading_of(dataset)
     deadline, seen = time.monotonic() + SECONDS, []
     for index in spread_indices(len(dataset), CHECKED_IMAGES):
         try:
-            seen.append(count_levels(dataset.source(dataset.get_data_info(index))))
+            seen.append(count_levels(dataset.source(dataset.get_data_info(index)), how))
         except UnreadableImageError:
             pass  # others tell of these
         if time.monotonic() > deadline:
             break
+    gaps = sum(levels.has_gaps for levels in seen)
+    gaps = (f'{gaps} of {len(seen)} images looked at hold NaN or infinity: that is read as black '
+            '(docs/own_images.md)' if gaps else '')
     poor = [levels for levels in seen if levels.count <= FEW_LEVELS or levels.is_clipped]
     if len(poor) <= MAX_SHARE * len(seen):
-        return ''
+        return gaps
     first = next((levels for levels in poor if levels.stored), poor[0])
     constant = sum(levels.count == 1 for levels in poor)
-    advice = ('of 16 and 32 bits the upper 8 of 16 are read, of floats 0 to 255: convert such '
-              'images to 8 bits over the range that they use' if first.stored else
-              'there is little to learn from such')
+    advice = ('choose the values that become black and white by --value-range auto' if first.stored
+              else 'there is little to learn from such')
     return (f'{len(poor)} of {len(seen)} images looked at have hardly any grey levels as they are '
             f'read, {constant} of them a single one; {escape_name(first.path)} has {first.count}'
-            f'{first.stored}: {advice} (docs/own_images.md)')
+            f'{first.stored}: {advice} (docs/own_images.md)' + f'; {gaps}' * bool(gaps))
 
 
-def count_levels(sample: dict) -> Levels:
+def count_levels(sample: dict, how: ImageReading) -> Levels:
     """Looks at an image.
 
     Args:
         sample: With its ``img_path``, and ``img_bytes`` where the data set has read it.
+        how: Makes the levels.
 
     Raises:
         UnreadableImageError: It cannot be read.
@@ -75,14 +167,25 @@ def count_levels(sample: dict) -> Levels:
     path = sample['img_path']
     with reading(path):
         data = sample.get('img_bytes') or read_file(path)
-        image = open_image(path, MAX_PIXELS, data)
-        pixels = image.region((0, 0, *image.size), (FEW_LEVELS, FEW_LEVELS))
-        count = np.count_nonzero(np.bincount(pixels.ravel(), minlength=256))
-        with Image.open(BytesIO(data), formats=FORMATS) as stored:
-            white = _WHITE.get(stored.mode[0])
-            if white is None:
-                return Levels(path, count, '', False)
-            values = np.asarray(stored)
-        low, high = np.nanmin(values), np.nanmax(values)
-        return Levels(path, count, f' (stored as {stored.mode}, {low:g} to {high:g})',
-                      bool(low < 0 or high > white))
+        image = open_image(path, MAX_PIXELS, data, how)
+        levels = image.region((0, 0, *image.size), (FEW_LEVELS, FEW_LEVELS))
+        count = np.count_nonzero(np.bincount(np.rint(levels).astype(np.uint8).ravel()))
+        if isinstance(image, LazyJpeg):
+            return Levels(path, count, '', False, False)
+        stored = read_stored(path, how, data=data)
+        values = stored.pixels[np.isfinite(stored.pixels)]
+        has_gaps = values.size < stored.pixels.size
+        low, high = (values.min(), values.max()) if values.size else (np.nan, np.nan)
+        black, white = _black_and_white(stored, how)
+        described = f' (stored as {values.dtype}, {low:g} to {high:g})'
+        return Levels(path, count, described * (values.dtype != np.uint8),
+                      bool(low < black or high > white), has_gaps)
+
+
+def _black_and_white(stored: Stored, how: ImageReading) -> Range:
+    if how.value_range or stored.window:
+        return -math.inf, math.inf
+    if how.is_rgb and stored.pixels.dtype.kind != 'f':
+        return 0, 2**16 - 1  # as read_rgb has it
+    return how.range_of(stored)
+

@@ -12,12 +12,12 @@ from mmpretrain.registry import DATASETS
 from ..errors import InputError
 from ..utils.files import escape_name
 from .class_names import some_of
+from .image_formats.known import ARRAYS, PICTURE_ENDINGS, how_to_read
 from .list_file import PATH, read_list
 from .replacing_dataset import ReplacingDataset
 from .storage import reads_local_files
 
-EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.avif', '.jp2', '.gif', '.bmp', '.tif',
-              '.tiff')
+EXTENSIONS = PICTURE_ENDINGS
 NAMED_ENDINGS = 5
 
 
@@ -39,6 +39,9 @@ class ImageFiles(ReplacingDataset):
     2**30 pixels (environment variable ``OPENCV_IO_MAX_IMAGE_PIXELS``), and a damaged PNG may cost
     it 4 GiB and seconds.
 
+    Arrays, .npy and .npz, may be labels or features of the images beside them. So they count where
+    there are no other images, unless ``extensions`` has them.
+
     What is left out in a folder, files for their endings and folders that may not be listed, is
     ``left_out`` in words, and a warning in the log. A file that several folders lead to, or that a
     list without labels names again, is taken once; how many there were is ``repeated`` in words.
@@ -51,7 +54,8 @@ class ImageFiles(ReplacingDataset):
             optional integer labels. Relative to ``data_root``. Empty for the folder's own images.
         with_label: Give each sample its ``gt_label``, and fail if there is none.
         images_per_class: Only so many of each class, the first ones; with ``with_label``.
-        extensions: Which files count as images; case does not matter.
+        extensions: Which files count as images; case does not matter. By default those of all
+            formats that are installed here.
         **kwargs: As in :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
@@ -66,14 +70,14 @@ class ImageFiles(ReplacingDataset):
                  ann_file: str = '',
                  with_label: bool = False,
                  images_per_class: int | None = None,
-                 extensions: tuple[str, ...] = EXTENSIONS,
+                 extensions: tuple[str, ...] | None = None,
                  **kwargs) -> None:
         self.with_label = with_label
         if images_per_class is not None and not with_label:
             raise InputError('images_per_class needs with_label=True')
         self.images_per_class = images_per_class
         self.left_out = self.repeated = ''
-        self.extensions = tuple(ext.lower() for ext in extensions)
+        self.extensions = tuple(ext.lower() for ext in extensions or EXTENSIONS)
         roots = [os.path.expanduser(root) for root in (
             [data_root] if isinstance(data_root, str) else data_root)]
         if ann_file and len(roots) > 1:
@@ -164,7 +168,7 @@ class ImageFiles(ReplacingDataset):
         if not os.path.isdir(folder):
             raise InputError(f'no such folder: {folder} (set data_root and data_prefix'
                              f'{_other_spelling(folder)})')
-        paths, others, closed = [], Counter(), []
+        paths, arrays, others, closed = [], [], Counter(), []
         visited = {os.path.realpath(folder)}
         for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
             # Links may lead in circles; hidden folders hold thumbnails and the like.
@@ -178,6 +182,12 @@ class ImageFiles(ReplacingDataset):
                     paths.append(os.path.join(parent, file))
                 elif not file.startswith('.'):
                     others[os.path.splitext(file)[1].lower()] += 1
+                    if is_image(file, ARRAYS.endings):
+                        arrays.append(os.path.join(parent, file))
+        if not paths and self.extensions == EXTENSIONS:  # then nobody has asked for them
+            paths = arrays
+            for ending in ARRAYS.endings:
+                del others[ending]
         left_out = describe_left_out(others, closed)
         if not paths:
             found = f'; left out: {left_out}' if left_out else ''
@@ -235,6 +245,7 @@ def describe_left_out(endings: Counter, closed: Sequence[OSError]) -> str:
         closed: Of each folder that cannot be listed.
     """
     parts = [f'{count:,} {ending or "without an ending"}'
+             + f' ({how_to_read(ending)} for these)' * bool(how_to_read(ending))
              for ending, count in endings.most_common(NAMED_ENDINGS)]
     if len(endings) > NAMED_ENDINGS:
         parts.append(f'{endings.total():,} files in all')

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from ..checkpoint.plain_data import plain_data
 from ..checkpoint.settings import SETTINGS
+from ..datasets.reading import reading_of
 from ..distributed.sharded import unwrap_model
 from ..utils.machine import usable_cores
 from ..version import __version__
@@ -132,6 +133,11 @@ def data_facts(loader: DataLoader) -> Facts:
         facts['list'] = os.path.abspath(file)
     if shards is not None:
         facts['shards'] = f'{len(shards)}, the first {os.path.abspath(shards[0])}'
+    how, left_out = reading_of(dataset), getattr(dataset, 'left_out', '')
+    if left_out:
+        facts['left out'] = left_out
+    if not how.is_rgb:
+        facts['read with'] = ', '.join(f'{name} {value}' for name, value in how.keys().items())
     return facts | {
         'images': f'{len(dataset):,}',
         'batch': f'{loader.batch_size} images' + (

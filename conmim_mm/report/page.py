@@ -147,7 +147,7 @@ def _samples(work_dir: Path) -> Iterator[dict]:
             hidden = entry.get('hidden')
             yield dict(path=entry.get('path') or '', views=views,
                        hidden=hidden if finite(hidden) else None,
-                       num_patches=entry.get('num_patches'))
+                       num_patches=entry.get('num_patches'), bands=entry.get('bands') or '')
 
 
 def _pictures(work_dir: Path) -> Iterator[dict]:

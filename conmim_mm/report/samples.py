@@ -14,7 +14,7 @@ from ..models.data_preprocessors.conmim_data_preprocessor import ConMIMDataPrepr
 from ..utils.random_state import keeping_random_state
 from ..visualization.explain import Picture
 from ..visualization.holes import cut_holes
-from ..visualization.sheet import save_picture, to_pixels
+from ..visualization.sheet import describe_bands, save_picture, to_pixels
 from .progress import FOLDER, PICTURES, SAMPLES, write_json
 
 VIEWS = ('student', 'teacher', 'masked')
@@ -32,7 +32,7 @@ def sample_inputs(dataset: Dataset, preprocessor: ConMIMDataPreprocessor, count:
         seed: Of the run.
 
     Returns:
-        ``student_view`` and ``teacher_view``, ``(B, 3, H, W)`` normalised, and ``mask``, ``(B, L)``
+        ``student_view`` and ``teacher_view``, ``(B, C, H, W)`` normalised, and ``mask``, ``(B, L)``
         bool, the first of each image's, on the preprocessor's device; and the images' paths. None
         for a data set of another task.
     """
@@ -66,7 +66,7 @@ def write_samples(work_dir: Path, inputs: dict[str, torch.Tensor], paths: list[s
     """
     students, teachers = (to_pixels(inputs[f'{view}_view'], preprocessor)
                           for view in ('student', 'teacher'))
-    entries = []
+    entries, bands = [], describe_bands(preprocessor, inputs['student_view'].shape[1])
     for number, (student, teacher, mask, path) in enumerate(
             zip(students, teachers, inputs['mask'].cpu().numpy(), paths, strict=True)):
         files, (height, width) = {}, student.shape[:2]
@@ -76,7 +76,7 @@ def write_samples(work_dir: Path, inputs: dict[str, torch.Tensor], paths: list[s
             files[view] = f'sample_{number}_{view}.png'
             save_picture(picture, work_dir / FOLDER / files[view])
         entries.append(dict(path=path, files=files, hidden=float(mask.mean()),
-                            num_patches=mask.size))
+                            num_patches=mask.size, bands=bands))
     write_json(work_dir, SAMPLES, entries)
 
 

@@ -9,7 +9,7 @@ from ..models.backbones.conmim_vit import ConMIMViT
 from ..models.selfsup.conmim import ConMIM
 from .attention import CLASS_TOKEN, attention_maps, attention_weights
 from .look_up import describe_score, look_up
-from .sheet import to_pixels
+from .sheet import describe_bands, to_pixels
 from .sheets import (
     AttentionRow,
     draw_filled_holes,
@@ -78,7 +78,7 @@ def explain_samples(model: ConMIM, inputs: dict[str, torch.Tensor],
     found = look_up(model, inputs)
     score = describe_score(found)
     colours = token_colours(patch_tokens(teacher, images))
-    return [
+    pictures = [
         Picture('patch_similarity', 'Which patch belongs in the hole?',
                 SIMILARITY.format(score=score),
                 draw_similarities(pixels, teacher_pixels, found, grid)),
@@ -89,6 +89,8 @@ def explain_samples(model: ConMIM, inputs: dict[str, torch.Tensor],
         Picture('token_pca', 'Patches of the same kind', TOKEN_COLOURS,
                 draw_token_colours(pixels, colours, grid)),
     ]
+    bands = describe_bands(model.data_preprocessor, images.shape[1])
+    return [one._replace(caption=f'{one.caption} {bands}'.strip()) for one in pictures]
 
 
 def draw_attention(backbone: ConMIMViT, images: torch.Tensor, pixels: np.ndarray) -> np.ndarray:

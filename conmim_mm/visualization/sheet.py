@@ -171,9 +171,30 @@ def save_picture(pixels: np.ndarray, path: Path) -> None:
 
 
 def to_pixels(images: torch.Tensor, preprocessor: ConMIMDataPreprocessor) -> np.ndarray:
-    """``(B, 3, H, W)`` normalised images as ``(B, H, W, 3)`` uint8 RGB."""
+    """``(B, C, H, W)`` normalised images as ``(B, H, W, 3)`` uint8, of :func:`shown_bands`."""
     images = images.detach().float()
     if preprocessor.normalises:
         images = images * preprocessor.std + preprocessor.mean
-    images = images.round().clamp(0, 255).to(torch.uint8)
+    shown = [band - 1 for band in shown_bands(preprocessor, images.shape[1])]
+    images = images[:, shown * (3 // len(shown))].round().clamp(0, 255).to(torch.uint8)
     return images.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def shown_bands(preprocessor: ConMIMDataPreprocessor, channels: int) -> tuple[int, ...]:
+    """Numbers from 1 of the channels to show as red, green and blue, or of the one to show as grey.
+
+    Args:
+        preprocessor: Its ``shown_bands``; without any the first three, or the first of fewer.
+        channels: Of the images.
+    """
+    return preprocessor.shown_bands or ((1, 2, 3) if channels >= 3 else (1, ))
+
+
+def describe_bands(preprocessor: ConMIMDataPreprocessor, channels: int) -> str:
+    """The same in words; empty for images of three channels, or one, shown as they are."""
+    bands = shown_bands(preprocessor, channels)
+    if bands == tuple(range(1, channels + 1)):
+        return ''
+    kind = 'grey' if len(bands) == 1 else 'red, green and blue'
+    return (f'Shown as {kind}: channel{"s" * (len(bands) > 1)} {", ".join(map(str, bands))} of '
+            f'{channels}.')

@@ -6,7 +6,9 @@ import sys
 from collections import namedtuple
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import tifffile
 
 from conmim_mm.commands.doctor import checks_data, checks_machine, checks_software, doctor
 from conmim_mm.commands.doctor.checks import NOTE, OK, PROBLEM, Check, collect
@@ -180,6 +182,20 @@ def test_images(toy, monkeypatch, tmp_path) -> None:
     assert f'1 of 1 are not: cannot read the image {tmp_path}/a.png' in bad[1].finding
     missing, = checks_data.check_data(tmp_path / 'none')
     assert missing.status == PROBLEM and 'no such folder' in missing.finding
+
+
+def test_images_of_other_channels(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(checks_data, 'MAX_VIEWS', 3)
+    for number in range(3):
+        tifffile.imwrite(tmp_path / f'{number}.tif', np.random.default_rng(number).integers(
+            0, 4095, (7, 40, 50), dtype='uint16'), photometric='minisblack',
+            planarconfig='separate')
+    checks = {check.name: check for check in checks_data.check_data(tmp_path)}
+    assert checks['channels'].finding == '7 in most images'
+    assert checks['channels'].advice.endswith('--channels 7')
+    assert checks['grey levels'].advice.startswith('choose the values that become black and white')
+    assert checks['readable'].status == OK and 'data speed' in checks
+    assert checks['size'].finding == 'median 50 x 40 pixels'
 
 
 def test_it_starts_without_pytorch(tmp_path) -> None:

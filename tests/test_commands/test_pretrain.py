@@ -173,10 +173,10 @@ def test_the_summary_names_what_is_left_out_and_lost(tmp_path) -> None:
     (tmp_path / 'photos').mkdir()
     for i in range(4):
         Image.new('I;16', (40, 40), 4000).save(tmp_path / 'photos' / f'{i}.png')
-        (tmp_path / 'photos' / f'{i}.heic').touch()
+        (tmp_path / 'photos' / f'{i}.xcf').touch()
     summary = plan_run(PretrainOptions(data=tmp_path / 'photos', arch='tiny', epochs=2,
                                        out=tmp_path / 'new')).summary()
-    assert 'left out       4 .heic\n' in summary
+    assert 'left out       4 .xcf\n' in summary
     assert 'grey levels    4 of 4 images looked at have hardly any' in summary
 
 

@@ -22,15 +22,15 @@ def levels(low: float, high: float, dtype: str) -> np.ndarray:
 
 
 LOST = {
-    '12 bits in 16': (levels(0, 2**12, 'uint16'), 'png', '16 (stored as I;16, 0 to 409'),
-    '14 bits in 16': (levels(0, 2**14, 'uint16'), 'tif', '64 (stored as I;16, '),
-    '8 bits in 16': (levels(0, 255, 'uint16'), 'png', '1 (stored as I;16, '),
-    'float to 1': (levels(0, 1, 'float32'), 'tif', 'stored as F, '),
-    'float to 65535': (levels(0, 2**16, 'float32'), 'tif', 'stored as F, '),
-    'no numbers': (np.full(SHAPE, np.nan, 'float32'), 'tif', 'stored as F, nan to nan'),
-    'signed': (levels(-1000, 1500, 'int16'), 'tif', '6 (stored as I, -'),
-    'signed, wide': (levels(-2**15, 2**15, 'int16'), 'tif', 'stored as I, -'),
-    '32 bits': (levels(0, 2**31, 'int32'), 'tif', 'stored as I, '),
+    '12 bits in 16': (levels(0, 2**12, 'uint16'), 'png', '16 (stored as uint16, 0 to 409'),
+    '14 bits in 16': (levels(0, 2**14, 'uint16'), 'tif', '64 (stored as uint16, '),
+    '8 bits in 16': (levels(0, 255, 'uint16'), 'png', '1 (stored as uint16, '),
+    'float to 1': (levels(0, 1, 'float32'), 'tif', 'stored as float32, '),
+    'float to 65535': (levels(0, 2**16, 'float32'), 'tif', 'stored as float32, '),
+    'no numbers': (np.full(SHAPE, np.nan, 'float32'), 'tif', 'stored as float32, nan to nan'),
+    'signed': (levels(-1000, 1500, 'int16'), 'tif', '6 (stored as int16, -'),
+    'signed, wide': (levels(-2**15, 2**15, 'int16'), 'tif', 'stored as int16, -'),
+    '32 bits': (levels(0, 2**31, 'int32'), 'tif', 'stored as int32, '),
     'constant': (np.full((*SHAPE, 3), 99, 'uint8'), 'png', 'has 1: there is little'),
     'constant jpeg': (np.full((*SHAPE, 3), 99, 'uint8'), 'jpg', 'has 1: there is little'),
     'labels': (RNG.integers(0, 20, SHAPE).astype('uint8'), 'png', 'has 20: there is little'),
@@ -77,8 +77,8 @@ def test_kept_levels(name: str, tmp_path: Path) -> None:
 def test_the_doctor_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks_data, 'MAX_VIEWS', 2)
     save(LOST['12 bits in 16'][0], tmp_path / 'a.png')
-    (tmp_path / 'b.heic').touch()
+    (tmp_path / 'b.xcf').touch()
     checks = {check.name: check for check in checks_data.check_data(tmp_path)}
-    assert checks['left out'].finding == '1 .heic'
+    assert checks['left out'].finding == '1 .xcf'
     assert checks['grey levels'].status == 'problem'
-    assert 'convert such images to 8 bits' in checks['grey levels'].advice
+    assert '--value-range auto' in checks['grey levels'].advice

@@ -7,6 +7,7 @@ from mmpretrain.registry import DATASETS
 from PIL import Image
 
 from conmim_mm.datasets import ImageFiles, LoadRGBImage, image_files
+from conmim_mm.datasets.image_formats import known
 from conmim_mm.errors import InputError
 
 
@@ -69,13 +70,16 @@ def test_order_is_not_the_file_systems(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 IMAGES = ['a.jpg', 'b.JPEG', 'c.Png', 'd.webp', 'e.BMP', 'f.tif', 'g.TIFF', 'h.b.jpg', 'i.gif',
-          'j.JFIF', 'k.avif', 'l.jp2']
+          'j.JFIF', 'k.avif', 'l.jp2', 'm.j2k', 'n.pgm', 'o.ppm', 'p.tga', 'q.mpo']
 
 
 @pytest.mark.parametrize('names, settings, expected', [
-    ([*IMAGES, 'notes.txt', 'a.jpg.txt', 'jpg', 'm.heic', 'n.npy', 'README'], {}, IMAGES),
+    ([*IMAGES, 'notes.txt', 'a.jpg.txt', 'jpg', 'm.xcf', 'n.npy', 'README'], {}, IMAGES),
+    (['a.npy', 'b.NPZ', 'c.txt'], {}, ['a.npy', 'b.NPZ']),
+    (['a.npy', 'b.jpg'], dict(extensions=('.npy', )), ['a.npy']),
     (['a.jpg', 'b.gif', 'c.GIF'], dict(extensions=('.Gif',)), ['b.gif', 'c.GIF']),
-    (['odd.jpg/a.png'], {}, ['odd.jpg/a.png'])], ids=['ours', 'own', 'a folder'])
+    (['odd.jpg/a.png'], {}, ['odd.jpg/a.png'])],
+    ids=['ours', 'arrays', 'arrays asked for', 'own', 'a folder'])
 def test_extensions(tmp_path: Path, names: list, settings: dict, expected: list) -> None:
     put(tmp_path, *names)
     assert listed(build(tmp_path, **settings), tmp_path) == expected
@@ -90,7 +94,7 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_what_is_left_out_is_counted_and_named(
         tmp_path: Path, warnings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    put(tmp_path, 'a.jpg', *(f'b/{i}.HEIC' for i in range(3)), 'b/c.jxl', 'd.txt', 'e', '.f.heic',
+    put(tmp_path, 'a.jpg', *(f'b/{i}.XCF' for i in range(3)), 'b/c.npy', 'd.txt', 'e', '.f.xcf',
         'closed/g.jpg', 'open/h.png')
     scandir = os.scandir
 
@@ -103,14 +107,23 @@ def test_what_is_left_out_is_counted_and_named(
     dataset = build(tmp_path)
     assert listed(dataset, tmp_path) == ['a.jpg', 'open/h.png']
     assert dataset.left_out == (
-        '3 .heic, 1 .txt, 1 without an ending, 1 .jxl, 1 folder that cannot be listed '
+        '3 .xcf, 1 .txt, 1 without an ending, 1 .npy, 1 folder that cannot be listed '
         f'({tmp_path}/closed: Permission denied)')
     assert warnings == [f'left out in {tmp_path}: {dataset.left_out}']
 
 
 def test_nothing_is_left_out(tmp_path: Path, warnings: list[str]) -> None:
-    put(tmp_path, 'a.jpg', '.hidden', '.thumbnails/b.heic')
+    put(tmp_path, 'a.jpg', '.hidden', '.thumbnails/b.xcf')
     assert build(tmp_path).left_out == '' and not warnings
+
+
+def test_what_another_library_would_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                                 ) -> None:
+    monkeypatch.setattr(known, 'is_installed', lambda one: not one.package)
+    put(tmp_path, 'a.jpg', 'b.heic', 'c.heic', 'd.dcm', 'e.txt')
+    assert build(tmp_path, extensions=('.jpg', )).left_out == (
+        '2 .heic (pip install pillow-heif for these), 1 .dcm (pip install pydicom for these), '
+        '1 .txt')
 
 
 def test_of_many_endings_the_most_frequent_are_named(tmp_path: Path) -> None:
@@ -224,7 +237,7 @@ def test_pipeline_reads_the_image_of_the_index(tmp_path: Path) -> None:
     (dict(ann_file='blank.txt'), ['the list file is empty: {root}/blank.txt']),
     ({}, ['{root}', '.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff'])])
 def test_no_images(tmp_path: Path, settings: dict, words: list[str]) -> None:
-    put(tmp_path, 'empty.txt', 'sub/a.heic')
+    put(tmp_path, 'empty.txt', 'sub/a.xcf')
     (tmp_path / 'blank.txt').write_text('\n \n\t\n')
     text = message(tmp_path, **settings)
     assert all(word.format(root=tmp_path) in text for word in words)

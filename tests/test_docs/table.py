@@ -53,6 +53,10 @@ RUN_BY_TESTS = {
     'conmim linear CHECKPOINT --data /my/camvid': f'{APIS}test_dense_evaluation.py::test_mean_iou',
     'conmim linear': f'{COMMANDS}test_commands.py::test_accuracy',
     'conmim pretrain': f'{COMMANDS}test_pretrain.py::test_the_run',
+    'conmim pretrain --data /my/tiles':
+        f'{APIS}test_pretraining/test_image_reading.py::test_a_run',
+    'conmim pretrain --data /my/x-rays':
+        f'{APIS}test_pretraining/test_image_reading.py::test_a_run',
     'conmim report': f'{COMMANDS}test_commands.py::test_report',
     'tools/benchmarks/bench_step.py': f'{TOOLS}test_bench_step.py::test_two_processes_for_real',
     'tools/benchmarks/model_size.py':

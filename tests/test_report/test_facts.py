@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import conmim_mm
+from conmim_mm.datasets import ImageFiles, LoadTwoViews
 from conmim_mm.report.facts import code_state, data_facts, machine, versions
 
 
@@ -49,3 +50,12 @@ def test_any_data_set() -> None:
     assert data_facts(loader) == {
         'data set': 'TensorDataset', 'images': '1,200', 'batch': '8 images', 'workers': '0',
         'order': 'SequentialSampler'}
+
+
+def test_what_is_left_out_and_how_the_rest_is_read(tmp_path) -> None:
+    for name in ('a.tif', 'b.txt'):
+        (tmp_path / name).touch()
+    pipeline = [LoadTwoViews(reading=dict(channels=13, value_range=(0, 9)))]
+    facts = data_facts(DataLoader(ImageFiles(data_root=str(tmp_path), pipeline=pipeline)))
+    assert facts['left out'] == '1 .txt'
+    assert facts['read with'] == 'channels 13, value_range (0, 9)'

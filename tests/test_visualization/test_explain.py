@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from conmim_mm.models import ConMIMDataPreprocessor
 from conmim_mm.utils.inspection import inspection
 from conmim_mm.visualization.explain import explain_samples
 from conmim_mm.visualization.look_up import look_up
-from conmim_mm.visualization.sheet import to_pixels
+from conmim_mm.visualization.sheet import describe_bands, to_pixels
 
 from ..toy import random_inputs
 
@@ -54,3 +55,20 @@ def test_pixels_come_back(model) -> None:
     normalised = model.data_preprocessor.normalise(pixels.float())
     assert (to_pixels(normalised, model.data_preprocessor) == pixels.permute(0, 2, 3, 1).numpy()
             ).all()
+
+
+@pytest.mark.parametrize('channels, chosen, shown, words', [
+    (5, None, (1, 2, 3), 'Shown as red, green and blue: channels 1, 2, 3 of 5.'),
+    (5, (4, 3, 1), (4, 3, 1), 'Shown as red, green and blue: channels 4, 3, 1 of 5.'),
+    (5, (2, ), (2, 2, 2), 'Shown as grey: channel 2 of 5.'),
+    (2, None, (1, 1, 1), 'Shown as grey: channel 1 of 2.'), (1, None, (1, 1, 1), ''),
+    (3, None, (1, 2, 3), ''), (3, (3, 2, 1), (3, 2, 1),
+                               'Shown as red, green and blue: channels 3, 2, 1 of 3.')])
+def test_bands_to_show(channels: int, chosen: tuple | None, shown: tuple, words: str) -> None:
+    preprocessor = ConMIMDataPreprocessor(
+        mean=range(channels), std=range(1, channels + 1), shown_bands=chosen)
+    pixels = torch.randint(0, 256, (2, channels, 8, 8), dtype=torch.uint8)
+    seen = to_pixels(preprocessor.normalise(pixels.float()), preprocessor)
+    expected = pixels[:, [band - 1 for band in shown]].permute(0, 2, 3, 1)
+    assert (seen == expected.numpy()).all()
+    assert describe_bands(preprocessor, channels) == words

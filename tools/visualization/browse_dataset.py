@@ -8,16 +8,22 @@ from common import add_out_argument, check_picture_file
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
 from conmim_mm.checkpoint.settings import type_name
-from conmim_mm.datasets.transforms.loading import read_rgb
+from conmim_mm.datasets.reading import read_levels, reading_of
 from conmim_mm.errors import InputError
 from conmim_mm.report.samples import sample_inputs
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.run_config import add_config_arguments, read_config
 from conmim_mm.visualization.holes import cut_holes
-from conmim_mm.visualization.sheet import Sheet, save_picture, to_pixels
+from conmim_mm.visualization.sheet import (
+    Sheet,
+    describe_bands,
+    save_picture,
+    shown_bands,
+    to_pixels,
+)
 
 LONGEST_NAME = 26
 
@@ -43,19 +49,24 @@ def draw_samples(cfg: Config, count: int, seed: int = 0) -> tuple[np.ndarray, li
                          'what ConMIM is fed, so take one of configs/conmim')
     preprocessor = MODELS.build(
         dict(type='ConMIMDataPreprocessor') | dict(cfg.model.get('data_preprocessor') or {}))
-    inputs, paths = sample_inputs(
-        DATASETS.build(cfg.train_dataloader.dataset), preprocessor, count, seed)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    inputs, paths = sample_inputs(dataset, preprocessor, count, seed)
     students, teachers = (to_pixels(inputs[view], preprocessor)
                           for view in ('student_view', 'teacher_view'))
+    channels = inputs['student_view'].shape[1]
+    bands, how = shown_bands(preprocessor, channels), reading_of(dataset)
     masks, (height, width) = inputs['mask'].numpy(), students.shape[1:3]
     grid = tuple(side // cfg.model.backbone.patch_size for side in (height, width))
     sheet = Sheet(len(paths), 4, grid, height / width, note=(
         'Both views are one crop, the teacher\'s perturbed. Grey: hidden from the student '
-        f'({int(masks[0].sum())} of {masks[0].size} patches in the first row).'))
+        f'({int(masks[0].sum())} of {masks[0].size} patches in the first row). '
+        + describe_bands(preprocessor, channels)))
     for row, path in enumerate(paths):
         if os.path.isfile(path):
             name = os.path.basename(path)
-            whole = ImageOps.pad(read_rgb(path), (4 * width, 4 * height), color='white')
+            levels = read_levels(path, how)[..., [band - 1 for band in bands]]
+            pixels = np.rint(levels).astype(np.uint8).repeat(3 // len(bands), axis=-1)
+            whole = ImageOps.pad(Image.fromarray(pixels), (4 * width, 4 * height), color='white')
             sheet.panel(row, 0, np.asarray(whole),
                         name if len(name) <= LONGEST_NAME else f'{name[:LONGEST_NAME - 3]}...')
         sheet.panel(row, 1, students[row], 'student view')

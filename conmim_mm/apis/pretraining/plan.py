@@ -24,6 +24,7 @@ from ...utils.shipped_files import recipe_file
 from ...utils.written_config import write_config
 from ...visualization.trackers import add_trackers
 from ..options import add_online_evaluation, check_evaluation_folder, use_mixed_precision
+from .image_reading import READING_OPTIONS, set_reading
 from .recipe import (
     RECIPE_IMAGES,
     Workload,
@@ -45,13 +46,14 @@ from .starting_weights import (
     check_settings,
     nearest_arch,
     new_parts,
+    spread_channels,
     start_from,
 )
 
 # In the written config: the options it was made with, which --resume compares.
 STARTED_WITH = 'started_with'
 OPTIONS = ('init', 'arch', 'student', 'config', 'epochs', 'batch_size', 'lr', 'img_size',
-           'amp', 'cfg_options', 'gpus', 'eval_data', 'track')
+           'amp', 'cfg_options', 'gpus', 'eval_data', 'track', *READING_OPTIONS)
 # Variables of config files that only other settings of theirs are made of.
 _VARIABLES = ('arch', 'backbone', 'train_pipeline', 'batch_size', 'max_iters', 'learning_rate',
               'img_size', 'patch_size', 'data_prefix')
@@ -86,6 +88,12 @@ class PretrainOptions:
     allow_mismatch: bool = False
     eval_data: Path | None = None
     track: tuple[str, ...] = ()
+    channels: int | None = None
+    value_range: tuple[float, float] | str | None = None
+    mean_std: str | None = None
+    bands_from: str | None = None
+    view_dtype: str | None = None
+    show_bands: tuple[int, ...] = ()
 
     @cached_property
     def sources(self) -> Sources:
@@ -186,14 +194,18 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
         set_training_images(cfg, options.sources)
     lines = {'images': f'{images:,} in {place}', 'left out': getattr(training_set, 'left_out', ''),
              'found again': getattr(training_set, 'repeated', '')}
-    if isinstance(training_set, ReplacingDataset):
-        lines['grey levels'] = describe_lost_levels(training_set)
     init = None
     if source:
+        source = spread_channels(source, options.channels or source.settings['in_channels'])
         found, init = start_from(cfg, source, options.out, options.img_size)
         lines |= found
     elif options.img_size:
         set_image_size(cfg, options.img_size)
+    if isinstance(training_set, ReplacingDataset):
+        found, how = set_reading(cfg, training_set, {
+            name: value for name in READING_OPTIONS if (value := getattr(options, name))})
+        lines |= found
+        lines['grey levels'] = describe_lost_levels(training_set, how)
     lines['model'] = describe_model(
         cfg, options.config or f'configs/conmim/{Path(cfg.filename).name}')
     lines['student'] = describe_student(cfg, options.arch, options.student)
@@ -250,7 +262,10 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
 
 def given_options(options: PretrainOptions) -> dict:
     """The options as plain data, folders as absolute paths; those that were not given left out."""
-    values = {name: getattr(options, name) for name in OPTIONS} | dict(track=list(options.track))
+    values = {name: getattr(options, name) for name in OPTIONS} | dict(
+        track=list(options.track), show_bands=list(options.show_bands))
+    if isinstance(options.value_range, tuple):
+        values['value_range'] = list(options.value_range)
     for name in ('eval_data', 'config', 'init'):
         place = str(values[name] or '')
         if place and not (name == 'init' and (is_hub_name(place) or '://' in place)):

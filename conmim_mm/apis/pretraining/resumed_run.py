@@ -18,6 +18,7 @@ from ...utils.work_dir import checkpoint_folder, newest_complete_checkpoint
 from ...utils.written_config import foreign_code, read_written_config, rewrite_config
 from ...visualization.trackers import add_trackers
 from ..options import add_online_evaluation, use_mixed_precision
+from .image_reading import READING_OPTIONS
 from .plan import STARTED_WITH, PretrainOptions, given_options, set_other_options
 from .recipe import set_image_size
 from .run_folder import CONFIG, describe_progress, holds_run
@@ -25,7 +26,7 @@ from .sources import missing_source, set_training_images
 from .starting_weights import follow_folder
 
 # options without which it would not be that run; and such that it can be told to take all the same
-_OF_THE_MODEL = ('init', 'arch', 'student', 'config')
+_OF_THE_MODEL = ('init', 'arch', 'student', 'config', *READING_OPTIONS)
 _NEED_LEAVE = ('batch_size', 'lr', 'img_size', 'amp')
 
 

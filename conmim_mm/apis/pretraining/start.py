@@ -39,6 +39,9 @@ def pretrain(data: Places | None = None, out: str | Path | None = None, *,
              cfg_options: dict | None = None, gpus: int | None = None, resume: bool = False,
              overwrite: bool = False, allow_mismatch: bool = False,
              eval_data: str | Path | None = None, track: Sequence[str] = (),
+             channels: int | None = None, value_range: Sequence[float] | str | None = None,
+             mean_std: str | None = None, bands_from: str | None = None,
+             view_dtype: str | None = None, show_bands: Sequence[int] = (),
              say: Callable[[str], object] = lambda line: None, in_place: bool = False) -> Path:
     """Pre-trains on images, or goes on with a run.
 
@@ -69,6 +72,16 @@ def pretrain(data: Places | None = None, out: str | Path | None = None, *,
         eval_data: Labelled images, or images and maps, on which the features are judged while
             training.
         track: Where else to log to: ``'tensorboard'``, ``'wandb'``, ``'mlflow'``.
+        channels: Of the images; by default 3, or those of ``config`` or ``init``.
+        value_range: ``(low, high)``, the stored values that become black and white; ``'auto'`` for
+            percentiles of the images, ``'dtype'`` for the whole range of their type of integers. By
+            default as an :class:`ImageReading` has it.
+        mean_std: ``'auto'`` to measure what the images are normalised by, ``'imagenet'``; by
+            default the latter for three channels without a ``value_range``.
+        bands_from: ``'pages'`` where the pages of a TIFF file are its bands.
+        view_dtype: ``'float32'`` to keep the fractions of grey levels.
+        show_bands: Which channels pictures show as red, green and blue, or one as grey, from 1; by
+            default the first three, or the first.
         say: Gets what is worth knowing of the run before it starts, such as its plan.
         in_place: With several processes: let them take the place of this one, so that signals and
             the exit status are theirs. The call then does not return.
@@ -106,7 +119,11 @@ def pretrain(data: Places | None = None, out: str | Path | None = None, *,
         arch=arch, student=student, config=config and str(config), epochs=epochs,
         batch_size=batch_size, lr=lr, img_size=img_size and short_size(to_size(img_size)), amp=amp,
         cfg_options=cfg_options or {}, gpus=gpus, resume=resume, overwrite=overwrite,
-        allow_mismatch=allow_mismatch, eval_data=eval_data and Path(eval_data), track=tuple(track))
+        allow_mismatch=allow_mismatch, eval_data=eval_data and Path(eval_data), track=tuple(track),
+        channels=channels,
+        value_range=value_range if value_range is None or isinstance(value_range, str)
+        else tuple(value_range), mean_std=mean_std, bands_from=bands_from, view_dtype=view_dtype,
+        show_bands=tuple(show_bands))
     if resume:
         if not out.is_dir():
             raise InputError(f'there is no run in {out}: start one without --resume')

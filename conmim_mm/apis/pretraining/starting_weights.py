@@ -16,6 +16,7 @@ from ...formats.key_names import Weights
 from ...formats.mmpretrain_format import backbone_content
 from ...formats.source import BackboneSource
 from ...models.backbones.conmim_vit import ARCH_KEYS
+from ...models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from ...utils.sizes import short_size, to_size
 from .recipe import set_image_size
 
@@ -31,6 +32,26 @@ def nearest_arch(source: BackboneSource) -> str:
     """The size whose recipe suits a ViT of this width: the largest that is not wider."""
     width = source.settings['arch']['embed_dims']
     return next(arch for arch, least in _WIDTHS.items() if width >= least)
+
+
+def spread_channels(source: BackboneSource, channels: int) -> BackboneSource:
+    """The source for images of other channels: each has the mean of the old ones' weights.
+
+    These are scaled such that an image whose channels are all alike gives what it gave.
+    """
+    old = source.settings['in_channels']
+    if channels == old:
+        return source
+    key = 'patch_embed.proj.weight'
+    mean = source.weights[key].mean(dim=1, keepdim=True)
+    weights = source.weights | {key: mean.repeat(1, channels, 1, 1) * old / channels}
+    rgb = channels == 3  # that of others is measured
+    return replace(
+        source, weights=weights, settings=source.settings | dict(in_channels=channels),
+        mean=IMAGENET_MEAN if rgb else channels * (0., ),
+        std=IMAGENET_STD if rgb else channels * (1., ),
+        notes=(*source.notes, f'the patch embedding is of {channels} channels in place of {old}: '
+               f'each has the mean of those, times {old}/{channels}'))
 
 
 def start_from(cfg: Config, source: BackboneSource, out: Path,

@@ -1,7 +1,9 @@
 """Can a folder's images be read, and fast enough?"""
 
 import math
+import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -14,14 +16,14 @@ from mmengine.registry import init_default_scope
 
 from ...datasets import ImageFiles, SampleIndex
 from ...datasets.grey_levels import describe_lost_levels
-from ...datasets.transforms.loading import read_rgb
+from ...datasets.reading import ImageReading, read_levels
 from ...engine.hooks.skipped_images_hook import allowed_unreadable
 from ...errors import InputError, UnreadableImageError
 from ...utils.machine import usable_cores
 from ...utils.shipped_files import recipe_file
 from .checks import NOTE, OK, PROBLEM, Check
 
-NUM_CHECKED_IMAGES = 200
+NUM_CHECKED_IMAGES, NUM_FOR_CHANNELS = 200, 10
 MAX_VIEWS, SECONDS = 1000, 5.  # of measuring the pipeline
 GPU_RATE = 3140  # a ViT-B on an H100, by the cost model in docs/performance.md
 LARGE_PIXELS = 8e6
@@ -46,25 +48,42 @@ def check_data(folder: Path) -> Iterator[Check]:
     if dataset.left_out:
         yield Check(NOTE, 'left out', dataset.left_out,
                     'convert them to JPEG or PNG if they are images; make the folders readable')
-    if lost := describe_lost_levels(dataset):
-        yield Check(PROBLEM, 'grey levels', *lost.split(': ', 1))
     step = max(count // NUM_CHECKED_IMAGES, 1)
     chosen = range(0, count, step)[:NUM_CHECKED_IMAGES]
     paths = [dataset.get_data_info(i)['img_path'] for i in chosen]
-    yield from check_readable(paths)
-    yield from check_speed(paths)
+    how = ImageReading(common_channels(paths[:NUM_FOR_CHANNELS]))
+    if not how.is_rgb:
+        yield Check(NOTE, 'channels', f'{how.channels} in most images',
+                    f'give conmim pretrain --channels {how.channels}')
+    if lost := describe_lost_levels(dataset, how):
+        yield Check(PROBLEM, 'grey levels', *lost.split(': ', 1))
+    yield from check_readable(paths, how)
+    yield from check_speed(paths, how)
 
 
-def check_readable(paths: list[str]) -> Iterator[Check]:
+def common_channels(paths: list[str]) -> int:
+    """Of most of the images; 3 where they can be read as colours."""
+    counts = Counter()
+    for path in paths:
+        try:
+            read_levels(path)
+            counts[3] += 1
+        except UnreadableImageError as error:
+            if found := re.match(r'it has (\d+) channel', error.reason):
+                counts[int(found[1])] += 1
+    return counts.most_common(1)[0][0] if counts else 3
+
+
+def check_readable(paths: list[str], how: ImageReading) -> Iterator[Check]:
     """Whether images can be read, and how large they are."""
     sizes, unreadable = [], []
     for path in paths:
         try:
-            image = read_rgb(path)
+            pixels = read_levels(path, how)
         except UnreadableImageError as error:
             unreadable.append(str(error))
         else:
-            sizes.append(image.size)
+            sizes.append(pixels.shape[1::-1])
     if unreadable:
         too_many = len(unreadable) > allowed_unreadable(len(paths), 0.01)
         yield Check(PROBLEM if too_many else NOTE, 'readable',
@@ -80,11 +99,12 @@ def check_readable(paths: list[str]) -> Iterator[Check]:
                     'enough for views of 224' if large else '')
 
 
-def check_speed(paths: list[str]) -> Iterator[Check]:
+def check_speed(paths: list[str], how: ImageReading) -> Iterator[Check]:
     """Views per second of one core, and how many cores a GPU would keep busy."""
     cv2.setNumThreads(0)
     init_default_scope('mmpretrain')
-    pipeline = Compose(Config.fromfile(recipe_file('s', 'paper')).train_pipeline)
+    loading, *rest = Config.fromfile(recipe_file('s', 'paper')).train_pipeline
+    pipeline = Compose([loading | dict(reading=how.keys()), *rest])
     start = deadline = None
     done = 0
     for number in range(MAX_VIEWS):

@@ -85,7 +85,8 @@ class TarShards(ReplacingDataset):
         data_prefix: Folder below ``data_root``, such as ``'train'``.
         with_label: Give each sample its ``gt_label``, and fail if there is none: the number in the
             ``.cls`` file beside the image in the shard. Names of classes are ``metainfo``.
-        extensions: Which files count as images; case does not matter.
+        extensions: Which files count as images; case does not matter. By default those of all
+            formats that are installed here.
         lazy_init: Look at no shard before the first use.
         **kwargs: As in :class:`mmengine.dataset.BaseDataset`, but for ``serialize_data``: arrays
             hold about 60 bytes of each image in any case.
@@ -101,12 +102,12 @@ class TarShards(ReplacingDataset):
                  data_root: str = '',
                  data_prefix: str = '',
                  with_label: bool = False,
-                 extensions: tuple[str, ...] = EXTENSIONS,
+                 extensions: tuple[str, ...] | None = None,
                  lazy_init: bool = False,
                  **kwargs) -> None:
         self.patterns = [shards] if isinstance(shards, str) else list(shards)
         self.with_label = with_label
-        self.extensions = tuple(ext.lower() for ext in extensions)
+        self.extensions = tuple(ext.lower() for ext in extensions or EXTENSIONS)
         self.reader = ShardReader()
         super().__init__(
             data_root=os.path.expanduser(data_root),

@@ -12,11 +12,11 @@ from mmpretrain.structures import DataSample
 class PackConMIMInputs(BaseTransform):
     """Packs views and mask for the model.
 
-    Returns a dict of ``inputs``: ``student_view`` and ``teacher_view`` ``(3, h, w)`` uint8 and
-    ``mask`` ``(L,)`` bool, True = masked, or ``(K, L)`` of K masks; and ``data_samples`` with the
-    image's path and, as ``skipped``, path and reason of each unreadable image it stands in for. In
-    the place of ``teacher_view`` there may be ``perturbation``, ``(11,)`` float32, from which the
-    data preprocessor makes it.
+    Returns a dict of ``inputs``: ``student_view`` and ``teacher_view`` ``(C, h, w)``, of the type
+    that they have, and ``mask`` ``(L,)`` bool, True = masked, or ``(K, L)`` of K masks; and
+    ``data_samples`` with the image's path and, as ``skipped``, path and reason of each unreadable
+    image it stands in for. In the place of ``teacher_view`` there may be ``perturbation``,
+    ``(11,)`` float32, from which the data preprocessor makes it.
     """
 
     def transform(self, results: dict) -> dict:

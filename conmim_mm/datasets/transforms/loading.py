@@ -1,27 +1,29 @@
 """Reading of image files; whatever a bad one causes becomes one kind of error."""
 
+import logging
 import os
 import re
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
+from typing import TypeVar
 
 import numpy as np
-from mmcv.transforms import BaseTransform
-from mmpretrain.registry import TRANSFORMS
 from PIL import Image, UnidentifiedImageError
 
-from ...errors import InputError, UnreadableImageError, one_line
+from ...errors import UnreadableImageError, one_line
+from ..image_formats import jpeg_xl
+from ..image_formats.known import IMAGE_FORMATS, is_installed
 from .image_metadata import ORIENTATION, orientation_in, without_metadata
 
-# For every Image.open: some of Pillow's others start programs (EPS). TGA, which has no mark of its
-# own, comes last.
-FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'GIF', 'BMP', 'AVIF', 'JPEG2000', 'PPM', 'TGA')
+# For every Image.open: some of Pillow's others start programs (EPS).
+FORMATS = tuple(one.pillow for one in IMAGE_FORMATS if one.pillow and is_installed(one))
 # A pixel takes 10 to 20 bytes while it is read, by its format: a GiB or so in each worker.
 MAX_PIXELS = 2**26
 MAX_BYTES = 2**30
+NOT_AN_IMAGE = 'not an image'
 MAX_SCANS = 50  # each takes two seconds where there are as many pixels as that
 
 _UPRIGHT = {
@@ -29,7 +31,11 @@ _UPRIGHT = {
     4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
     6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
 _MARKER = re.compile(rb'\xff[^\x00\x01\xd0-\xd7\xff]')  # less those without a length
+# It tells of TIFF files that it cannot read, beside the error; they are another library's.
+logging.getLogger('PIL.TiffImagePlugin').setLevel(logging.CRITICAL)
 _limit_lock = threading.Lock()
+
+T = TypeVar('T')
 
 
 class _Refused(ValueError):
@@ -63,7 +69,7 @@ def reading(path: str) -> Iterator[None]:
 def describe_read_error(error: Exception) -> str:
     """What is wrong with a file, in one line and without its name where that is possible."""
     if isinstance(error, UnidentifiedImageError):
-        return 'not an image'
+        return NOT_AN_IMAGE
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return one_line(error) or type(error).__name__
@@ -115,10 +121,23 @@ def read_rgb(path: str, max_pixels: int = MAX_PIXELS, data: bytes | None = None)
     Raises:
         UnreadableImageError: The file is missing, is not a readable image, or is too large.
     """
+    return read_picture(path, max_pixels, data, _to_rgb)
+
+
+def read_picture(path: str, max_pixels: int, data: bytes | None,
+                 convert: Callable[[Image.Image], T]) -> T:
+    """As :func:`read_rgb`, with another end.
+
+    Args:
+        path: The file.
+        max_pixels: As there.
+        data: As there.
+        convert: Makes the result of the upright image.
+    """
     with reading(path):
         data = read_file(path) if data is None else data
         try:
-            return _decode(data, max_pixels)
+            return convert(_decode(data, max_pixels))
         except (_Refused, MemoryError):
             raise
         except Exception:
@@ -126,32 +145,42 @@ def read_rgb(path: str, max_pixels: int = MAX_PIXELS, data: bytes | None = None)
             if plain is None or plain == data:
                 raise
             with suppress(Exception):  # then the first error is the one to tell of
-                return _decode(plain, max_pixels)
+                return convert(_decode(plain, max_pixels))
             raise
 
 
 def _decode(data: bytes, max_pixels: int) -> Image.Image:
+    if data.startswith(jpeg_xl.MARKS):
+        check_pixels(jpeg_xl.count_pixels(data), max_pixels)
     with _pillows_limit(max_pixels), Image.open(BytesIO(data), formats=FORMATS) as image:
-        if image.width * image.height > max_pixels:  # from the header; no pixel is decoded yet
-            raise _Refused(_too_large(max_pixels))
+        # from the header; no pixel is decoded yet
+        check_pixels(image.width * image.height, max_pixels)
         if image.format in ('JPEG', 'MPO') and has_too_many_scans(data):
             raise _Refused(f'a JPEG file of more than {MAX_SCANS} scans')
         image.load()
         method = _UPRIGHT.get(orientation_of(image))
-        if method is not None:
-            image = image.transpose(method)
-        if image.mode.startswith('I'):
-            # Pillow would clip 16-bit grey levels at 255, which is nearly all of them.
-            levels = np.asarray(image).clip(0, 2**16 - 1) // 2**8
-            image = Image.fromarray(levels.astype(np.uint8))
-        return image if image.mode == 'RGB' else image.convert('RGB')
+        return image if method is None else image.transpose(method)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith('I'):
+        # Pillow would clip 16-bit grey levels at 255, which is nearly all of them.
+        levels = np.asarray(image).clip(0, 2**16 - 1) // 2**8
+        image = Image.fromarray(levels.astype(np.uint8))
+    return image if image.mode == 'RGB' else image.convert('RGB')
+
+
+def check_pixels(count: int, max_pixels: int) -> None:
+    """Refuses, by a ValueError, an image whose header tells of more pixels than that."""
+    if count > max_pixels:
+        raise _Refused(_too_large(max_pixels))
 
 
 def orientation_of(image: Image.Image) -> int:
     """As :func:`orientation_in`, of a file that Pillow has opened."""
     if image.format == 'TIFF':  # which Pillow has turned already, except in old versions
         return image.tag_v2.get(ORIENTATION, 1)
-    exif, xmp = image.info.get('exif', b''), image.info.get('xmp', b'')
+    exif, xmp = image.info.get('exif') or b'', image.info.get('xmp') or b''
     if not exif and (text := image.info.get('Raw profile type exif')):  # ImageMagick's, in a PNG
         with suppress(ValueError):
             exif = bytes.fromhex(''.join(text.split('\n')[3:]))
@@ -191,40 +220,3 @@ def _pillows_limit(max_pixels: int) -> Iterator[None]:
 
 def _too_large(max_pixels: int) -> str:
     return f'it has more pixels than max_pixels={max_pixels} allows'
-
-
-@TRANSFORMS.register_module()
-class LoadRGBImage(BaseTransform):
-    """Reads an image as upright RGB, whatever its format and mode (see :func:`read_rgb`).
-
-    Required keys:
-
-    - img_path
-    - img_bytes (optional): the file's content, where the data set has read it.
-
-    Added keys:
-
-    - img: ``(H, W, 3)`` uint8, RGB.
-    - img_shape, ori_shape: ``(H, W)``.
-
-    Args:
-        max_pixels: Images of more pixels than this are not decoded but count as unreadable.
-
-    Raises:
-        InputError: ``max_pixels`` below 1.
-        UnreadableImageError: From :meth:`transform`, as :func:`read_rgb`.
-    """
-
-    def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
-        if max_pixels < 1:
-            raise InputError(f'max_pixels must be positive, but is {max_pixels}')
-        self.max_pixels = max_pixels
-
-    def transform(self, results: dict) -> dict:
-        """Adds ``img``."""
-        path = results['img_path']
-        with reading(path):  # a copy of the pixels may not find the memory either
-            img = np.asarray(read_rgb(path, self.max_pixels, results.get('img_bytes')))
-        results['img'] = img
-        results['img_shape'] = results['ori_shape'] = img.shape[:2]
-        return results

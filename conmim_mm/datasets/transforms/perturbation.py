@@ -13,6 +13,7 @@ from ...errors import InputError
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(1, 5)
 NUM_ADJUSTMENTS = 4
+WITHOUT_COLOURS = BRIGHTNESS, CONTRAST  # those that any number of channels can be adjusted by
 NEVER = 256  # a threshold of solarisation that no grey level reaches
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in a grey level (ITU-R BT.601)
@@ -48,7 +49,8 @@ class TeacherPerturbation:
     """Colour jitter, greyscale, blur and solarisation, each with its probability, in this order.
 
     All of it acts on colours or very locally, so pixels stay where they are. Defaults as in the
-    original implementation.
+    original implementation. Images of other than three channels have no colours: saturation, hue
+    and greyscale leave them as they are; the rest changes all channels alike.
 
     Args:
         jitter_prob: Probability of the colour jitter.
@@ -132,21 +134,27 @@ class DevicePerturbation(TeacherPerturbation):
 
 
 def perturb(image: np.ndarray, perturbation: Perturbation) -> np.ndarray:
-    """A perturbed copy of an ``(H, W, 3)`` uint8 RGB image, computed by OpenCV.
+    """A perturbed copy of an ``(H, W, C)`` uint8 image, RGB where C is 3, computed by OpenCV.
 
     As Pillow's and torchvision's functions on 8-bit images, but for roundings and the blur, which
-    is a Gaussian where Pillow approximates one.
+    is a Gaussian where Pillow approximates one. Of a float32 image :func:`perturb_batch` makes it.
     """
+    if image.dtype != np.uint8:
+        batch = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
+        vector = torch.from_numpy(perturbation.to_vector()).unsqueeze(0)
+        return perturb_batch(batch, vector, cut=unchanged)[0].permute(1, 2, 0).numpy()
+    has_colours, shape = image.shape[-1] == 3, image.shape
     for kind, factor in perturbation.adjustments:
-        image = ADJUSTMENTS[kind](image, factor)
-    if perturbation.grey:
+        if has_colours or kind in WITHOUT_COLOURS:
+            image = ADJUSTMENTS[kind](image, factor)
+    if perturbation.grey and has_colours:
         image = cv2.cvtColor(_grey(image), cv2.COLOR_GRAY2RGB)
     if perturbation.blur:
         image = cv2.GaussianBlur(image, (0, 0), perturbation.blur, borderType=cv2.BORDER_REPLICATE)
     if perturbation.solarise < NEVER:
         image = cv2.LUT(image, np.where(LEVELS < perturbation.solarise, LEVELS, 255 - LEVELS
                                         ).astype(np.uint8))
-    return image
+    return image.reshape(shape)  # OpenCV drops the axis of one channel
 
 
 def _adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
@@ -154,7 +162,7 @@ def _adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    mean = int(cv2.mean(_grey(image))[0] + 0.5)
+    mean = int((cv2.mean(_grey(image))[0] if image.shape[-1] == 3 else image.mean()) + 0.5)
     return cv2.LUT(image, _to_levels(mean + factor * (LEVELS - mean)))
 
 
@@ -186,37 +194,48 @@ ADJUSTMENTS: dict[int, Callable[[np.ndarray, float], np.ndarray]] = {
 }
 
 
-def perturb_batch(images: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+def unchanged(levels: torch.Tensor) -> torch.Tensor:
+    """The levels, for ``cut`` of :func:`perturb_batch`."""
+    return levels
+
+
+def perturb_batch(images: torch.Tensor, vectors: torch.Tensor,
+                  cut: Callable[[torch.Tensor], torch.Tensor] = torch.floor) -> torch.Tensor:
     """What :func:`perturb` does, for many images at once.
 
     No shape and no step depends on what was drawn, so nothing waits for the device. Images whose
     vector says nothing come back as they are.
 
     Args:
-        images: ``(B, 3, H, W)`` RGB, float, in grey levels 0 to 255.
+        images: ``(B, C, H, W)``, RGB where C is 3, float, in grey levels 0 to 255.
         vectors: ``(B, 11)``, as of :meth:`Perturbation.to_vector`.
+        cut: Of images of whole levels it cuts off the fractions as Pillow does, or the views would
+            be half a level brighter per step; :func:`unchanged` of others.
 
     Returns:
-        ``(B, 3, H, W)`` float, in grey levels 0 to 255. Blurs of more than 2 pixels are cut off at
+        ``(B, C, H, W)`` float, in grey levels 0 to 255. Blurs of more than 2 pixels are cut off at
         6 pixels.
     """
     with torch.autocast(images.device.type, enabled=False):  # bfloat16 knows no single levels
-        return _perturb(images, vectors)
+        return _perturb(images, vectors, cut)
 
 
-def _perturb(images: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+def _perturb(images: torch.Tensor, vectors: torch.Tensor,
+             cut: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     pairs = vectors[:, :2 * NUM_ADJUSTMENTS].unflatten(1, (NUM_ADJUSTMENTS, 2))
     kinds, factors = pairs.unbind(dim=2)
     grey, blur, solarise = vectors[:, 2 * NUM_ADJUSTMENTS:].unbind(dim=1)
 
-    # Of an image's adjustments only one turns the hue, so it is done once, between the others.
-    turns = kinds == HUE
-    after_hue = turns.cumsum(dim=1) > 0
-    images = _blend_all(images, kinds * ~after_hue, factors)
-    images = _turn_hue(images, (factors * turns).sum(dim=1))
-    images = _blend_all(images, kinds * (after_hue & ~turns), factors)
-
-    images = torch.where(_per_image(grey) > 0, _luma(images), images)
+    if images.shape[1] == 3:
+        # Of an image's adjustments only one turns the hue, so it is done once, between the others.
+        turns = kinds == HUE
+        after_hue = turns.cumsum(dim=1) > 0
+        images = _blend_all(images, kinds * ~after_hue, factors, cut)
+        images = _turn_hue(images, (factors * turns).sum(dim=1))
+        images = _blend_all(images, kinds * (after_hue & ~turns), factors, cut)
+        images = torch.where(_per_image(grey) > 0, _luma(images), images)
+    else:
+        images = _blend_all(images, kinds * (kinds != SATURATION), factors, cut)
     images = _blur(images, blur)
     solarised = _per_image(solarise)
     return torch.where((images < solarised) | (solarised >= NEVER), images, 255 - images)
@@ -227,11 +246,14 @@ def _per_image(numbers: torch.Tensor) -> torch.Tensor:
 
 
 def _luma(images: torch.Tensor) -> torch.Tensor:
+    if images.shape[1] != 3:
+        return images.mean(dim=1, keepdim=True)
     red, green, blue = images.unbind(dim=1)
     return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue).unsqueeze(1)
 
 
-def _blend_all(images: torch.Tensor, kinds: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+def _blend_all(images: torch.Tensor, kinds: torch.Tensor, factors: torch.Tensor,
+               cut: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """Brightness, contrast and saturation in each image's own order; other kinds do nothing.
 
     All three move the image away from, or towards, something: black, its mean grey, its grey image.
@@ -241,8 +263,7 @@ def _blend_all(images: torch.Tensor, kinds: torch.Tensor, factors: torch.Tensor)
         luma = _luma(images)
         mean = (luma.mean(dim=(2, 3), keepdim=True) + 0.5).floor()
         towards = (kind == CONTRAST) * mean + (kind == SATURATION) * luma
-        # fractions are cut off as Pillow does, or the views would be half a level brighter per step
-        blended = (towards + _per_image(factor) * (images - towards)).clamp(0, 255).floor()
+        blended = cut((towards + _per_image(factor) * (images - towards)).clamp(0, 255))
         blends = (kind == BRIGHTNESS) | (kind == CONTRAST) | (kind == SATURATION)
         images = torch.where(blends, blended, images)
     return images

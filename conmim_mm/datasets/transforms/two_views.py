@@ -1,7 +1,7 @@
 """The student's and the teacher's view of an image."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -12,9 +12,12 @@ from mmpretrain.registry import TRANSFORMS
 
 from ...errors import InputError
 from ...utils.sizes import to_size
+from ..image_formats.stored import Stored
+from ..reading import RGB, ImageReading, read_levels, read_stored
 from ..sample_rng import sample_rng
 from .jpeg_region import Box, JpegImage, announce_missing_decoder, parse_jpeg
-from .loading import MAX_PIXELS, LoadRGBImage, read_file, read_rgb, reading
+from .load_image import LoadImage
+from .loading import MAX_PIXELS, read_file, read_rgb, reading
 
 CROP_ATTEMPTS = 10
 
@@ -23,7 +26,7 @@ class WholeImage:
     """An image whose pixels are all there.
 
     Args:
-        pixels: ``(H, W, 3)`` uint8 RGB, upright.
+        pixels: ``(H, W, C)``, upright.
 
     Attributes:
         size: Width and height in pixels.
@@ -34,9 +37,27 @@ class WholeImage:
         self.size = pixels.shape[1], pixels.shape[0]
 
     def region(self, box: Box, enough: tuple[int, int]) -> np.ndarray:
-        """The pixels of a box, ``(h, w, 3)`` uint8 RGB, as they are."""
+        """The pixels of a box, ``(h, w, C)``, as they are."""
         left, top, right, bottom = box
         return self.pixels[top:bottom, left:right]
+
+
+class StoredImage(WholeImage):
+    """An image as its file has it, of which a box becomes grey levels.
+
+    Args:
+        stored: The image.
+        how: Makes the levels.
+    """
+
+    def __init__(self, stored: Stored, how: ImageReading) -> None:
+        super().__init__(stored.pixels)
+        self.stored = stored
+        self.how = how
+
+    def region(self, box: Box, enough: tuple[int, int]) -> np.ndarray:
+        """The levels of a box, as of :meth:`ImageReading.levels`."""
+        return self.how.levels(super().region(box, enough), self.stored)
 
 
 class LazyJpeg:
@@ -46,28 +67,32 @@ class LazyJpeg:
         jpeg: The file's content.
         path: What errors call it.
         max_pixels: As in :func:`open_image`.
+        how: Of three channels; makes the levels.
 
     Attributes:
         size: Width and height of the upright image in pixels.
     """
 
-    def __init__(self, jpeg: JpegImage, path: str, max_pixels: int) -> None:
+    def __init__(self, jpeg: JpegImage, path: str, max_pixels: int, how: ImageReading) -> None:
         self.jpeg = jpeg
         self.path = path
         self.max_pixels = max_pixels
+        self.how = how
         self.size = jpeg.size
 
     def region(self, box: Box, enough: tuple[int, int]) -> np.ndarray:
-        """As :meth:`JpegImage.region`."""
+        """As :meth:`JpegImage.region`, as levels."""
         with reading(self.path):
             try:
-                return self.jpeg.region(box, enough)
+                pixels = self.jpeg.region(box, enough)
             except ValueError:  # whether a damaged file is readable, the plain reader decides
                 image = read_rgb(self.path, self.max_pixels, self.jpeg.data)
-                return WholeImage(np.asarray(image)).region(box, enough)
+                pixels = WholeImage(np.asarray(image)).region(box, enough)
+            return self.how.levels(pixels)
 
 
-def open_image(path: str, max_pixels: int, data: bytes | None = None) -> WholeImage | LazyJpeg:
+def open_image(path: str, max_pixels: int, data: bytes | None = None,
+               how: ImageReading = RGB) -> WholeImage | LazyJpeg:
     """Opens an image file for cutting boxes out of it.
 
     The usual kinds of JPEG files are decoded no further than a box needs, anything else by
@@ -78,16 +103,21 @@ def open_image(path: str, max_pixels: int, data: bytes | None = None) -> WholeIm
         path: The file.
         max_pixels: As for :func:`read_rgb`.
         data: The file's content, if it is known already.
+        how: Makes grey levels of the pixels.
 
     Raises:
-        UnreadableImageError: As :func:`read_rgb`; ``region`` too may raise it.
+        UnreadableImageError: As :func:`read_stored`; ``region`` too may raise it.
     """
     with reading(path):
         data = read_file(path) if data is None else data
-        jpeg = parse_jpeg(data, max_pixels)
-        if jpeg is None:
-            return WholeImage(np.asarray(read_rgb(path, max_pixels, data)))
-        return LazyJpeg(jpeg, path, max_pixels)
+        jpeg = parse_jpeg(data, max_pixels) if how.channels == 3 else None
+        if jpeg is not None:
+            return LazyJpeg(jpeg, path, max_pixels, how)
+        if how.is_rgb:
+            return WholeImage(read_levels(path, how, max_pixels, data))
+        stored = read_stored(path, how, max_pixels, data)
+        how.range_of(stored)  # refuses what has none
+        return StoredImage(stored, how)
 
 
 @TRANSFORMS.register_module()
@@ -99,12 +129,12 @@ class ConMIMTwoViews(BaseTransform):
 
     Required keys:
 
-    - img: ``(H, W, 3)`` uint8.
+    - img: ``(H, W, C)`` uint8, or float32 in grey levels 0 to 255.
 
     Added keys:
 
-    - student_view, teacher_view: ``(h, w, 3)`` uint8, RGB. With a :class:`~conmim_mm.datasets.
-      perturbation.DevicePerturbation` there is ``perturbation`` in the place of the latter.
+    - student_view, teacher_view: ``(h, w, C)`` of the same type. With a
+      :class:`DevicePerturbation` there is ``perturbation`` in the place of the latter.
 
     Args:
         size: Height and width of the views in pixels; an int for square ones.
@@ -150,7 +180,7 @@ class ConMIMTwoViews(BaseTransform):
         return self.add_views(results, WholeImage(img))
 
     def add_views(self, results: dict, image: WholeImage | LazyJpeg) -> dict:
-        """Adds the two views of an RGB image."""
+        """Adds the two views of an image."""
         rng = sample_rng(results)
         view = self.crop(image, rng)
         results['student_view'] = view
@@ -161,13 +191,15 @@ class ConMIMTwoViews(BaseTransform):
         return results
 
     def crop(self, image: WholeImage | LazyJpeg, rng: np.random.Generator) -> np.ndarray:
-        """Random flip and random resized crop (bicubic) of an RGB image."""
+        """Random flip and random resized crop (bicubic) of an image."""
         flip = rng.random() < self.flip_prob
         box = random_crop_box(image.size, self.scale, self.ratio, rng)
         # Pillow's pixels cannot be written to, of which PyTorch would warn.
         pixels = np.require(image.region(box, self.size[::-1]), requirements='CW')
         # The crop is uniform, so flipping it is flipping the image.
-        return resize_bicubic(cv2.flip(pixels, 1) if flip else pixels, self.size)
+        # OpenCV drops the axis of one channel.
+        flipped = cv2.flip(pixels, 1).reshape(pixels.shape) if flip else pixels
+        return resize_bicubic(flipped, self.size)
 
 
 @TRANSFORMS.register_module()
@@ -188,28 +220,39 @@ class LoadTwoViews(ConMIMTwoViews):
 
     Args:
         max_pixels: Images of more pixels than this are not decoded but count as unreadable.
+        reading: Keys of an :class:`ImageReading`; by default 8-bit RGB.
         **kwargs: As in :class:`ConMIMTwoViews`, but for ``channel_order``.
 
     Raises:
-        InputError: As :class:`ConMIMTwoViews`; ``max_pixels`` below 1; a ``channel_order``.
-        UnreadableImageError: From :meth:`transform`, as :func:`read_rgb`.
+        InputError: As :class:`ConMIMTwoViews`; ``max_pixels`` below 1; a ``channel_order``; a
+            ``reading`` that is none.
+        UnreadableImageError: From :meth:`transform`, as :func:`read_stored`.
     """
 
-    def __init__(self, max_pixels: int = MAX_PIXELS, **kwargs) -> None:
+    def __init__(self, max_pixels: int = MAX_PIXELS, reading: Mapping | None = None,
+                 **kwargs) -> None:
         if 'channel_order' in kwargs:
             raise InputError('LoadTwoViews reads files as RGB and has no channel_order; remove it')
         super().__init__(**kwargs)
-        self.max_pixels = LoadRGBImage(max_pixels).max_pixels  # checked there
+        loader = LoadImage(reading, max_pixels)
+        self.max_pixels, self.reading = loader.max_pixels, loader.reading
         announce_missing_decoder()
 
     def transform(self, results: dict) -> dict:
         """Adds the two views."""
         return self.add_views(results, open_image(
-            results['img_path'], self.max_pixels, results.get('img_bytes')))
+            results['img_path'], self.max_pixels, results.get('img_bytes'), self.reading))
+
+    def crop(self, image: WholeImage | LazyJpeg, rng: np.random.Generator) -> np.ndarray:
+        """As :meth:`ConMIMTwoViews.crop`, in the type that the reading asks for."""
+        return self.reading.view(super().crop(image, rng))
 
 
 def resize_bicubic(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes ``(H, W, 3)`` uint8 to ``(h, w, 3)``, with antialiasing, as Pillow does."""
+    """Resizes ``(H, W, C)`` to ``(h, w, C)``, with antialiasing, as Pillow does.
+
+    Floats may go beyond the lowest and the highest there were.
+    """
     # in this order, or PyTorch does not see that the channels come last and takes longer
     batch = torch.from_numpy(pixels).unsqueeze(0).permute(0, 3, 1, 2)
     resized = F.interpolate(batch, size, mode='bicubic', antialias=True)

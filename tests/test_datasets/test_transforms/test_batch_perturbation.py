@@ -51,6 +51,53 @@ def test_each_step_is_the_workers(drawn: Perturbation, most: float) -> None:
     assert (expected != batch).any() or drawn.blur == 0.1
 
 
+def bands(count: int, channels: int) -> np.ndarray:
+    """``(count, side, side, channels)`` uint8, as :func:`images`."""
+    return np.concatenate([images(count)] * 5, axis=-1)[..., 1:channels + 1]
+
+
+@pytest.mark.parametrize('channels', [1, 2, 4, 13])
+@pytest.mark.parametrize('drawn, most', [
+    (one((BRIGHTNESS, 1.3)), 0.01), (one((CONTRAST, 0.6)), 1.01), (one(blur=1.7), 1.01),
+    (one(solarise=100), 0.01), (one((BRIGHTNESS, 1.4), (CONTRAST, 0.7)), 1.5)])
+def test_other_channels(channels: int, drawn: Perturbation, most: float) -> None:
+    """All alike, the same by both; what needs colours does nothing."""
+    batch = bands(2, channels)
+    expected = np.stack([perturb(image, drawn) for image in batch])
+    assert expected.shape == batch.shape and expected.dtype == np.uint8
+    assert np.abs(on_device(batch, [drawn] * 2) - expected).max() <= most
+    assert (expected != batch).mean() > 0.2
+    coloured = drawn._replace(grey=True, adjustments=(
+        (HUE, 0.1), *drawn.adjustments, (SATURATION, 1.2)))
+    assert np.array_equal(perturb(batch[0], coloured), expected[0])
+    assert np.array_equal(on_device(batch, [coloured] * 2), on_device(batch, [drawn] * 2))
+
+
+def test_contrast_of_other_channels_is_about_their_common_mean() -> None:
+    image = np.array([[[10, 60], [20, 110]]], dtype=np.uint8)  # whose mean is 50
+    assert perturb(image, one((CONTRAST, 0.5))).tolist() == [[[30, 55], [35, 80]]]
+    assert perturb(image, one((BRIGHTNESS, 1.5))).tolist() == [[[15, 90], [30, 165]]]
+    assert perturb(image, one(solarise=100)).tolist() == [[[10, 60], [20, 145]]]
+
+
+@pytest.mark.parametrize('channels', [1, 3, 13])
+def test_floats_keep_their_fractions_and_are_the_same_on_both(channels: int) -> None:
+    """As of whole levels, but for what rounding does there."""
+    drawing, source = TeacherPerturbation(blur_prob=0.5), np.random.default_rng(0)
+    drawn, whole = [drawing.draw(source) for _ in range(20)], bands(20, channels)
+    batch = whole + np.float32(0.3)
+    views = torch.from_numpy(batch).permute(0, 3, 1, 2)
+    preprocessor = ConMIMDataPreprocessor(mean=None, std=None)
+    vectors = torch.from_numpy(np.stack([how.to_vector() for how in drawn]))
+    on_the_device = preprocessor(dict(inputs=dict(
+        student_view=views, perturbation=vectors)))['inputs']['teacher_view']
+    expected = np.stack([perturb(image, how) for image, how in zip(batch, drawn, strict=True)])
+    np.testing.assert_allclose(on_the_device.permute(0, 2, 3, 1), expected, atol=1e-3)
+    rounded = np.stack([perturb(image, how) for image, how in zip(whole, drawn, strict=True)])
+    assert np.median(np.abs(rounded - expected)) < 1.5
+    assert (expected != np.floor(expected)).mean() > 0.5
+
+
 def test_each_image_has_its_own() -> None:
     drawing, source = TeacherPerturbation(blur_prob=0.5), np.random.default_rng(0)
     drawn, batch = [drawing.draw(source) for _ in range(60)], images(60)

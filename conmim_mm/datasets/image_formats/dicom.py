@@ -1,0 +1,76 @@
+"""DICOM files, by pydicom where that is installed."""
+
+from io import BytesIO
+
+import numpy as np
+
+from .stored import Range, Stored, check_array
+
+MARK = b'DICM'
+MARK_AT = 128
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether a file's content says that it is a DICOM file."""
+    return data[MARK_AT:MARK_AT + len(MARK)] == MARK
+
+
+def read_dicom(data: bytes, bands_from: str, max_pixels: int) -> Stored:
+    """The first frame, or all of them, in the units that the file tells (of a CT, Hounsfield's).
+
+    Its window is the first that the file has; without one the range of its bits. Windows of other
+    shapes than a line are taken for one.
+
+    Args:
+        data: The file's content.
+        bands_from: ``'channels'``, or ``'pages'`` to put those of all frames behind one another.
+        max_pixels: Height times width above which nothing is decoded.
+
+    Raises:
+        ValueError: pydicom is missing, or one of its decoders; no image, too large, or damaged.
+    """
+    try:
+        from pydicom import dcmread
+        from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
+    except ImportError:
+        raise ValueError('a DICOM file needs pydicom: pip install pydicom') from None
+    file = dcmread(BytesIO(data))
+    if 'PixelData' not in file:
+        raise ValueError('a DICOM file without an image of whole numbers')
+    frames, bands = int(file.get('NumberOfFrames') or 1), int(file.SamplesPerPixel)
+    taken = frames if bands_from == 'pages' else 1
+    signed = file.get('PixelRepresentation') == 1
+    dtype = np.dtype(f'{"i" if signed else "u"}{max(1, file.BitsAllocated // 8)}')
+    check_array((taken, file.Rows, file.Columns, bands), dtype, max_pixels, taken * bands)
+    parts = [np.atleast_3d(pixel_array(file, index=number)) for number in range(taken)]
+    pixels = np.concatenate(parts, axis=-1)
+    kind = file.PhotometricInterpretation
+    if kind == 'PALETTE COLOR':
+        return Stored(apply_color_lut(pixels[..., 0], file))
+    if not kind.startswith('MONOCHROME'):
+        return Stored(pixels)
+    whole = _range_of_bits(file.BitsStored, signed)
+    if _is_rescaled(file):
+        whole = tuple(sorted(apply_modality_lut(np.array(whole), file).tolist()))
+        pixels = apply_modality_lut(pixels, file).astype(np.float32)
+    hint = f'{frames} frames, which --bands-from pages takes as bands' if frames > taken else ''
+    return Stored(pixels, _window(file) or whole, whole, kind == 'MONOCHROME1', hint=hint)
+
+
+def _is_rescaled(file: 'pydicom.Dataset') -> bool:  # noqa: F821  (need not be installed)
+    return 'ModalityLUTSequence' in file or (
+        float(file.get('RescaleSlope', 1)), float(file.get('RescaleIntercept', 0))) != (1, 0)
+
+
+def _range_of_bits(bits: int, signed: bool) -> Range:
+    return (-2**(bits - 1), 2**(bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
+def _window(file: 'pydicom.Dataset') -> Range | None:  # noqa: F821
+    centre, width = (np.atleast_1d(file.get(name) or 0).astype(float)[0]
+                     for name in ('WindowCenter', 'WindowWidth'))
+    if width <= 1:
+        return None
+    if file.get('VOILUTFunction', 'LINEAR') == 'LINEAR':  # part 3 of the standard, C.11.2.1.2.1
+        centre, width = centre - 0.5, width - 1
+    return centre - width / 2, centre + width / 2

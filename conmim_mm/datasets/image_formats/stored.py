@@ -1,0 +1,56 @@
+"""The pixels of an image file as they are stored: all bands, in their own type of number."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..transforms.loading import MAX_BYTES, check_pixels
+
+Range = tuple[float, float]
+KINDS = 'buif'  # of NumPy's types, those of grey levels
+
+
+class Stored(NamedTuple):
+    """An image as its file has it, upright.
+
+    Attributes:
+        pixels: ``(H, W, C)`` of any real type.
+        window: The values to show as black and as white, where the file itself tells.
+        whole: The lowest and highest value that it could hold, where that is not its type's.
+        is_negative: Whether the lowest value is white.
+        has_alpha: Whether the last band is opacity.
+        hint: How else it could be read, for messages.
+    """
+
+    pixels: np.ndarray
+    window: Range | None = None
+    whole: Range | None = None
+    is_negative: bool = False
+    has_alpha: bool = False
+    hint: str = ''
+
+
+def check_array(shape: tuple[int, ...], dtype: np.dtype, max_pixels: int, bands: int) -> None:
+    """Refuses, by a ValueError, what a header announces if it is too much or no grey levels.
+
+    Args:
+        shape: Of the whole array.
+        dtype: Of its values.
+        max_pixels: Height times width.
+        bands: How many of the values are of one pixel.
+    """
+    if dtype.kind not in KINDS:
+        raise ValueError(f'its values are {dtype}, which are no grey levels')
+    values = int(np.prod(shape, dtype=object))
+    if not values:
+        raise ValueError('it has no pixels')
+    check_pixels(values // max(bands, 1), max_pixels)
+    if values * dtype.itemsize > MAX_BYTES:
+        raise ValueError(f'it has {values} values of {dtype}, more than any image that is read')
+
+
+def full_range(dtype: np.dtype) -> Range | None:
+    """The lowest and highest value of an integer type; None for floats."""
+    if dtype.kind == 'b':
+        return 0, 1
+    return None if dtype.kind == 'f' else (np.iinfo(dtype).min, np.iinfo(dtype).max)

@@ -1,0 +1,72 @@
+"""TIFF files of any number of bands and any depth, by tifffile."""
+
+from io import BytesIO
+
+import numpy as np
+import tifffile
+
+from .stored import Stored, check_array
+
+MARKS = b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'
+ORIENTATION = 274
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
+ALPHA = (1, 2)  # of TIFF's ExtraSamples
+MAX_PAGES = 1000
+
+
+def is_plain_tiff(data: bytes) -> bool:
+    """Whether a TIFF file's values are levels as they are: no palette, CMYK or YCbCr."""
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        page = file.pages.first
+        return page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) and page.bitspersample >= 8
+
+
+def read_tiff(data: bytes, bands_from: str, max_pixels: int) -> Stored:
+    """The bands of the first page, interleaved or planar, or those of all pages.
+
+    Args:
+        data: The file's content.
+        bands_from: ``'channels'``, or ``'pages'`` to put those of all pages behind one another.
+        max_pixels: Height times width above which nothing is decoded.
+
+    Raises:
+        ValueError: Damaged, too large, or pages of several sizes.
+    """
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        first = file.pages.first
+        pages, count = [first], len(file.pages)
+        if bands_from == 'pages':
+            if count > MAX_PAGES:
+                raise ValueError(f'it has {count} pages, more than {MAX_PAGES}')
+            pages = [page.aspage() for page in file.pages]
+        if first.imagedepth != 1:
+            raise ValueError('it is a volume')
+        for page in pages:
+            if (page.shape, page.dtype) != (first.shape, first.dtype):
+                raise ValueError(f'its pages are of several sizes or types: {first.shape} of '
+                                 f'{first.dtype} and {page.shape} of {page.dtype}')
+        if first.dtype is None:
+            raise ValueError(f'its values of {first.bitspersample} bits are none that are read')
+        bands = first.samplesperpixel
+        check_array((len(pages), *first.shape), first.dtype, max_pixels, len(pages) * bands)
+        pixels = np.concatenate([_bands_last(page) for page in pages], axis=-1)
+        hint = f'{count} pages, which --bands-from pages takes as bands' if (
+            bands_from != 'pages' and count > 1) else ''
+        return Stored(_upright(pixels, first.tags.valueof(ORIENTATION, 1)),
+                      is_negative=first.photometric == WHITE_IS_ZERO,
+                      has_alpha=len(pages) == 1 and any(
+                          one in ALPHA for one in first.extrasamples[-1:]), hint=hint)
+
+
+def _bands_last(page: tifffile.TiffPage) -> np.ndarray:
+    pixels = page.asarray(maxworkers=1)
+    if page.axes == 'YX':
+        return pixels[..., np.newaxis]
+    return np.moveaxis(pixels, 0, -1) if page.axes == 'SYX' else pixels
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    return pixels[::-1 if orientation in (3, 4, 7, 8) else 1,
+                  ::-1 if orientation in (2, 3, 6, 7) else 1]

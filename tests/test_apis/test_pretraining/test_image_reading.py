@@ -1,0 +1,184 @@
+"""Options for images that are not 8-bit RGB: what they write, and what they refuse."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from conmim_mm.apis import pretrain
+from conmim_mm.apis.pretraining.plan import PretrainOptions, plan_run
+from conmim_mm.apis.pretraining.starting_weights import spread_channels
+from conmim_mm.checkpoint.reading import load_checkpoint_file
+from conmim_mm.checkpoint.settings import saved_reading
+from conmim_mm.commands import main
+from conmim_mm.errors import InputError
+from conmim_mm.models import ConMIMViT
+from conmim_mm.utils.run_config import read_config
+from conmim_mm.utils.work_dir import last_checkpoint
+
+from .test_starting_weights import source_of
+
+CHANNELS, COUNT, SIZE = 5, 10, 40
+
+
+@pytest.fixture(scope='module')
+def tiles(tmp_path_factory) -> Path:
+    """Files of five bands, 12 bits in 16; band k has values around 1000 + 200 k."""
+    folder, rng = tmp_path_factory.mktemp('tiles') / 'tiles', np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(COUNT):
+        pixels = rng.normal(1000, 100, (SIZE, SIZE, CHANNELS)) + 200 * np.arange(CHANNELS)
+        tifffile.imwrite(folder / f'{number}.tif', pixels.clip(0, 4095).astype('uint16'),
+                         photometric='minisblack', planarconfig='contig')
+    return folder
+
+
+def planned(folder: Path, **options: object):
+    return plan_run(PretrainOptions(
+        data=folder, out=folder.parent / 'run', **dict(arch='tiny', epochs=1) | options))
+
+
+def reader(plan) -> dict:
+    return plan.cfg.train_dataloader.dataset.pipeline[0]
+
+
+def test_what_is_measured_is_written(tiles: Path) -> None:
+    plan = planned(tiles, channels=CHANNELS, value_range='auto', show_bands=(3, 2, 1))
+    values = np.stack([tifffile.imread(path) for path in sorted(tiles.iterdir())]).astype(float)
+    low, high = reader(plan).reading.value_range
+    assert (low, high) == pytest.approx(np.percentile(values, (0.5, 99.5)), abs=1)
+    assert reader(plan).reading.channels == plan.cfg.model.backbone.in_channels == CHANNELS
+    levels = ((values - low) / (high - low) * 255).clip(0, 255)
+    own = plan.cfg.model.data_preprocessor
+    np.testing.assert_allclose(own.mean, levels.mean(axis=(0, 1, 2)), atol=0.01)
+    np.testing.assert_allclose(own.std, levels.std(axis=(0, 1, 2)), atol=0.01)
+    assert own.shown_bands == (3, 2, 1)
+    assert plan.lines['value range'].endswith(
+        '(percentiles 0.5 and 99.5 of the images, which are uint16)')
+    assert plan.lines['channels'] == '5' and not plan.lines['grey levels']
+    # chosen so where nothing is said, as 12 bits of 16 would be lost else
+    other = planned(tiles, channels=CHANNELS)
+    assert reader(other).reading == reader(plan).reading
+
+
+@pytest.mark.parametrize('asked, expected', [
+    ((0., 4095.), (0, 4095)), ('dtype', 'dtype')])
+def test_a_range_is_taken_as_it_is(tiles: Path, asked: object, expected: object) -> None:
+    plan = planned(tiles, channels=CHANNELS, value_range=asked, view_dtype='float32')
+    assert reader(plan).reading == dict(
+        channels=CHANNELS, value_range=expected, view_dtype='float32')
+    assert ('--value-range auto' in plan.lines['grey levels']) is (asked == 'dtype')
+
+
+@pytest.mark.parametrize('options, reason', [
+    (dict(channels=4), r'none of the images looked at can be read: .*/0.tif: it has 5 channels, '
+     'not 4'),
+    (dict(channels=5, value_range=(5000., 9000.)), 'from 5000 to 9000, all pixels have one grey '
+     r'level \(percentiles 0.5 and 99.5 of the images: \d+.* and \d+'),
+    (dict(channels=5, value_range=(9., 3.)), 'low below high'),
+    (dict(channels=5, mean_std='imagenet'), "ImageNet's are of 3 channels, the images have 5"),
+    (dict(channels=5, show_bands=(1, 6, 2)), r'one or three of the channels 1 to 5, but are 1 6 2'),
+    (dict(channels=5, show_bands=(1, 2)), r'--show-bands.* but are 1 2')])
+def test_what_is_refused(tiles: Path, options: dict, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        planned(tiles, **options)
+
+
+def test_images_of_one_value(tmp_path: Path) -> None:
+    (tmp_path / 'flat').mkdir()
+    for number in range(3):
+        tifffile.imwrite(tmp_path / 'flat' / f'{number}.tif', np.full((40, 40), 7, 'uint16'))
+    with pytest.raises(InputError, match='all pixels have one grey level .*: 7 and 7'):
+        planned(tmp_path / 'flat', channels=1, value_range='auto')
+
+
+def test_gaps_are_told_of(tmp_path: Path) -> None:
+    (tmp_path / 'gaps').mkdir()
+    for number in range(4):
+        pixels = np.random.default_rng(number).normal(size=(40, 40)).astype('float32')
+        pixels[:3] = np.nan if number else 0
+        tifffile.imwrite(tmp_path / 'gaps' / f'{number}.tif', pixels)
+    plan = planned(tmp_path / 'gaps', channels=1)
+    assert plan.lines['grey levels'] == (
+        '3 of 4 images looked at hold NaN or infinity: that is read as black (docs/own_images.md)')
+    assert np.isfinite(plan.cfg.model.data_preprocessor.mean).all()
+
+
+def test_three_channels_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / 'photos').mkdir()
+    for number in range(4):
+        Image.fromarray(np.random.default_rng(number).integers(
+            0, 200, (40, 40, 3), dtype='uint8')).save(tmp_path / 'photos' / f'{number}.png')
+    usual, same = planned(tmp_path / 'photos'), planned(tmp_path / 'photos', channels=3)
+    assert usual.cfg.model == same.cfg.model and 'reading' not in reader(usual)
+    assert reader(same).reading == {} and 'mean' not in usual.lines
+    measured = planned(tmp_path / 'photos', mean_std='auto')
+    np.testing.assert_allclose(measured.cfg.model.data_preprocessor.mean, 3 * [99.5], atol=3)
+    stretched = planned(tmp_path / 'photos', value_range='auto', mean_std='imagenet')
+    assert reader(stretched).reading.value_range[1] < 200
+    assert stretched.cfg.model.data_preprocessor == usual.cfg.model.data_preprocessor
+
+
+@pytest.mark.parametrize('channels', [1, 5])
+def test_weights_of_colours_are_spread(channels: int) -> None:
+    """Images whose channels are all alike give what grey ones gave."""
+    source = source_of()
+    spread = spread_channels(source, channels)
+    assert spread.settings['in_channels'] == spread.sizes.in_channels == channels
+    assert spread_channels(source, 3) is source
+    grey = torch.randn(2, 1, 32, 32)
+    tokens = []
+    for one in (source, spread):
+        vit = ConMIMViT(**one.settings)
+        vit.load_state_dict(one.weights)
+        tokens.append(vit.eval().patch_tokens(grey.expand(-1, one.settings['in_channels'], -1, -1)))
+    torch.testing.assert_close(*tokens, rtol=1e-4, atol=1e-5)
+    assert f'the patch embedding is of {channels} channels in place of 3' in spread.notes[-1]
+
+
+@pytest.fixture(scope='module')
+def run(tiles: Path, toy) -> Path:
+    """A run on the tiles, from a run on colours."""
+    out = tiles.parent / 'run'
+    main(['pretrain', '--data', str(tiles), '--init', str(toy.out), '--channels', '5', '--epochs',
+          '1', '--batch-size', '4', '--out', str(out), '--config', str(toy.config),
+          '--show-bands', '4', '--value-range', '500', '2500'])
+    return out
+
+
+def test_a_run(run: Path, capsys: pytest.CaptureFixture) -> None:
+    checkpoint = load_checkpoint_file(last_checkpoint(run))
+    keys = dict(channels=5, value_range=(500., 2500.))
+    assert saved_reading(checkpoint) == keys
+    assert checkpoint['state_dict']['backbone.patch_embed.proj.weight'].shape[1] == 5
+    cfg = read_config(str(run / 'config.py'))
+    assert reader_of(cfg).type == 'mmpretrain.LoadImage' and reader_of(cfg).reading == keys
+    assert 'Shown as grey: channel 4 of 5.' in (run / 'report.html').read_text()
+    text = (run / 'config.py').read_text()
+    assert re.search('changed +.*the patch embedding is of 5 channels in place of 3', text)
+
+
+def reader_of(cfg) -> dict:
+    return cfg.train_dataloader.dataset.pipeline[0]
+
+
+def test_goes_on_as_it_was(run: Path, tiles: Path) -> None:
+    for options in (dict(channels=5), dict(value_range=(500., 2500.)), dict(show_bands=[4]), {}):
+        pretrain(tiles, run, resume=True, **options)
+    for options in (dict(channels=4), dict(value_range='auto'), dict(view_dtype='float32')):
+        with pytest.raises(InputError, match=f'started with --{[*options][0].replace("_", "-")} '):
+            pretrain(tiles, run, resume=True, allow_mismatch=True, **options)
+
+
+@pytest.mark.parametrize('words, reason', [
+    ('--value-range 1', "--value-range needs LOW HIGH, auto or dtype, but is '1'"),
+    ('--value-range low high', "but is 'low high'"), ('--value-range 1 2 3', "but is '1 2 3'"),
+    ('--channels 0', 'must be at least 1')])
+def test_what_cannot_be_typed(words: str, reason: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(['pretrain', '--data', 'x', *words.split()])
+    assert reason in capsys.readouterr().err

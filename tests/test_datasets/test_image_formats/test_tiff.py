@@ -1,0 +1,189 @@
+"""TIFF files as tifffile and GDAL write them are read value for value."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from conmim_mm.datasets import ImageReading
+from conmim_mm.datasets.reading import read_levels, read_stored
+from conmim_mm.errors import UnreadableImageError
+
+RNG = np.random.default_rng(0)
+SIZE = 20, 31
+MAX = 10**6
+
+
+def bands(count: int, dtype: str = 'uint16') -> np.ndarray:
+    """``(H, W, count)`` of any values that the type has."""
+    if np.dtype(dtype).kind == 'f':
+        return RNG.normal(0, 1e4, (*SIZE, count)).astype(dtype)
+    limits = np.iinfo(dtype)
+    return RNG.integers(limits.min, limits.max, (*SIZE, count), dtype=dtype, endpoint=True)
+
+
+def stored(path: Path, channels: int, **keys: object) -> np.ndarray:
+    return read_stored(str(path), ImageReading(channels, **keys), MAX).pixels
+
+
+@pytest.mark.parametrize('options', [
+    dict(photometric='minisblack', planarconfig='contig'),
+    dict(photometric='minisblack', planarconfig='separate'),
+    dict(photometric='rgb', planarconfig='contig'),
+    dict(photometric='rgb', planarconfig='separate'),
+    dict(photometric='minisblack', planarconfig='contig', tile=(16, 16), compression='zlib',
+         predictor=True),
+    dict(photometric='minisblack', planarconfig='separate', rowsperstrip=3, compression='lzw'),
+    dict(photometric='minisblack', planarconfig='contig', bigtiff=True, compression='zstd'),
+    dict(photometric='minisblack', planarconfig='contig', byteorder='>')],
+    ids=lambda options: '-'.join(map(str, options.values())))
+def test_each_layout(tmp_path: Path, options: dict) -> None:
+    pixels = bands(13)
+    written = np.moveaxis(pixels, -1, 0) if options['planarconfig'] == 'separate' else pixels
+    tifffile.imwrite(tmp_path / 'a.tif', written, **options)
+    assert np.array_equal(stored(tmp_path / 'a.tif', 13), pixels)
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'uint16', 'int16', 'uint32', 'float16', 'float32'])
+@pytest.mark.parametrize('count', [1, 2, 4])
+def test_each_type(tmp_path: Path, dtype: str, count: int) -> None:
+    pixels = bands(count, dtype)
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric='minisblack',
+                     planarconfig='contig' if count > 1 else None)
+    read = stored(tmp_path / 'a.tif', count)
+    assert read.dtype == pixels.dtype and np.array_equal(read, pixels)
+
+
+def gdal_file(pixels: np.ndarray, nodata: str = '-9999') -> bytes:
+    """As GDAL's driver writes it by default: bands in planes, those after the first unspecified.
+
+    Args:
+        pixels: ``(H, W, C)`` int16.
+        nodata: A text that only GDAL knows.
+    """
+    height, width, count = pixels.shape
+    planes = np.moveaxis(pixels, -1, 0).astype('<i2').tobytes()
+    lists = dict(bits=(16, ) * count, extra=(0, ) * (count - 1), sign=(2, ) * count)
+    entries, blobs, place = 13, b'', 8 + 2 + 12 * 13 + 4
+
+    def outside(code: str, values: tuple) -> int:
+        nonlocal blobs
+        where = place + len(blobs)
+        blobs += struct.pack(f'<{len(values)}{code}', *values)
+        return where
+
+    bits, extra, sign = (outside('H', values) for values in lists.values())
+    text = outside('B', tuple(nodata.encode() + b'\0\0'))
+    sizes = outside('I', (height * width * 2, ) * count)
+    offsets = place + len(blobs)
+    start = offsets + 4 * count
+    blobs += struct.pack(f'<{count}I', *(start + i * height * width * 2 for i in range(count)))
+    tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, count, bits), (259, 3, 1, 1),
+            (262, 3, 1, 1), (273, 4, count, offsets), (277, 3, 1, count), (278, 3, 1, height),
+            (279, 4, count, sizes), (284, 3, 1, 2), (338, 3, count - 1, extra),
+            (339, 3, count, sign), (42113, 2, len(nodata) + 1, text)]
+    assert len(tags) == entries
+    return struct.pack('<2sHIH', b'II', 42, 8, entries) + b''.join(
+        struct.pack('<HHII', *tag) for tag in tags) + bytes(4) + blobs + planes
+
+
+def test_what_gdal_writes(tmp_path: Path) -> None:
+    pixels = bands(7, 'int16')
+    (tmp_path / 'a.tif').write_bytes(gdal_file(pixels))
+    assert np.array_equal(tifffile.imread(tmp_path / 'a.tif'), np.moveaxis(pixels, -1, 0))
+    assert np.array_equal(stored(tmp_path / 'a.tif', 7), pixels)
+
+
+def test_pages_are_bands_on_request(tmp_path: Path) -> None:
+    pixels = bands(5)
+    tifffile.imwrite(tmp_path / 'a.tif', np.moveaxis(pixels, -1, 0), photometric='minisblack')
+    assert np.array_equal(stored(tmp_path / 'a.tif', 5, bands_from='pages'), pixels)
+    assert np.array_equal(stored(tmp_path / 'a.tif', 1), pixels[..., :1])
+    with pytest.raises(UnreadableImageError) as error:
+        stored(tmp_path / 'a.tif', 5)
+    assert error.value.reason == (
+        'it has 1 channel, not 5 (5 pages, which --bands-from pages takes as bands)')
+    with tifffile.TiffWriter(tmp_path / 'b.tif') as file:
+        file.write(pixels[..., 0], photometric='minisblack')
+        file.write(pixels[:10, :, 0], photometric='minisblack')
+    with pytest.raises(UnreadableImageError, match='pages are of several sizes'):
+        stored(tmp_path / 'b.tif', 2, bands_from='pages')
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_upright_as_pillow_has_it(tmp_path: Path, orientation: int) -> None:
+    pixels = bands(3, 'uint8')
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric='rgb',
+                     extratags=[(274, 3, 1, orientation, False)])
+    with Image.open(tmp_path / 'a.tif') as image:
+        expected = np.asarray(image)
+    assert np.array_equal(stored(tmp_path / 'a.tif', 3, value_range=(0, 200)), expected)
+
+
+def test_opacity_is_no_fourth_colour(tmp_path: Path) -> None:
+    pixels = bands(4)
+    for name, kind in (('alpha', 'unassalpha'), ('infrared', 'unspecified')):
+        tifffile.imwrite(tmp_path / f'{name}.tif', pixels, photometric='rgb', extrasamples=[kind])
+    assert np.array_equal(stored(tmp_path / 'alpha.tif', 3), pixels[..., :3])
+    for name in ('alpha', 'infrared'):
+        assert np.array_equal(stored(tmp_path / f'{name}.tif', 4), pixels)
+    with pytest.raises(UnreadableImageError) as error:
+        stored(tmp_path / 'infrared.tif', 3)
+    assert error.value.reason == 'it has 4 channels, not 3'
+
+
+def test_white_may_be_zero(tmp_path: Path) -> None:
+    pixels = bands(1)
+    tifffile.imwrite(tmp_path / 'a.tif', pixels[..., 0], photometric='miniswhite')
+    levels = read_levels(str(tmp_path / 'a.tif'), ImageReading(1))
+    assert np.abs(levels - (255 - pixels / 257.)).max() <= 0.5
+
+
+@pytest.mark.parametrize('photometric, options', [
+    ('palette', dict(colormap=RNG.integers(0, 2**16, (3, 256), dtype='uint16'))),
+    ('minisblack', {})])
+def test_what_pillow_reads_stays_its(tmp_path: Path, photometric: str, options: dict) -> None:
+    pixels = bands(1, 'uint8')[..., 0]
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric=photometric, **options)
+    with Image.open(tmp_path / 'a.tif') as image:
+        expected = np.asarray(image.convert('RGB'))
+    for how in (ImageReading(), ImageReading(3, (0, 255), view_dtype='float32')):
+        assert np.array_equal(read_levels(str(tmp_path / 'a.tif'), how), expected)
+
+
+def test_what_pillow_cannot_open_is_read_by_default(tmp_path: Path) -> None:
+    pixels = RNG.uniform(0, 255, (*SIZE, 3)).astype('float32')
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric='rgb')
+    assert np.array_equal(read_levels(str(tmp_path / 'a.tif')), np.rint(pixels))
+    tifffile.imwrite(tmp_path / 'b.tif', bands(13), photometric='minisblack',
+                     planarconfig='contig')
+    with pytest.raises(UnreadableImageError) as error:
+        read_levels(str(tmp_path / 'b.tif'))
+    assert error.value.reason == 'it has 13 channels, not 3'
+
+
+@pytest.mark.parametrize('damage, reason', [
+    (lambda data: data[:200], ''), (lambda data: data[:8], ''),
+    (lambda data: data[:-3000], ''), (lambda data: data.replace(
+        struct.pack('<HHII', 256, 3, 1, 31), struct.pack('<HHII', 256, 4, 1, 10**6)),
+     'more pixels than max_pixels=1000000'),
+    (lambda data: data.replace(struct.pack('<HHII', 256, 3, 1, 31),
+                               struct.pack('<HHII', 256, 3, 1, 0)), '')])
+def test_damage_and_lies(tmp_path: Path, damage, reason: str) -> None:
+    (tmp_path / 'a.tif').write_bytes(damage(gdal_file(bands(7, 'int16'))))
+    with pytest.raises(UnreadableImageError) as error:
+        stored(tmp_path / 'a.tif', 7)
+    assert reason in str(error.value) and '\n' not in str(error.value)
+
+
+def test_a_small_file_does_not_fill_the_memory(tmp_path: Path) -> None:
+    """Few pixels, but bands without end."""
+    data = gdal_file(bands(7, 'int16'))
+    data = data.replace(struct.pack('<HHII', 277, 3, 1, 7), struct.pack('<HHII', 277, 3, 1, 65535))
+    data = data.replace(struct.pack('<HHII', 256, 3, 1, 31), struct.pack('<HHII', 256, 4, 1, 49000))
+    (tmp_path / 'a.tif').write_bytes(data)
+    with pytest.raises(UnreadableImageError, match='more than any image that is read'):
+        stored(tmp_path / 'a.tif', 65535)
