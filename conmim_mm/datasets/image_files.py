@@ -11,9 +11,9 @@ from mmpretrain.registry import DATASETS
 
 from ..errors import InputError
 from ..utils.files import escape_name
+from ..utils.list_file import PATH, read_list
 from .class_names import some_of
 from .image_formats.known import ARRAYS, PICTURE_ENDINGS, how_to_read
-from .list_file import PATH, read_list
 from .replacing_dataset import ReplacingDataset
 from .storage import reads_local_files
 

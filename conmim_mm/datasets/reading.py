@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
 from io import BytesIO
 from typing import Literal
 
@@ -14,7 +14,7 @@ from ..errors import InputError, UnreadableImageError
 from .image_formats.arrays import NPY, NPZ, read_array
 from .image_formats.dicom import is_dicom, read_dicom
 from .image_formats.pictures import is_deep, picture_bands, read_deep
-from .image_formats.stored import Range, Stored, full_range
+from .image_formats.stored import Range, Stored, check_bands, full_range
 from .image_formats.tiff import MARKS, is_plain_tiff, read_tiff
 from .transforms.loading import (
     FORMATS,
@@ -85,7 +85,7 @@ class ImageReading:
         return {field.name: value for field in fields(self)
                 if (value := getattr(self, field.name)) != field.default}
 
-    @property
+    @cached_property
     def is_rgb(self) -> bool:
         """Whether it is the default, and so pixels need nothing but :func:`read_rgb`."""
         return self == RGB
@@ -103,6 +103,8 @@ class ImageReading:
         Raises:
             InputError: As :meth:`range_of`.
         """
+        if stored is None and self.is_rgb and pixels.dtype == np.uint8:
+            return pixels
         low, high = self.range_of(stored or Stored(pixels))
         is_negative = stored is not None and stored.is_negative
         if pixels.dtype == np.uint8 and (low, high) == (0, WHITE) and not is_negative:
@@ -200,9 +202,9 @@ def _read(path: str, data: bytes, how: ImageReading, max_pixels: int) -> Stored:
     if data.startswith((NPY, NPZ)):
         return read_array(data, how.channels, max_pixels)
     if is_dicom(data):
-        return read_dicom(data, how.bands_from, max_pixels)
+        return read_dicom(data, how.channels, how.bands_from, max_pixels)
     if data[:4] in MARKS and is_plain_tiff(data):
-        return read_tiff(data, how.bands_from, max_pixels)
+        return read_tiff(data, how.channels, how.bands_from, max_pixels)
     if is_deep(data):
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             check_pixels(image.width * image.height, max_pixels)
@@ -211,17 +213,13 @@ def _read(path: str, data: bytes, how: ImageReading, max_pixels: int) -> Stored:
 
 
 def _fit_bands(stored: Stored, channels: int) -> np.ndarray:
-    pixels = stored.pixels
-    found = pixels.shape[-1]
-    if stored.has_alpha and found == channels + 1 or (
-            stored.has_alpha and found == 2 and channels == 3):
+    pixels, found = stored.pixels, stored.pixels.shape[-1]
+    check_bands(found, channels, stored.has_alpha, stored.hint)
+    if found == channels:
+        return pixels
+    if stored.has_alpha:
         pixels = pixels[..., :-1]
-    if pixels.shape[-1] == 1 and channels == 3:
-        pixels = pixels.repeat(3, axis=-1)
-    if pixels.shape[-1] != channels:
-        more = f' ({stored.hint})' if stored.hint else ''
-        raise ValueError(f'it has {found} channel{"s" * (found > 1)}, not {channels}{more}')
-    return pixels
+    return pixels if pixels.shape[-1] == channels else pixels.repeat(channels, axis=-1)
 
 
 def _checked_range(given: Sequence[float]) -> Range:

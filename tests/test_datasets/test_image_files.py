@@ -274,10 +274,10 @@ def several(*roots: Path, **kwargs) -> ImageFiles:
 
 
 def test_several_folders_in_the_order_given(tmp_path: Path, warnings: list[str]) -> None:
-    put(tmp_path, 'b/z.jpg', 'b/x.psd', 'a/y/1.jpg', 'a/notes.txt', 'c/1.jpg')
+    put(tmp_path, 'b/z.jpg', 'b/x.raw', 'a/y/1.jpg', 'a/notes.txt', 'c/1.jpg')
     dataset = several(tmp_path / 'b', tmp_path / 'a')
     assert listed(dataset, tmp_path) == ['b/z.jpg', 'a/y/1.jpg']
-    assert dataset.left_out == f'1 .psd in {tmp_path}/b; 1 .txt in {tmp_path}/a'
+    assert dataset.left_out == f'1 .raw in {tmp_path}/b; 1 .txt in {tmp_path}/a'
     assert dataset.repeated == '' and len(warnings) == 2
     assert dataset.folders == [f'{tmp_path}/b', f'{tmp_path}/a']
     with pytest.raises(InputError, match=f'no images in {tmp_path}/b'):

@@ -4,7 +4,7 @@ from io import BytesIO
 
 import numpy as np
 
-from .stored import Range, Stored, check_array
+from .stored import Range, Stored, check_array, check_bands
 
 MARK = b'DICM'
 MARK_AT = 128
@@ -15,7 +15,7 @@ def is_dicom(data: bytes) -> bool:
     return data[MARK_AT:MARK_AT + len(MARK)] == MARK
 
 
-def read_dicom(data: bytes, bands_from: str, max_pixels: int) -> Stored:
+def read_dicom(data: bytes, channels: int, bands_from: str, max_pixels: int) -> Stored:
     """The first frame, or all of them, in the units that the file tells (of a CT, Hounsfield's).
 
     Its window is the first that the file has; without one the range of its bits. Windows of other
@@ -23,6 +23,7 @@ def read_dicom(data: bytes, bands_from: str, max_pixels: int) -> Stored:
 
     Args:
         data: The file's content.
+        channels: How many bands are asked for; nothing is decoded of a file with others.
         bands_from: ``'channels'``, or ``'pages'`` to put those of all frames behind one another.
         max_pixels: Height times width above which nothing is decoded.
 
@@ -42,9 +43,12 @@ def read_dicom(data: bytes, bands_from: str, max_pixels: int) -> Stored:
     signed = file.get('PixelRepresentation') == 1
     dtype = np.dtype(f'{"i" if signed else "u"}{max(1, file.BitsAllocated // 8)}')
     check_array((taken, file.Rows, file.Columns, bands), dtype, max_pixels, taken * bands)
+    kind = file.PhotometricInterpretation
+    hint = f'{frames} frames, which --bands-from pages takes as bands' if frames > taken else ''
+    if kind != 'PALETTE COLOR':
+        check_bands(taken * bands, channels, hint=hint)
     parts = [np.atleast_3d(pixel_array(file, index=number)) for number in range(taken)]
     pixels = np.concatenate(parts, axis=-1)
-    kind = file.PhotometricInterpretation
     if kind == 'PALETTE COLOR':
         return Stored(apply_color_lut(pixels[..., 0], file))
     if not kind.startswith('MONOCHROME'):
@@ -53,8 +57,7 @@ def read_dicom(data: bytes, bands_from: str, max_pixels: int) -> Stored:
     if _is_rescaled(file):
         whole = tuple(sorted(apply_modality_lut(np.array(whole), file).tolist()))
         pixels = apply_modality_lut(pixels, file).astype(np.float32)
-    hint = f'{frames} frames, which --bands-from pages takes as bands' if frames > taken else ''
-    return Stored(pixels, _window(file) or whole, whole, kind == 'MONOCHROME1', hint=hint)
+    return Stored(pixels, _window(file) or whole, whole, kind == 'MONOCHROME1')
 
 
 def _is_rescaled(file: 'pydicom.Dataset') -> bool:  # noqa: F821  (need not be installed)

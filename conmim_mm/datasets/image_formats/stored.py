@@ -54,3 +54,18 @@ def full_range(dtype: np.dtype) -> Range | None:
     if dtype.kind == 'b':
         return 0, 1
     return None if dtype.kind == 'f' else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+
+
+def check_bands(found: int, channels: int, has_alpha: bool = False, hint: str = '') -> None:
+    """Refuses, by a ValueError, an image that does not have the bands that are asked for.
+
+    Args:
+        found: Its bands.
+        channels: How many are asked for; three can be made of one.
+        has_alpha: Whether the last band is opacity, which can be left out.
+        hint: As of :class:`Stored`.
+    """
+    usable = {found, found - has_alpha}
+    if channels not in usable and not (channels == 3 and 1 in usable):
+        raise ValueError(f'it has {found} channel{"s" * (found > 1)}, not {channels}'
+                         + f' ({hint})' * bool(hint))

@@ -5,7 +5,7 @@ from io import BytesIO
 import numpy as np
 import tifffile
 
-from .stored import Stored, check_array
+from .stored import Stored, check_array, check_bands
 
 MARKS = b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'
 ORIENTATION = 274
@@ -21,11 +21,12 @@ def is_plain_tiff(data: bytes) -> bool:
         return page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) and page.bitspersample >= 8
 
 
-def read_tiff(data: bytes, bands_from: str, max_pixels: int) -> Stored:
+def read_tiff(data: bytes, channels: int, bands_from: str, max_pixels: int) -> Stored:
     """The bands of the first page, interleaved or planar, or those of all pages.
 
     Args:
         data: The file's content.
+        channels: How many bands are asked for; nothing is decoded of a file with others.
         bands_from: ``'channels'``, or ``'pages'`` to put those of all pages behind one another.
         max_pixels: Height times width above which nothing is decoded.
 
@@ -49,13 +50,13 @@ def read_tiff(data: bytes, bands_from: str, max_pixels: int) -> Stored:
             raise ValueError(f'its values of {first.bitspersample} bits are none that are read')
         bands = first.samplesperpixel
         check_array((len(pages), *first.shape), first.dtype, max_pixels, len(pages) * bands)
-        pixels = np.concatenate([_bands_last(page) for page in pages], axis=-1)
+        has_alpha = len(pages) == 1 and any(one in ALPHA for one in first.extrasamples[-1:])
         hint = f'{count} pages, which --bands-from pages takes as bands' if (
-            bands_from != 'pages' and count > 1) else ''
-        return Stored(_upright(pixels, first.tags.valueof(ORIENTATION, 1)),
-                      is_negative=first.photometric == WHITE_IS_ZERO,
-                      has_alpha=len(pages) == 1 and any(
-                          one in ALPHA for one in first.extrasamples[-1:]), hint=hint)
+            count > len(pages)) else ''
+        check_bands(len(pages) * bands, channels, has_alpha, hint)
+        pixels = np.concatenate([_bands_last(page) for page in pages], axis=-1)
+        return Stored(_upright(pixels, first.tags.valueof(ORIENTATION, 1)), has_alpha=has_alpha,
+                      is_negative=first.photometric == WHITE_IS_ZERO, hint=hint)
 
 
 def _bands_last(page: tifffile.TiffPage) -> np.ndarray:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from conmim_mm.datasets.list_file import read_list
 from conmim_mm.errors import InputError
+from conmim_mm.utils.list_file import read_list
 
 
 @pytest.mark.parametrize(('name', 'content', 'expected'), [
