@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from ..datasets.reading import RGB, ImageReading
 from ..formats.backbone import build_backbone
 from ..formats.pooled_timm import PooledTimm, pooled_timm
 from ..formats.source import BackboneSource, read_source
@@ -23,10 +24,14 @@ MAX_WORKERS = 16
 
 
 class FrozenBackbone(NamedTuple):
-    """A backbone in eval mode and what normalises its images, both on the device."""
+    """A backbone in eval mode and what normalises its images, both on the device.
+
+    ``reading`` says how these are read.
+    """
 
     backbone: ConMIMViT | PooledTimm
     preprocessor: ConMIMDataPreprocessor
+    reading: ImageReading = RGB
 
     @property
     def img_size(self) -> tuple[int, int]:
@@ -65,7 +70,8 @@ def freeze_source(source: BackboneSource, img_size: int | Sequence[int] | None =
     """
     for note in source.notes:
         print_log(note, logger='current', level=logging.WARNING)
-    return freeze(build_backbone(source.weights, source.sizes, img_size), source.mean, source.std)
+    return freeze(build_backbone(source.weights, source.sizes, img_size), source.mean, source.std,
+                  source.reading)
 
 
 def untrained(source: BackboneSource, seed: int = 0) -> BackboneSource:
@@ -77,11 +83,13 @@ def untrained(source: BackboneSource, seed: int = 0) -> BackboneSource:
     return replace(source, weights=backbone.state_dict(), library='none')
 
 
-def freeze(backbone: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> FrozenBackbone:
-    """Both parts of a :class:`FrozenBackbone`, on the device."""
+def freeze(backbone: nn.Module, mean: tuple[float, ...], std: tuple[float, ...],
+           reading: ImageReading = RGB) -> FrozenBackbone:
+    """A :class:`FrozenBackbone`, on the device."""
     init_default_scope('mmpretrain')
     device = get_device()
-    return FrozenBackbone(backbone.eval().to(device), ConMIMDataPreprocessor(mean, std).to(device))
+    return FrozenBackbone(backbone.eval().to(device), ConMIMDataPreprocessor(mean, std).to(device),
+                          reading)
 
 
 def num_workers(wanted: int | None) -> int:

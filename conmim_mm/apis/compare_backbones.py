@@ -132,7 +132,7 @@ def _by_labels(frozen: FrozenBackbone, split: LabelledSplit, loading: tuple[int,
     (features, labels), (held_out, truth) = (
         [tensor.to(frozen.device) for tensor in extract_features(
             frozen.backbone, part, frozen.preprocessor, *loading)]
-        for part in labelled_datasets(split, frozen.img_size))
+        for part in labelled_datasets(split, frozen.img_size, frozen.reading))
     right = dict(knn=knn_predict(features, labels, held_out, k) == truth,
                  linear=linear_probe_predict(features, labels, held_out) == truth)
     return Judged(right, (len(truth), len(labels), len(labels.unique())))

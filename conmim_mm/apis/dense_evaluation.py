@@ -138,6 +138,6 @@ def predict_maps(frozen: FrozenBackbone, split: SegmentationSplit,
     """
     train, held_out = (
         patch_features(frozen.backbone, part, frozen.preprocessor, *loading)
-        for part in segmentation_datasets(split, frozen.img_size, ignore))
+        for part in segmentation_datasets(split, frozen.img_size, ignore, frozen.reading))
     bank = patch_bank(train, len(split.train))
     return bank, judge_maps({name: fit(bank) for name, fit in fits.items()}, held_out)

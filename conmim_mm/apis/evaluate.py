@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from ..checkpoint.settings import type_name
 from ..datasets.class_names import agree_on_classes, names_of_classes
 from ..datasets.labelled_folder import labelled_datasets, labelled_split
+from ..datasets.reading import reading_of
 from ..errors import InputError
 from ..evaluation import Accuracy, extract_features, knn_predict, linear_probe_predict
 from ..utils.run_config import read_config
@@ -120,6 +121,11 @@ def _evaluate(predict: Callable[..., torch.Tensor], checkpoint: str | Path,
                              'configs/classification')
         parts = config_datasets(cfg)
         frozen = frozen_backbone(checkpoint, weights, cfg.model.backbone.get('img_size', img_size))
+        found, wanted = reading_of(parts[0]).channels, frozen.reading.channels
+        if found != wanted:
+            raise InputError(f'{config} reads images of {found} channels, and the backbone was '
+                             f'trained on {wanted}: give its test pipeline LoadImage with reading='
+                             f'{frozen.reading.keys()}')
         # its images, normalised as the backbone has learnt them
         own = dict(mean=frozen.preprocessor.mean.flatten().tolist(),
                    std=frozen.preprocessor.std.flatten().tolist())
@@ -128,7 +134,7 @@ def _evaluate(predict: Callable[..., torch.Tensor], checkpoint: str | Path,
     elif data is not None:
         split = labelled_split(str(data))
         frozen = frozen_backbone(checkpoint, weights, img_size)
-        parts = labelled_datasets(split, frozen.img_size)
+        parts = labelled_datasets(split, frozen.img_size, frozen.reading)
     else:
         raise InputError('give --data, a folder of labelled images, or --config')
     (features, labels), (held_out, truth) = (

@@ -39,8 +39,9 @@ def export(checkpoint: str | Path, target: str | Path, format: str, *,
            overwrite: bool = False) -> str:
     """Writes the backbone of a checkpoint for another library, or as a small file for this one.
 
-    Task heads and the projector are left out. The weights expect RGB images, normalised as the
-    loaded model's settings say. Warns of what was assumed, and where tokens will differ.
+    Task heads and the projector are left out. The weights expect RGB images, or those of other
+    channels that they were trained on, normalised as the loaded model's settings say. Warns of what
+    was assumed, and where tokens will differ.
 
     Args:
         checkpoint: Any checkpoint of this project, or a run's folder for its last one; or weights

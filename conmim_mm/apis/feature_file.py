@@ -1,5 +1,6 @@
 """The features of a folder of images, in a file."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -70,12 +71,14 @@ def embed(checkpoint: str | Path, data: str | Path, out: str | Path, *, weights:
         raise InputError(f'no such folder: {data}')
     frozen = frozen_backbone(checkpoint, weights, img_size)
     dataset = DATASETS.build(dict(
-        type='ImageFiles', data_root=str(data), pipeline=evaluation_pipeline(frozen.img_size)))
+        type='ImageFiles', data_root=str(data),
+        pipeline=evaluation_pipeline(frozen.img_size, frozen.reading)))
     paths = [os.path.relpath(dataset.get_data_info(i)['img_path'], data)
              for i in range(len(dataset))]
     labels = class_names(str(data), paths)
     about = dict(checkpoint=str(checkpoint), weights=weights,
-                 img_size=str(short_size(frozen.img_size)), data=str(data))
+                 img_size=str(short_size(frozen.img_size)), data=str(data),
+                 reading=json.dumps(frozen.reading.keys()))
     width, unreadable = frozen.backbone.embed_dims, []
     batches = image_features(frozen.backbone, dataset, frozen.preprocessor, batch_size,
                              num_workers(workers))

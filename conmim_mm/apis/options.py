@@ -5,7 +5,7 @@ import os
 from mmengine.config import Config
 from torch.utils.data import Dataset
 
-from ..checkpoint.settings import type_name
+from ..checkpoint.settings import reading_in, type_name
 from ..datasets.labelled_folder import check_apart, labelled_split
 from ..datasets.segmentation_folder import holds_maps, segmentation_split
 from ..errors import InputError
@@ -83,6 +83,8 @@ def add_online_evaluation(cfg: Config, folder: str) -> None:
             dataset=dict(type=f'mmpretrain.{dataset}',
                          size=cfg.model.get('backbone', {}).get('img_size', 224)))
     cfg.val_dataloader.dataset.data_root = folder
+    if keys := reading_in(cfg):
+        cfg.val_dataloader.dataset.reading = keys
     hooks = dict(cfg.get('default_hooks') or {})
     hooks.setdefault('logger', dict(type='LoggerHook'))
     hooks.setdefault('checkpoint', dict(type='mmpretrain.AtomicCheckpointHook', interval=1))

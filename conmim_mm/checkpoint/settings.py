@@ -60,11 +60,14 @@ def saved_reading(checkpoint: dict[str, Any]) -> dict[str, Any]:
         checkpoint: As for :func:`saved_settings`.
     """
     try:
-        settings = saved_settings(checkpoint)
+        return reading_in(saved_settings(checkpoint))
     except ValueError:
         return {}
-    loader = settings.get('train_dataloader')
-    return next((found for step in dicts_in(loader)
+
+
+def reading_in(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of settings, such as a config."""
+    return next((found for step in dicts_in(settings.get('train_dataloader'))
                  if isinstance(found := step.get('reading'), dict)), {})
 
 

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -17,6 +17,7 @@ from ..errors import InputError, UnreadableImageError
 from ..utils.sizes import spread_indices, to_size
 from .class_folders import class_folders, common_classes, parts_of, why_no_labels
 from .image_files import ImageFiles
+from .reading import RGB, ImageReading
 
 HELD_OUT_SHARE = 5  # without a folder of its own, every fifth image of a class is held out
 MAX_HELD_OUT = 3  # of a drawn subset, at most one image in so many is held out
@@ -108,18 +109,20 @@ def class_names(root: str, paths: Sequence[str]) -> list[str]:
             for path in paths]
 
 
-def labelled_datasets(split: LabelledSplit, size: int | Sequence[int]) -> tuple[Dataset, Dataset]:
+def labelled_datasets(split: LabelledSplit, size: int | Sequence[int],
+                      reading: ImageReading = RGB) -> tuple[Dataset, Dataset]:
     """The images with labels to learn from, and those held out.
 
     Args:
         split: As :func:`find_labelled_split` finds it.
         size: As for :func:`evaluation_pipeline`.
+        reading: Likewise.
 
     Returns:
-        Two :class:`ImageFiles` with samples of ``inputs`` ``(3, height, width)`` uint8 and
+        Two :class:`ImageFiles` with samples of ``inputs`` ``(C, height, width)`` uint8 and
         ``data_samples`` with a ``gt_label``, as :func:`extract_features` takes them.
     """
-    pipeline = evaluation_pipeline(size)
+    pipeline = evaluation_pipeline(size, reading)
     train, held_out = (
         DATASETS.build(
             dict(type='ImageFiles', with_label=True, metainfo=dict(classes=split.classes),
@@ -136,7 +139,7 @@ def warn_left_out(error: UnreadableImageError) -> None:
 class LabelledImages(Dataset):
     """Images with labels to learn from, then others to hold out, the same ones every time.
 
-    A sample has ``inputs`` ``(3, H, W)`` uint8, RGB, and ``data_samples`` with ``gt_label`` and,
+    A sample has ``inputs`` ``(C, H, W)`` uint8, and ``data_samples`` with ``gt_label`` and,
     as meta information, ``sample_idx`` and ``held_out``. One that cannot be read is black and has
     the label ``UNREADABLE``, so that every process of a run has as many samples.
 
@@ -144,6 +147,7 @@ class LabelledImages(Dataset):
         data_root: See :func:`find_labelled_split`.
         size: As for :func:`evaluation_pipeline`.
         max_images: So many at most, of both parts together and of all classes alike; None: all.
+        reading: Keys of an :class:`ImageReading`; by default 8-bit RGB.
 
     Raises:
         InputError: No such folder, no labels in it, or fewer than two images wanted.
@@ -152,7 +156,7 @@ class LabelledImages(Dataset):
     judging_cost = 1  # of an image, by the mean of its tokens
 
     def __init__(self, data_root: str, size: int | Sequence[int],
-                 max_images: int | None = None) -> None:
+                 max_images: int | None = None, reading: Mapping | None = None) -> None:
         if max_images is not None and max_images < 2:
             raise InputError('max_images of LabelledImages must be at least 2: one to learn from '
                              'and one to hold out')
@@ -160,7 +164,8 @@ class LabelledImages(Dataset):
         self.size = to_size(size)
         split = labelled_split(self.data_root)
         self.metainfo = dict(classes=split.classes)
-        self.parts = labelled_datasets(split, size)
+        self.reading = ImageReading.from_keys(reading)
+        self.parts = labelled_datasets(split, size, self.reading)
         # reading them from a large folder's list takes a while, and a run draws twice
         self._labels = [torch.tensor([part.get_data_info(i)['gt_label'] for i in range(len(part))])
                         for part in self.parts]
@@ -189,7 +194,7 @@ class LabelledImages(Dataset):
             sample = part[own]
         except UnreadableImageError as error:
             warn_left_out(error)
-            sample = dict(inputs=torch.zeros(3, *self.size, dtype=torch.uint8),
+            sample = dict(inputs=black_image(self.reading, self.size),
                           data_samples=DataSample().set_gt_label(UNREADABLE))
         sample['data_samples'].set_metainfo(
             dict(sample_idx=index, held_out=part is self.parts[1]))
@@ -232,16 +237,22 @@ def _is_below(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder
 
 
-def evaluation_pipeline(size: int | Sequence[int]) -> list[dict]:
+def black_image(reading: ImageReading, size: tuple[int, int]) -> torch.Tensor:
+    """``(C, H, W)`` of the type in which others are read."""
+    return torch.zeros(reading.channels, *size, dtype=getattr(torch, reading.view_dtype))
+
+
+def evaluation_pipeline(size: int | Sequence[int], reading: ImageReading = RGB) -> list[dict]:
     """How frozen features see an image.
 
     Args:
         size: Side of a square in pixels, or ``(height, width)``: an image is resized to cover it
             (bicubic), and the middle cut out.
+        reading: What levels it has.
     """
     height, width = to_size(size)
     return [
-        dict(type='LoadRGBImage'),
+        dict(type='LoadImage', reading=reading.keys()),
         dict(type='ResizeToCover', size=(height, width)),
         dict(type='CenterCrop', crop_size=(width, height)),
         dict(type='PackInputs'),

@@ -1,7 +1,7 @@
 """Images with maps of labels, to judge patch tokens by while a run trains."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from mmpretrain.registry import DATASETS
@@ -9,7 +9,8 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError, UnreadableImageError
 from ..utils.sizes import spread_indices, to_size
-from .labelled_folder import MAX_HELD_OUT, warn_left_out
+from .labelled_folder import MAX_HELD_OUT, black_image, warn_left_out
+from .reading import ImageReading
 from .segmentation_folder import NO_LABEL, map_sample, segmentation_datasets, segmentation_split
 
 
@@ -26,6 +27,7 @@ class LabelledMaps(Dataset):
         size: As for :func:`segmentation_datasets`.
         max_images: So many at most, of both parts together, evenly spread; None: all.
         ignore: Labels that do not count, besides 255.
+        reading: Keys of an :class:`ImageReading`; by default 8-bit RGB.
 
     Raises:
         InputError: As :func:`segmentation_split`, or fewer than four images wanted.
@@ -35,14 +37,15 @@ class LabelledMaps(Dataset):
     judging_cost = 3  # of all patches of an image, where that of their mean is 1
 
     def __init__(self, data_root: str, size: int | Sequence[int], max_images: int | None = None,
-                 ignore: Collection[int] = ()) -> None:
+                 ignore: Collection[int] = (), reading: Mapping | None = None) -> None:
         if max_images is not None and max_images < 4:
             raise InputError('max_images of LabelledMaps must be at least 4, of which two are held '
                              'out')
         self.data_root, self.size = os.path.expanduser(data_root), to_size(size)
         split = segmentation_split(self.data_root)
         self.held_out_root = split.held_out_root
-        self.parts = segmentation_datasets(split, size, ignore)
+        self.reading = ImageReading.from_keys(reading)
+        self.parts = segmentation_datasets(split, size, ignore, self.reading)
         self.max_images = max_images
         self.draw(max_images or sum(map(len, self.parts)))
 
@@ -67,7 +70,7 @@ class LabelledMaps(Dataset):
             sample = part[own]
         except UnreadableImageError as error:
             warn_left_out(error)
-            sample = map_sample(torch.zeros(3, *self.size, dtype=torch.uint8),
+            sample = map_sample(black_image(self.reading, self.size),
                                 torch.full(self.size, NO_LABEL, dtype=torch.uint8))
         sample['data_samples'].set_metainfo(
             dict(sample_idx=index, held_out=part is self.parts[1]))

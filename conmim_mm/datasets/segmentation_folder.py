@@ -16,7 +16,8 @@ from .class_folders import parts_of
 from .image_files import ImageFiles, is_image
 from .image_formats.image_size import known_size, opened
 from .labelled_folder import HELD_OUT_SHARE
-from .transforms.loading import read_rgb
+from .reading import RGB, ImageReading, read_levels
+from .transforms.resize_to_cover import resize_levels
 
 IMAGES, MAPS = 'images', 'annotations'
 MAP_ENDINGS = ('.png', '.tif', '.tiff', '.bmp', '.gif')  # a lossy format changes labels
@@ -121,7 +122,8 @@ def check_map_form(path: str, image: str) -> None:
 
 
 def segmentation_datasets(split: SegmentationSplit, size: int | Sequence[int],
-                          ignore: Collection[int] = ()) -> tuple[Dataset, Dataset]:
+                          ignore: Collection[int] = (), reading: ImageReading = RGB
+                          ) -> tuple[Dataset, Dataset]:
     """The images with maps to learn from, and those held out.
 
     Both are squashed to ``size``, so that the whole image counts and all of it alike: an image
@@ -131,20 +133,22 @@ def segmentation_datasets(split: SegmentationSplit, size: int | Sequence[int],
         split: As :func:`segmentation_split` finds it.
         size: Pixels: of a square, or ``(height, width)``.
         ignore: Labels that do not count, besides 255.
+        reading: How images are read.
 
     Returns:
-        Two data sets with samples of ``inputs`` ``(3, height, width)`` uint8, RGB, and
+        Two data sets with samples of ``inputs`` ``(C, height, width)`` uint8 and
         ``data_samples`` with ``gt_map`` ``(height, width)`` uint8, 255 where there is no label.
     """
-    train, held_out = (_ImagesWithMaps(part, to_size(size), ignore)
+    train, held_out = (_ImagesWithMaps(part, to_size(size), ignore, reading)
                        for part in (split.train, split.held_out))
     return train, held_out
 
 
 class _ImagesWithMaps(Dataset):
 
-    def __init__(self, pairs: list[Pair], size: tuple[int, int], ignore: Collection[int]) -> None:
-        self.pairs, self.size, self.ignore = pairs, size, [*ignore]
+    def __init__(self, pairs: list[Pair], size: tuple[int, int], ignore: Collection[int],
+                 reading: ImageReading) -> None:
+        self.pairs, self.size, self.ignore, self.reading = pairs, size, [*ignore], reading
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -152,14 +156,14 @@ class _ImagesWithMaps(Dataset):
     def __getitem__(self, index: int) -> dict:
         path, map_path = self.pairs[index]
         check_map_form(map_path, path)
-        image = read_rgb(path).resize(self.size[::-1], Image.Resampling.BICUBIC)
+        image = resize_levels(read_levels(path, self.reading), self.size)
         with opened(map_path) as labels:
             levels = np.asarray(labels.resize(self.size[::-1], Image.Resampling.NEAREST))
         if levels.max() > NO_LABEL:
             raise UnreadableImageError(f'the label map {map_path} has the label {levels.max()}; '
                                        'the highest is 254, and 255 is no label')
         levels = np.where(np.isin(levels, self.ignore), NO_LABEL, levels).astype(np.uint8)
-        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+        pixels = torch.from_numpy(image).permute(2, 0, 1).contiguous()
         return map_sample(pixels, torch.from_numpy(levels))
 
 

@@ -9,7 +9,8 @@ import torch
 
 from ..checkpoint.differences import describe_differences
 from ..checkpoint.reading import backbone_state
-from ..checkpoint.settings import saved_arguments, saved_settings
+from ..checkpoint.settings import saved_arguments, saved_reading, saved_settings
+from ..datasets.reading import RGB, ImageReading
 from ..errors import InputError
 from ..models.backbones.conmim_vit import ARCH_KEYS, ConMIMViT
 from ..models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
@@ -62,27 +63,47 @@ def saved_backbone(checkpoint: dict, weights: str = 'teacher', num_heads: int | 
     arch, has_table = saved.get('arch'), any(key.endswith(TABLE) for key in state)
     if num_heads is None and not has_table and isinstance(arch, dict):
         num_heads = arch.get('num_heads')
-    eps, (mean, std) = saved.get('norm_eps'), saved_normalisation(checkpoint)
-    return state, replace(read_sizes(state, num_heads, saved.get('img_size')), mean=mean, std=std,
-                          norm_eps=eps if isinstance(eps, float) else NORM_EPS)
+    sizes = read_sizes(state, num_heads, saved.get('img_size'))
+    eps, channels = saved.get('norm_eps'), sizes.in_channels
+    mean, std = saved_normalisation(checkpoint, channels)
+    return state, replace(sizes, mean=mean, std=std,
+                          norm_eps=eps if isinstance(eps, float) else NORM_EPS,
+                          reading=reading_of_weights(saved_reading(checkpoint), channels))
 
 
-def saved_normalisation(checkpoint: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std per RGB channel, in grey levels 0-255, as a checkpoint's settings name them.
+def reading_of_weights(keys: dict, channels: int) -> ImageReading:
+    """How images are read for weights of so many channels.
 
-    Where none can be read they are ImageNet's.
+    Args:
+        keys: What else is known, as in a config; of other channels it counts for nothing.
+        channels: Those of the patch embedding.
+
+    Raises:
+        InputError: There is no such reading.
+    """
+    own = ImageReading.from_keys(keys)
+    return own if own.channels == channels else ImageReading(channels=channels)
+
+
+def saved_normalisation(checkpoint: dict, channels: int = 3
+                        ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std per channel, in grey levels 0-255, as a checkpoint's settings name them.
+
+    Where none can be read that are of so many channels, they are ImageNet's; of other than three
+    half of the levels.
     """
     try:
         cfg = saved_settings(checkpoint)
         own = cfg['model'].get('data_preprocessor') or cfg.get('data_preprocessor') or {}
         if own.get('mean', ()) is own.get('std', ()) is None:  # images as they are
-            return (0., 0., 0.), (1., 1., 1.)
-        mean, std = (tuple(map(float, own[key])) for key in ('mean', 'std'))
-        if len(mean) == len(std) > 0:
+            return channels * (0., ), channels * (1., )
+        mean, std = (tuple(map(float, value if isinstance(value, list | tuple) else [value]))
+                     for value in (own['mean'], own['std']))
+        if len(mean) == len(std) == channels:
             return mean, std
     except (AttributeError, KeyError, TypeError, ValueError):
         pass
-    return IMAGENET_MEAN, IMAGENET_STD
+    return (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else 2 * (channels * (127.5, ), )
 
 
 @dataclass(frozen=True)
@@ -104,12 +125,13 @@ class BackboneSizes:
     pooled: bool  # the last LayerNorm comes after mean pooling (fc_norm)
     pre_norm: bool
     norm_eps: float = NORM_EPS  # not to be read off the weights, as what follows
-    mean: tuple[float, ...] = IMAGENET_MEAN  # per RGB channel, in grey levels 0-255
+    mean: tuple[float, ...] = IMAGENET_MEAN  # per channel, in grey levels 0-255
     std: tuple[float, ...] = IMAGENET_STD
+    reading: ImageReading = RGB
 
     @property
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and std per RGB channel of images in 0-1."""
+        """Mean and std per channel of images in 0-1."""
         return tuple(tuple(round(value / 255, 6) for value in values)
                      for values in (self.mean, self.std))
 
@@ -222,10 +244,14 @@ def backbone_settings(sizes: BackboneSizes) -> dict:
 
 
 def as_settings(sizes: BackboneSizes) -> dict:
-    """The same and the normalisation, in the form in which a run keeps its settings."""
-    return dict(model=dict(
+    """The same, normalisation and reading, in the form in which a run keeps its settings."""
+    settings = dict(model=dict(
         backbone=dict(type='ConMIMViT', **backbone_settings(sizes)),
         data_preprocessor=dict(type='ConMIMDataPreprocessor', mean=sizes.mean, std=sizes.std)))
+    if keys := sizes.reading.keys():
+        loading = dict(type='LoadImage', reading=keys)
+        settings['train_dataloader'] = dict(dataset=dict(pipeline=[loading]))
+    return settings
 
 
 def _check_complete(weights: Weights, sizes: BackboneSizes) -> None:

@@ -1,8 +1,8 @@
 """What a ViT's weights do not tell: heads, epsilon and normalisation, by config or convention."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from ..checkpoint.settings import saved_arguments
+from ..checkpoint.settings import saved_arguments, saved_reading
 from ..errors import InputError
 from ..models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from ..models.layers.block import NORM_EPS
@@ -26,9 +26,10 @@ class Facts:
     Attributes:
         num_heads: Attention heads.
         norm_eps: Epsilon of the LayerNorms.
-        mean: Per RGB channel, of images in grey levels 0-255.
+        mean: Per channel, of images in grey levels 0-255.
         std: The same.
         img_size: Of the images, in pixels, as it stands in the settings.
+        reading: Keys of an :class:`ImageReading`.
     """
 
     num_heads: int | None = None
@@ -36,6 +37,7 @@ class Facts:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     img_size: object = None
+    reading: dict = field(default_factory=dict)
 
 
 UNKNOWN = Facts()
@@ -69,9 +71,11 @@ def completed(facts: Facts, weights: Weights, num_heads: int | None
         notes.append("activation assumed to be GELU; OpenAI's CLIP has QuickGELU, which does not "
                      'fit')
     eps = facts.norm_eps or (CLIP_NORM_EPS if is_clip else NORM_EPS)
-    mean, std = facts.mean, facts.std
-    if not (mean and std and len(mean) == len(std) and min(std) > 0):
+    mean, std, channels = facts.mean, facts.std, weights['patch_embed.proj.weight'].shape[1]
+    if not (mean and std and len(mean) == len(std) == channels and min(std) > 0):
         name, mean, std = (
+            (f'0.5 of each of its {channels} channels', channels * HALF[:1], channels * HALF[:1])
+            if channels != len(HALF) else
             ("BEiT's, 0.5 (BEiT v2 and ConMIM have ImageNet's)", HALF, HALF) if has_table else
             ("CLIP's", CLIP_MEAN, CLIP_STD) if is_clip else
             ("ImageNet's", IMAGENET_MEAN, IMAGENET_STD))
@@ -90,8 +94,10 @@ def noted_facts(checkpoint: dict) -> Facts:
         return UNKNOWN
     arch = settings.get('arch')
     heads = number_in(arch, 'num_heads', int) if isinstance(arch, dict) else None
-    return Facts(heads, number_in(settings, 'norm_eps', float), *saved_normalisation(checkpoint),
-                 settings.get('img_size'))
+    channels = number_in(settings, 'in_channels', int) or 3
+    return Facts(heads, number_in(settings, 'norm_eps', float),
+                 *saved_normalisation(checkpoint, channels), settings.get('img_size'),
+                 saved_reading(checkpoint))
 
 
 def number_in(config: dict, key: str, kind: type) -> int | float | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmpretrain.registry import MODELS
 
 from ..checkpoint.reading import BACKBONE, backbone_of_model, is_pretraining_checkpoint
-from ..checkpoint.settings import SETTINGS, run_record, saved_arguments
+from ..checkpoint.settings import SETTINGS, run_record, saved_arguments, saved_reading
 from ..errors import InputError
 from ..models.backbones.conmim_vit import ConMIMViT
 from ..utils.files import sha256_of
@@ -72,7 +72,9 @@ def _facts(checkpoint: dict) -> Facts:
             raise InputError(f'its activation is {act}, not GELU')
     norm = settings.get('norm_cfg')
     eps = number_in(norm, 'eps', float) or NORM_EPS_OF_LN if isinstance(norm, dict) else None
-    return Facts(heads, eps, *saved_normalisation(checkpoint), settings.get('img_size'))
+    channels = number_in(settings, 'in_channels', int) or 3
+    return Facts(heads, eps, *saved_normalisation(checkpoint, channels), settings.get('img_size'),
+                 saved_reading(checkpoint))
 
 
 def extract(checkpoint: dict, source: str, target: Path, weights: str = 'teacher') -> None:
@@ -114,16 +116,25 @@ def backbone_content(weights: Weights, sizes: BackboneSizes) -> dict:
 
 
 def backbone_line(sizes: BackboneSizes, path: Path) -> str:
-    """Options with which a task's config takes the backbone."""
+    """Options with which a task's config takes the backbone, and reads images as it has done.
+
+    Images of other channels or depth need a config whose pipelines begin with the reader.
+    """
     settings = as_settings(sizes)['model']
     backbone, default = settings['backbone'], signature(ConMIMViT).parameters
     options = {f'backbone.arch.{key}': value for key, value in backbone['arch'].items()}
     options |= {f'backbone.{key}': backbone[key] for key in _NEEDED
                 if backbone[key] != default[key].default}
-    if (sizes.mean, sizes.std) != (IMAGENET_MEAN, IMAGENET_STD):
+    loading = {f'reading.{key}': value for key, value in sizes.reading.keys().items()}
+    if loading:
+        options['data_preprocessor.type'] = 'mmpretrain.AnyChannelsDataPreprocessor'
+        loading = dict(type='mmpretrain.LoadImage') | loading
+    if loading or (sizes.mean, sizes.std) != (IMAGENET_MEAN, IMAGENET_STD):
         options |= {f'data_preprocessor.{key}': settings['data_preprocessor'][key]
                     for key in ('mean', 'std')}
     words = [f'model.{key}={_word(value)}' for key, value in options.items()]
+    words += [f'{loader}_dataloader.dataset.pipeline.0.{key}={_word(value)}'
+              for loader in ('train', 'val', 'test') for key, value in loading.items()]
     return ' '.join(['--cfg-options', f'model.backbone.init_cfg.checkpoint={path}', *words])
 
 

@@ -50,7 +50,7 @@ def free_size(patch_size: int) -> dict:
 
 
 class OnnxView(nn.Module):
-    """What the graph computes of normalised images ``(B, 3, H, W)``.
+    """What the graph computes of normalised images ``(B, C, H, W)``.
 
     Args:
         backbone: In eval mode.
@@ -85,11 +85,12 @@ class OnnxView(nn.Module):
 def write_onnx(view: OnnxView, sizes: BackboneSizes, axes: dict, path: Path) -> str:
     """Writes the graph, for any batch of images, if it is right.
 
-    Mean and std per RGB channel, of images in 0-1, are noted in its metadata.
+    Mean and std per channel, of images in 0-1, are noted in its metadata, and how images other than
+    8-bit RGB are read.
 
     Args:
         view: What it computes.
-        sizes: Of the backbone, for its normalisation.
+        sizes: Of the backbone, for what is noted.
         axes: :func:`fixed_size`, for images of the backbone's size, or :func:`free_size`.
         path: The file. Weights of more than 2 GB go into :func:`onnx_data_file`.
 
@@ -102,7 +103,8 @@ def write_onnx(view: OnnxView, sizes: BackboneSizes, axes: dict, path: Path) -> 
     program = _export(view, axes)
     mean, std = sizes.normalisation
     program.model.metadata_props.update(
-        mean=json.dumps(mean), std=json.dumps(std), producer=f'conmim_mm {__version__}')
+        mean=json.dumps(mean), std=json.dumps(std), reading=json.dumps(sizes.reading.keys()),
+        producer=f'conmim_mm {__version__}')
     size = sum(value.nbytes for value in view.state_dict().values())
     with folder_written_whole(path) as made:
         program.save(made, external_data=size > MAX_FILE)
@@ -127,7 +129,7 @@ def _export(view: OnnxView, axes: dict) -> torch.onnx.ONNXProgram:
 
 
 def _images(view: OnnxView, batch: int, rows: int, columns: int) -> torch.Tensor:
-    """Noise, ``(B, 3, H, W)`` of so many rows and columns of patches."""
+    """Noise, ``(B, C, H, W)`` of so many rows and columns of patches."""
     channels, side = view.backbone.patch_embed.proj.in_channels, view.backbone.patch_size
     return torch.randn(batch, channels, rows * side, columns * side,
                        generator=torch.Generator().manual_seed(batch))

@@ -12,9 +12,16 @@ from ..checkpoint.reading import (
     weights_below,
 )
 from ..checkpoint.settings import saved_arguments, type_name
+from ..datasets.reading import RGB, ImageReading
 from ..errors import InputError, one_line
 from . import mmpretrain_format, transformers_format
-from .backbone import BackboneSizes, backbone_settings, read_sizes, saved_backbone
+from .backbone import (
+    BackboneSizes,
+    backbone_settings,
+    read_sizes,
+    reading_of_weights,
+    saved_backbone,
+)
 from .facts import completed, noted_facts
 from .hubs import fetched, is_hub_name
 from .key_names import OWN_TABLE, TABLE, Weights
@@ -45,7 +52,7 @@ class BackboneSource:
     Attributes:
         settings: Arguments of :class:`ConMIMViT`.
         weights: Its state dict, complete for these settings.
-        mean: Per RGB channel, of images in grey levels 0-255.
+        mean: Per channel, of images in grey levels 0-255.
         std: The same.
         library: Whose names they had, such as ``'timm'``; ``'conmim_mm'`` for this project's own.
         left_out: Names in the source that have no place here.
@@ -55,6 +62,7 @@ class BackboneSource:
         whose: ``'teacher'`` or ``'student'``, where it is known.
         start: Arguments of :class:`ConMIMViT` that its training began with beside these settings,
             where it is a run of ours.
+        reading: How its images are read.
     """
 
     settings: dict
@@ -68,13 +76,15 @@ class BackboneSource:
     decoder: Weights | None = None
     whose: str | None = None
     start: dict = field(default_factory=dict)
+    reading: ImageReading = RGB
 
     @cached_property
     def sizes(self) -> BackboneSizes:
         """What other libraries must know."""
         sizes = read_sizes(self.weights, self.settings['arch']['num_heads'],
                            self.settings['img_size'])
-        return replace(sizes, norm_eps=self.settings['norm_eps'], mean=self.mean, std=self.std)
+        return replace(sizes, norm_eps=self.settings['norm_eps'], mean=self.mean, std=self.std,
+                       reading=self.reading)
 
 
 def read_source(place: str | Path, weights: str = 'teacher',
@@ -148,7 +158,7 @@ def _own(checkpoint: dict, weights: str, num_heads: int | None) -> BackboneSourc
              'blocks attend globally, so its tokens differ',) * has_windows
     return BackboneSource(backbone_settings(sizes), state, sizes.mean, sizes.std, 'conmim_mm',
                           notes=notes, projector=projector, decoder=decoder, whose=whose,
-                          start=_start(arguments))
+                          start=_start(arguments), reading=sizes.reading)
 
 
 def _start(arguments: dict) -> dict:
@@ -168,7 +178,8 @@ def _foreign(stored: Stored, weights: str, num_heads: int | None) -> BackboneSou
     sizes = read_sizes(read.weights, facts.num_heads, facts.img_size)
     sizes = replace(sizes, norm_eps=facts.norm_eps)
     return BackboneSource(backbone_settings(sizes), read.weights, facts.mean, facts.std,
-                          read.library, read.left_out, notes, read.projector)
+                          read.library, read.left_out, notes, read.projector,
+                          reading=reading_of_weights(facts.reading, sizes.in_channels))
 
 
 def _translate(stored: Stored, state: Weights, weights: str) -> Translation:

@@ -15,6 +15,7 @@ from .facts import Facts, grey_levels, number_in
 from .key_names import Weights, with_key_bias
 from .translation import Translation, below, translate
 
+READING = 'image_reading'  # in config.json, for this project
 FILES = ('config.json', 'preprocessor_config.json', 'model.safetensors')  # in its folder
 _QKV = re.compile(r'^(.*)\.attn\.qkv\.(weight|bias)$')
 # Hugging Face's names on disk, in force in transformers 4 and 5; applied one after the other.
@@ -87,9 +88,10 @@ def from_transformers(state: Weights, config: dict, preprocessor: dict,
         1e-6 if is_dinov2 else 1e-12)  # the classes' defaults
     mean, std = (grey_levels(preprocessor.get(key)) for key in ('image_mean', 'image_std'))
     if preprocessor.get('do_normalize') is False:
-        mean, std = (0., 0., 0.), (255., 255., 255.)
+        channels = vit[ANCHOR].shape[1]
+        mean, std = channels * (0., ), channels * (255., )
     facts = Facts(number_in(config, 'num_attention_heads', int), eps, mean, std,
-                  config.get('image_size'))
+                  config.get('image_size'), config.get(READING) or {})
     return translate('transformers', _with_qkv(vit), _FROM_TRANSFORMERS, facts, others)
 
 
@@ -168,6 +170,8 @@ def transformers_config(sizes: BackboneSizes) -> dict:
         image_size=short_size(sizes.img_size),
         patch_size=sizes.patch_size,
         num_channels=sizes.in_channels)
+    if keys := sizes.reading.keys():  # which transformers keeps without a use for it
+        config[READING] = keys
     if is_plain_vit(sizes):
         return config
     return config | dict(

@@ -1,4 +1,5 @@
 from .backbones.conmim_vit import ConMIMViT
+from .data_preprocessors.any_channels_data_preprocessor import AnyChannelsDataPreprocessor
 from .data_preprocessors.conmim_data_preprocessor import ConMIMDataPreprocessor
 from .decoders.cross_attention_decoder import CrossAttentionDecoder
 from .decoders.hole_decoder import HoleDecoder
@@ -13,8 +14,8 @@ from .selfsup.conmim import ConMIM
 from .selfsup.ema_teacher import EMABackboneTeacher, EMATeacher
 
 __all__ = [
-    'ConMIM', 'ConMIMDataPreprocessor', 'ConMIMHead', 'ConMIMProjector', 'ConMIMViT',
-    'CrossAttentionDecoder', 'CrossProcessBN', 'EMABackboneTeacher', 'EMATeacher', 'HoleDecoder',
-    'PatchInfoNCELoss', 'SelfAttentionDecoder', 'SimpleFeaturePyramid', 'StrictPretrained',
-    'patch_infonce'
+    'AnyChannelsDataPreprocessor', 'ConMIM', 'ConMIMDataPreprocessor', 'ConMIMHead',
+    'ConMIMProjector', 'ConMIMViT', 'CrossAttentionDecoder', 'CrossProcessBN', 'EMABackboneTeacher',
+    'EMATeacher', 'HoleDecoder', 'PatchInfoNCELoss', 'SelfAttentionDecoder', 'SimpleFeaturePyramid',
+    'StrictPretrained', 'patch_infonce'
 ]

@@ -184,10 +184,26 @@ def shown_bands(preprocessor: ConMIMDataPreprocessor, channels: int) -> tuple[in
     """Numbers from 1 of the channels to show as red, green and blue, or of the one to show as grey.
 
     Args:
-        preprocessor: Its ``shown_bands``; without any the first three, or the first of fewer.
+        preprocessor: Its ``shown_bands``; without any the :func:`usual_bands`.
         channels: Of the images.
     """
-    return preprocessor.shown_bands or ((1, 2, 3) if channels >= 3 else (1, ))
+    return preprocessor.shown_bands or usual_bands(channels)
+
+
+def usual_bands(channels: int) -> tuple[int, ...]:
+    """The first three of so many channels, or the first of fewer."""
+    return (1, 2, 3) if channels >= 3 else (1, )
+
+
+def band_picture(levels: np.ndarray, bands: tuple[int, ...]) -> np.ndarray:
+    """Some channels of levels ``(H, W, C)`` as ``(H, W, 3)`` uint8.
+
+    Args:
+        levels: From 0 to 255.
+        bands: As of :func:`shown_bands`.
+    """
+    chosen = levels[..., [band - 1 for band in bands]]
+    return np.rint(chosen).astype(np.uint8).repeat(3 // len(bands), axis=-1)
 
 
 def describe_bands(preprocessor: ConMIMDataPreprocessor, channels: int) -> str:

@@ -19,6 +19,7 @@ from conmim_mm.utils.run_config import add_config_arguments, read_config
 from conmim_mm.visualization.holes import cut_holes
 from conmim_mm.visualization.sheet import (
     Sheet,
+    band_picture,
     describe_bands,
     save_picture,
     shown_bands,
@@ -64,9 +65,8 @@ def draw_samples(cfg: Config, count: int, seed: int = 0) -> tuple[np.ndarray, li
     for row, path in enumerate(paths):
         if os.path.isfile(path):
             name = os.path.basename(path)
-            levels = read_levels(path, how)[..., [band - 1 for band in bands]]
-            pixels = np.rint(levels).astype(np.uint8).repeat(3 // len(bands), axis=-1)
-            whole = ImageOps.pad(Image.fromarray(pixels), (4 * width, 4 * height), color='white')
+            whole = ImageOps.pad(Image.fromarray(band_picture(read_levels(path, how), bands)),
+                                 (4 * width, 4 * height), color='white')
             sheet.panel(row, 0, np.asarray(whole),
                         name if len(name) <= LONGEST_NAME else f'{name[:LONGEST_NAME - 3]}...')
         sheet.panel(row, 1, students[row], 'student view')

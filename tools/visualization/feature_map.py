@@ -7,6 +7,7 @@ Colours and markers are the classes, where the folder has them.
 """
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,13 +17,13 @@ from common import add_out_argument, check_picture_file
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
 from conmim_mm.apis.feature_file import as_utf8
-from conmim_mm.datasets import read_rgb
+from conmim_mm.datasets.reading import ImageReading, read_levels
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
-from conmim_mm.visualization.sheet import save_picture
+from conmim_mm.visualization.sheet import band_picture, save_picture, usual_bands
 
 # Okabe and Ito's colours but yellow, and black; with seven markers that share no period with them,
 # fifty-six classes are told apart.
@@ -148,6 +149,12 @@ def read_features(path: str) -> dict[str, np.ndarray]:
     return found
 
 
+def thumbnail(path: Path, reading: ImageReading) -> np.ndarray:
+    """An image as features were taken of it, small, ``(h, w, 3)`` uint8."""
+    pixels = band_picture(read_levels(str(path), reading), usual_bands(reading.channels))
+    return np.asarray(ImageOps.fit(Image.fromarray(pixels), THUMBNAIL))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -170,10 +177,10 @@ def main() -> None:
         [], np.zeros(count, dtype=int))
     points = map_features(found['features'][chosen], args.seed)
     distance = (points.max() - points.min()) / 12
+    reading = ImageReading.from_keys(json.loads(str(found.get('reading', '{}'))))
     title = f"{len(points)} images as the {found['weights']}'s features lie"
     save_picture(draw_feature_map(points, title, labels[chosen], [*classes], {
-        index: np.asarray(ImageOps.fit(
-            read_rgb(Path(str(found['data']), found['paths'][chosen[index]])), THUMBNAIL))
+        index: thumbnail(Path(str(found['data']), found['paths'][chosen[index]]), reading)
         for index in spread_points(points, args.thumbnails, distance)}), args.out)
     words = f'{len(classes)} classes' if len(classes) else 'no class folders, so one colour'
     if len(classes) > MAX_LEGEND:

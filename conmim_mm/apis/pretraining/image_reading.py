@@ -33,8 +33,7 @@ def set_reading(cfg: Config, images: ReplacingDataset, given: dict
     Raises:
         InputError: The config or the images do not fit, or no image can be read.
     """
-    readers = [step for step in cfg.train_dataloader.dataset.pipeline
-               if type_name(step) in _READERS]
+    readers = find_readers(cfg)
     how = ImageReading.from_keys(readers[0].get('reading') if readers else None)
     channels = given.get('channels') or cfg.model.backbone.get('in_channels', 3)
     if not given and channels == how.channels:
@@ -50,13 +49,23 @@ def set_reading(cfg: Config, images: ReplacingDataset, given: dict
     lines |= _set_normalisation(cfg, images, how, given.get('mean_std'))
     if bands := given.get('show_bands'):
         cfg.model.data_preprocessor.shown_bands = tuple(bands)
+    put_reading(readers, how)
+    if channels != cfg.model.backbone.get('in_channels', 3):
+        cfg.model.backbone.in_channels = channels
+    return lines, how
+
+
+def find_readers(cfg: Config) -> list[dict]:
+    """The transforms of a config's training pipeline that have a ``reading``, or may get one."""
+    return [step for step in cfg.train_dataloader.dataset.pipeline if type_name(step) in _READERS]
+
+
+def put_reading(readers: list[dict], how: ImageReading) -> None:
+    """Lets transforms of :func:`find_readers` read so; they are changed in place."""
     for reader in readers:
         if type_name(reader) == 'LoadRGBImage':
             reader.type = 'mmpretrain.LoadImage'
         reader.reading = how.keys()
-    if channels != cfg.model.backbone.get('in_channels', 3):
-        cfg.model.backbone.in_channels = channels
-    return lines, how
 
 
 def _with_range(images: ReplacingDataset, how: ImageReading, given: object

@@ -11,6 +11,7 @@ from mmpretrain.registry import MODELS
 
 from ...checkpoint.differences import describe_differences
 from ...checkpoint.settings import type_name
+from ...datasets.reading import RGB, ImageReading
 from ...errors import InputError
 from ...formats.key_names import Weights
 from ...formats.mmpretrain_format import backbone_content
@@ -18,6 +19,7 @@ from ...formats.source import BackboneSource
 from ...models.backbones.conmim_vit import ARCH_KEYS
 from ...models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from ...utils.sizes import short_size, to_size
+from .image_reading import find_readers, put_reading
 from .recipe import set_image_size
 
 # In the folder of the run; not among its checkpoints, which --resume looks through.
@@ -49,7 +51,7 @@ def spread_channels(source: BackboneSource, channels: int) -> BackboneSource:
     return replace(
         source, weights=weights, settings=source.settings | dict(in_channels=channels),
         mean=IMAGENET_MEAN if rgb else channels * (0., ),
-        std=IMAGENET_STD if rgb else channels * (1., ),
+        std=IMAGENET_STD if rgb else channels * (1., ), reading=ImageReading(channels=channels),
         notes=(*source.notes, f'the patch embedding is of {channels} channels in place of {old}: '
                f'each has the mean of those, times {old}/{channels}'))
 
@@ -86,6 +88,8 @@ def start_from(cfg: Config, source: BackboneSource, out: Path,
         model.neck.update(hid_channels=2 * width, out_channels=width)
     model.data_preprocessor = (model.get('data_preprocessor') or {}) | dict(
         mean=source.mean, std=source.std)
+    if source.reading != RGB:
+        put_reading(find_readers(cfg), source.reading)
     if settings['use_abs_pos_emb']:
         model.head.centre_positions = True
     content = backbone_content(trained.weights, trained.sizes)

@@ -40,12 +40,13 @@ class ResizeToCover(BaseTransform):
             height = int(width * rows / columns)
         else:
             width = int(height * columns / rows)
-        results['img'] = _resized(results['img'], (height, width))
+        results['img'] = resize_levels(results['img'], (height, width))
         results['img_shape'] = height, width
         return results
 
 
-def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resize_levels(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Levels ``(H, W, C)``, uint8 or float32, resized to ``(height, width)``, bicubic."""
     if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
         return np.array(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BICUBIC))
     # Pillow has no such images; a spline of floats goes beyond them
