@@ -1,4 +1,4 @@
-"""Processes that find each other as torchrun's do, and have imported all that they need.
+"""Processes that have imported all that they need, alone or as a group.
 
 They are forked from a server that has: of a process that is started anew, a test would wait for the
 imports alone, which take longer than a toy's training. What torchrun itself does is tested with
@@ -7,13 +7,15 @@ imports alone, which take longer than a toy's training. What torchrun itself doe
 
 import multiprocessing
 import os
+import runpy
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from subprocess import CompletedProcess
 from tempfile import TemporaryDirectory
+from typing import IO
 
 import torch
 
@@ -24,7 +26,8 @@ SERVER.set_forkserver_preload(['tests.toy_run', 'mmengine.runner', __name__])
 SECONDS = 300
 
 
-def on_ranks(call: Callable[..., object], *args: object, processes: int = 2) -> CompletedProcess:
+def on_ranks(call: Callable[..., object], *args: object,
+             processes: int = 2) -> subprocess.CompletedProcess:
     """Calls a function on several processes, which are a group once one of them asks for it.
 
     Args:
@@ -60,24 +63,28 @@ def on_ranks(call: Callable[..., object], *args: object, processes: int = 2) -> 
         said = [[(Path(logs, str(rank)) / name).read_text() for rank in range(processes)]
                 for name in ('out', 'err')]
     assert None not in status, said
-    return CompletedProcess(call.__name__, next(filter(None, status), 0), *map(''.join, said))
+    return subprocess.CompletedProcess(
+        call.__name__, next(filter(None, status), 0), *map(''.join, said))
 
 
 def _be_rank(environment: dict[str, str], logs: Path, call: Callable[..., object],
              args: Sequence[object]) -> None:
     os.environ.update(environment)
     logs.mkdir()
-    for descriptor, name in ((1, 'out'), (2, 'err')):
-        sys.stdout.flush()
-        file = os.open(logs / name, os.O_WRONLY | os.O_CREAT)
-        os.dup2(file, descriptor)
-    sys.stdout, sys.stderr = (open(descriptor, 'w', buffering=1, closefd=False)
-                              for descriptor in (1, 2))
-    torch.set_num_threads(1)
+    _print_into(logs / 'out', logs / 'err')
     call(*args)
 
 
-def train_on_ranks(config: Path, *options: object, processes: int = 2) -> CompletedProcess:
+def _print_into(*files: Path) -> None:
+    for descriptor, file in enumerate(files, start=1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+    sys.stdout, sys.stderr = (open(descriptor, 'w', buffering=1, closefd=False)
+                              for descriptor in (1, 2))
+    torch.set_num_threads(1)
+
+
+def train_on_ranks(config: Path, *options: object,
+                   processes: int = 2) -> subprocess.CompletedProcess:
     """Runs ``tools/train.py`` as ``dist_train`` does."""
     return on_ranks(_train, config, *map(str, options), processes=processes)
 
@@ -87,3 +94,53 @@ def _train(config: Path, *options: str) -> None:
     sys.argv = ['train.py', str(config), '--launcher', 'pytorch', *options]
     tool = load_tool('train.py')
     tool.run_tool(tool.main)
+
+
+class ScriptPopen:
+    """What our tools use of ``subprocess.Popen``, for a Python script that prints into a file."""
+
+    def __init__(self, command: Sequence[object], stdout: IO, stderr: object,
+                 env: dict[str, str]) -> None:
+        self._process = SERVER.Process(target=_run_script, args=(
+            env, Path.cwd(), Path(stdout.name).absolute(), *map(str, command[1:])))
+        self._process.start()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(str(self._process), timeout)
+        return self.returncode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    @property
+    def pid(self) -> int:
+        """Of the process, and of the group that it begins."""
+        return self._process.pid
+
+
+def run_script_alone(log: Path, script: Path, *words: object) -> tuple[int, str]:
+    """Runs a script in a process of its own; gives its exit status and what it printed."""
+    with log.open('w') as file:
+        process = ScriptPopen([sys.executable, script, *words], file, file, dict(os.environ))
+    return process.wait(SECONDS), log.read_text()
+
+
+def _run_script(environment: dict[str, str], folder: Path, log: Path, script: str,
+                *words: str) -> None:
+    os.setsid()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    _print_into(log, log)
+    sys.path[:0] = environment.get('PYTHONPATH', '').split(os.pathsep)
+    sys.argv = [script, *words]
+    runpy.run_path(script, run_name='__main__')
