@@ -7,14 +7,14 @@ import itertools
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-import mmengine.config.config
 import pytest
 import torch
 from mmengine.runner import Runner
-from yapf.yapflib.yapf_api import FormatCode
+from yapf.yapflib import yapf_api
 
 from conmim_mm import register_all_modules
 from conmim_mm.utils import cli
@@ -38,13 +38,13 @@ def pytest_collection_finish() -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def formatted(text: str, style: tuple[tuple[str, object], ...]) -> tuple[str, bool]:
-    return FormatCode(text, style_config=dict(style))
+def formatted(text: str, style: tuple[tuple[str, object], ...],
+              format_code: Callable = yapf_api.FormatCode) -> tuple[str, bool]:
+    return format_code(text, style_config=dict(style))
 
 
 # A run formats its config some five times, which takes longer than a toy's training.
-mmengine.config.config.FormatCode = lambda text, style_config: formatted(
-    text, tuple(style_config.items()))
+yapf_api.FormatCode = lambda text, style_config: formatted(text, tuple(style_config.items()))
 
 # MMEngine's loggers keep the stderr of the test that made them, which pytest has closed since.
 logging.raiseExceptions = False
