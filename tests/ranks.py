@@ -5,6 +5,7 @@ imports alone, which take longer than a toy's training. What torchrun itself doe
 ``dist_train`` of :mod:`tests.runs`.
 """
 
+import gc
 import multiprocessing
 import os
 import runpy
@@ -76,6 +77,7 @@ def _be_rank(environment: dict[str, str], logs: Path, call: Callable[..., object
 
 
 def _print_into(*files: Path) -> None:
+    gc.freeze()  # what is imported
     for descriptor, file in enumerate(files, start=1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     sys.stdout, sys.stderr = (open(descriptor, 'w', buffering=1, closefd=False)
