@@ -150,6 +150,10 @@ def start_endless(tmp_path):
 
     yield call
     for process in started:
+        if process.poll() is None:  # the test has failed
+            os.kill(process.pid, signal.SIGTERM)  # which a launcher passes on
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=30)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
