@@ -68,7 +68,7 @@ def freeze_source(source: BackboneSource, img_size: int | None = None) -> Frozen
 
 def untrained(source: BackboneSource, seed: int = 0) -> BackboneSource:
     """A source of the same sizes with the weights that a training would start with."""
-    backbone = ConMIMViT(**source.settings)
+    backbone = ConMIMViT(**source.settings | source.start)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone.init_weights()

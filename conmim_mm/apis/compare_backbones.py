@@ -104,6 +104,8 @@ def compare(checkpoints: Sequence[str | Path], data: str | Path, *, task: str = 
         raise InputError('--ignore goes with --task segmentation')
     find_split, judge, unit = _TASKS[task]
     split, judged = find_split(str(data)), {}
+    for _ in _backbones(checkpoints, weights, img_size):
+        pass  # the last one may not be there, which would come out only after the others' minutes
     for name, frozen in zip(names, _backbones(checkpoints, weights, img_size), strict=True):
         judged[name] = judge(frozen, split, (batch_size, num_workers(workers)), k, ignore)
     first = judged[names[0]]

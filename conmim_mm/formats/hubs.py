@@ -12,14 +12,18 @@ from ..checkpoint.reading import load_checkpoint_file
 from ..checkpoint.settings import SETTINGS
 from ..errors import InputError, one_line
 from ..models.backbones.conmim_vit import ConMIMViT
-from .stored import CONFIG, PREPROCESSOR, WEIGHT_FILES, Stored, stored_at
+from .stored import CONFIG, PREPROCESSOR, WEIGHT_FILES, Stored, read_weights, stored_at
 from .timm_format import from_timm, timm_model
 
 _TIMEOUT = 10  # seconds, to connect and between two pieces of a file
 
 
 def is_hub_name(place: str) -> bool:
-    """Whether a place is ``timm:NAME``, ``hf:NAME`` or ``mmpretrain:NAME``."""
+    """Whether a place is a name, such as ``timm:NAME``.
+
+    The others are ``timm:NAME=FILE`` (architecture and normalisation by the name, weights from the
+    file), ``hf:NAME``, ``hf:NAME@REVISION`` and ``mmpretrain:NAME``.
+    """
     return place.partition(':')[0] in _HUBS and ':' in place
 
 
@@ -57,12 +61,15 @@ def _short_timeouts() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _from_timm(name: str) -> Stored:
+def _from_timm(place: str) -> Stored:
     import timm
 
+    name, _, file = place.partition('=')
     model = timm_model(name)
     from_timm(model.state_dict(), {})  # refuses what does not fit before it is fetched
     cfg = model.pretrained_cfg
+    if file:
+        return Stored(file, read_weights(file), dict(architecture=name, pretrained_cfg=cfg))
     hub_id, file = cfg.get('hf_hub_id'), cfg.get('hf_hub_filename')
     config = dict(architecture=name, pretrained_cfg=cfg)
     if hub_id and not file:
@@ -76,10 +83,12 @@ def _from_timm(name: str) -> Stored:
     return Stored(name, model.state_dict(), config)
 
 
-def _snapshot(name: str, files: list[str]) -> str:
+def _snapshot(place: str, files: list[str]) -> str:
     from huggingface_hub import snapshot_download
 
-    return snapshot_download(name, allow_patterns=files, etag_timeout=_TIMEOUT)
+    name, _, revision = place.partition('@')
+    return snapshot_download(name, revision=revision or None, allow_patterns=files,
+                             etag_timeout=_TIMEOUT)
 
 
 def _from_huggingface(name: str) -> Stored:

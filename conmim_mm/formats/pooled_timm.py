@@ -4,8 +4,9 @@ import torch
 from torch import nn
 
 from ..checkpoint.differences import describe_differences
-from ..checkpoint.reading import load_checkpoint_file, model_state
+from ..checkpoint.reading import model_state
 from ..errors import InputError, one_line
+from .stored import read_weights
 from .timm_format import from_timm, timm_model
 
 PREFIX = 'timm:'
@@ -81,7 +82,7 @@ def _is_plain(name: str) -> bool:
 
 
 def _load(model: nn.Module, file: str) -> None:
-    given, classifier = model_state(load_checkpoint_file(file)), model.pretrained_cfg['classifier']
+    given, classifier = model_state(read_weights(file)), model.pretrained_cfg['classifier']
     given = {key: value for key, value in given.items() if not key.startswith(f'{classifier}.')}
     if differences := describe_differences(model.state_dict(), given):
         raise InputError(f'{file} does not fit this model of timm: {differences}')

@@ -1,7 +1,7 @@
 """A backbone to start from or to compare with, whichever library its weights come from."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ..checkpoint.reading import (
     model_state,
     weights_below,
 )
-from ..checkpoint.settings import saved_arguments
+from ..checkpoint.settings import saved_arguments, type_name
 from ..errors import InputError, one_line
 from . import mmpretrain_format, transformers_format
 from .backbone import BackboneSizes, backbone_settings, read_sizes, saved_backbone
@@ -26,6 +26,11 @@ from .transformers_format import from_transformers
 from .translation import Translation
 
 _OWN_NAMES = re.compile(rf'(^|\.)backbone\.blocks\.0\.attn\.q_bias$|{OWN_TABLE.pattern}')
+# Of ConMIMViT's arguments, what only its start knows; and MMEngine's initialisers, none of
+# which reads a file.
+_STARTING = ('layer_scale_init_value', 'rel_pos_init_slope', 'use_sincos_pos_emb')
+_INITIALISERS = ('Constant', 'Xavier', 'Normal', 'TruncNormal', 'Uniform', 'Kaiming',
+                 'Caffe2Xavier')
 _ORIGINAL_HEADS = ('lm_head.', 'projectors.', 'cls_pt_layers.', 'head.', 'fc.')
 
 
@@ -46,7 +51,10 @@ class BackboneSource:
         left_out: Names in the source that have no place here.
         notes: What was changed or guessed, in words.
         projector: State dict of the ``ConMIMProjector`` that was trained with them, if any.
+        decoder: Likewise of the decoder, of a student of visible patches.
         whose: ``'teacher'`` or ``'student'``, where it is known.
+        start: Arguments of :class:`ConMIMViT` that its training began with beside these settings,
+            where it is a run of ours.
     """
 
     settings: dict
@@ -57,7 +65,9 @@ class BackboneSource:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     projector: Weights | None = None
+    decoder: Weights | None = None
     whose: str | None = None
+    start: dict = field(default_factory=dict)
 
     @cached_property
     def sizes(self) -> BackboneSizes:
@@ -125,16 +135,29 @@ def is_own(checkpoint: dict) -> bool:
 
 def _own(checkpoint: dict, weights: str, num_heads: int | None) -> BackboneSource:
     state, sizes = saved_backbone(checkpoint, weights, num_heads)
-    projector, whose = None, checkpoint.get('meta', {}).get('weights')
+    projector, decoder, whose = None, None, checkpoint.get('meta', {}).get('weights')
     if is_pretraining_checkpoint(checkpoint):
         whose, everything = weights, model_state(checkpoint)
         of_teacher = weights_below(everything, 'teacher.neck.') if weights == 'teacher' else {}
         projector = of_teacher or weights_below(everything, 'neck.')
-    has_windows = bool(saved_arguments(checkpoint).get('window_blocks'))
+        decoder = weights_below(everything, 'decoder.')
+    arguments = saved_arguments(checkpoint)
+    has_windows = bool(arguments.get('window_blocks'))
     notes = ('this backbone was trained with attention windows in some blocks; without them all '
              'blocks attend globally, so its tokens differ',) * has_windows
     return BackboneSource(backbone_settings(sizes), state, sizes.mean, sizes.std, 'conmim_mm',
-                          notes=notes, projector=projector, whose=whose)
+                          notes=notes, projector=projector, decoder=decoder, whose=whose,
+                          start=_start(arguments))
+
+
+def _start(arguments: dict) -> dict:
+    """What of a run's arguments shapes its untrained weights, less what would load any."""
+    start = {name: arguments[name] for name in _STARTING if name in arguments}
+    rules = arguments.get('init_cfg')
+    rules = rules if isinstance(rules, list) else [rules] if rules else []
+    if all(type_name(rule) in _INITIALISERS and 'override' not in rule for rule in rules):
+        start['init_cfg'] = rules
+    return start
 
 
 def _foreign(stored: Stored, weights: str, num_heads: int | None) -> BackboneSource:

@@ -2,14 +2,20 @@
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
 
 from conmim_mm.apis import backbone
 from conmim_mm.formats.backbone import saved_normalisation
+from conmim_mm.formats.source import read_source
 from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     ConMIMDataPreprocessor,
 )
+from conmim_mm.utils.shipped_files import recipe_file
+from conmim_mm.utils.work_dir import last_checkpoint
 
 from ..toy import saved_model
 
@@ -47,3 +53,32 @@ def test_images_are_normalised_as_in_training(meta, mean, std) -> None:
         dict(inputs=levels))['inputs']
     by_hand = [(levels[:, c] - mean[c]) / std[c] for c in range(3)]
     torch.testing.assert_close(normalised, torch.stack(by_hand, dim=1))
+
+
+@pytest.mark.parametrize('form', ['paper', 'visible'])
+def test_untrained_weights_are_those_that_the_run_began_with(form, tmp_path) -> None:
+    """Not those of another initialisation, beside which any weights look good."""
+    cfg = Config.fromfile(str(recipe_file('tiny', form)))
+    init_default_scope('mmpretrain')
+    torch.manual_seed(3)
+    began = MODELS.build(cfg.model.backbone)
+    began.init_weights()
+    state = {f'{place}backbone.{key}': torch.randn_like(value) + 1
+             for key, value in began.state_dict().items() for place in ('', 'teacher.')}
+    path = tmp_path / 'run.pth'
+    torch.save(dict(meta=dict(settings=dict(model=cfg.model.to_dict())), state_dict=state), path)
+    found = backbone.untrained(read_source(path), seed=3)
+    for key, value in found.weights.items():  # a mask token less, so that other numbers are drawn
+        size, begun = value.abs().mean().item(), began.state_dict()[key].abs().mean().item()
+        assert size == pytest.approx(begun, rel=0.3), key
+
+
+@pytest.mark.parametrize('rule', [
+    dict(type='Pretrained', checkpoint='other.pth'),
+    dict(type='Xavier', layer='Linear', override=dict(type='Pretrained', name='x',
+                                                      checkpoint='other.pth'))])
+def test_an_untrained_backbone_loads_no_file_of_its_config(rule, tmp_path, toy) -> None:
+    checkpoint = torch.load(last_checkpoint(toy.out), weights_only=False)
+    checkpoint['meta']['settings']['model']['backbone']['init_cfg'] = [rule]
+    torch.save(checkpoint, tmp_path / 'run.pth')
+    assert 'init_cfg' not in read_source(tmp_path / 'run.pth').start

@@ -8,7 +8,7 @@ import timm
 import torch
 from PIL import Image
 
-from conmim_mm.apis import compare, dense_knn, dense_linear, knn, linear
+from conmim_mm.apis import compare, compare_backbones, dense_knn, dense_linear, knn, linear
 from conmim_mm.commands import main
 from conmim_mm.errors import InputError
 from conmim_mm.evaluation.mean_iou import MeanIoU
@@ -118,7 +118,8 @@ def test_pooled_features_as_timm_has_them(resnet) -> None:
     (['{run}', 'timm:resnet_of_nobody'], 'cannot take timm:resnet_of_nobody from timm'),
     (['{run}', 'timm:resnet18={run}/epoch_2.pth'], 'does not fit this model of timm'),
     (['{run}', '{run}/none.pth'], 'no such checkpoint')])
-def test_bad_arguments(toy, labelled, resnet, tmp_path, names, words) -> None:
+def test_bad_arguments(toy, labelled, resnet, tmp_path, monkeypatch, names, words) -> None:
+    monkeypatch.setattr(compare_backbones, 'extract_features', pytest.fail)  # takes long
     with pytest.raises(InputError, match=words):
         compare([name.format(run=toy.out) for name in names], labelled, workers=0, img_size=32)
     with pytest.raises(InputError, match=r'cannot take timm:swin.*\(32\)'):

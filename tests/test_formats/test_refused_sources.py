@@ -114,14 +114,15 @@ def test_names_come_through_the_librarys_cache(tmp_path, monkeypatch) -> None:
     folder = save(model, tmp_path / 'timm')
     asked = []
 
-    def snapshot_download(name: str, **_: object) -> str:
-        asked.append(name)
+    def snapshot_download(name: str, revision: str | None, **_: object) -> str:
+        asked.append((name, revision))
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, 'snapshot_download', snapshot_download)
-    for place in ('hf:somebody/model', 'timm:vit_tiny_patch16_224'):
+    for place in ('hf:somebody/model@v2', 'timm:vit_tiny_patch16_224'):
         assert read_source(place, num_heads=3).weights['cls_token'].equal(model.cls_token)
-    assert asked == ['somebody/model', 'timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k']
+    assert asked == [('somebody/model', 'v2'),
+                     ('timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k', None)]
 
 
 @pytest.fixture

@@ -4,10 +4,12 @@ import json
 from argparse import Namespace
 
 import pytest
+import timm
 import torch
 import transformers
 from mmengine.config import Config, DictAction
 from mmpretrain.registry import MODELS as REGISTRY
+from safetensors.torch import save_file
 
 from conmim_mm.apis import export
 from conmim_mm.errors import InputError
@@ -206,3 +208,19 @@ def test_a_step_of_conmim(tmp_path) -> None:
     grads = {name: value.grad for name, value in model.backbone.named_parameters()}
     assert all(grad is not None and grad.isfinite().all() for grad in grads.values())
     assert grads['pos_embed'].abs().sum() > 0
+
+
+@pytest.mark.parametrize('save_weights', [save_file, torch.save])
+def test_a_file_of_an_architecture_that_is_named(save_weights, tmp_path) -> None:
+    """What a bare file does not tell comes from timm's settings of the name."""
+    model = timm.create_model('test_vit')
+    file = tmp_path / 'weights.any'
+    save_weights(model.state_dict(), file)
+    source = read_source(f'timm:test_vit={file}')
+    cfg = model.pretrained_cfg
+    assert source.settings['arch']['num_heads'] == model.blocks[0].attn.num_heads
+    assert source.mean == pytest.approx([255 * value for value in cfg['mean']])
+    assert source.std == pytest.approx([255 * value for value in cfg['std']])
+    assert source.notes == ()
+    torch.testing.assert_close(source.weights['blocks.1.mlp.fc1.weight'],
+                               model.state_dict()['blocks.1.mlp.fc1.weight'])

@@ -80,8 +80,7 @@ def start(args: argparse.Namespace, *task: object) -> subprocess.Popen:
 
 def measure_speeds(args: argparse.Namespace, arms: list[str]) -> dict[str, float]:
     """Seconds per step of each arm, kept in a file; measured where that has none yet."""
-    path = args.out / SPEEDS
-    speeds = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+    speeds = read_speeds(args)
     missing = [arm for arm in arms if arm not in speeds]
     found = {arm: [] for arm in missing}
     for _ in range(ROUNDS):
@@ -92,8 +91,14 @@ def measure_speeds(args: argparse.Namespace, arms: list[str]) -> dict[str, float
             found[arm].append(json.loads(
                 (args.out / 'times' / f'{arm}.json').read_text(encoding='utf-8')))
     speeds |= {arm: median(times) for arm, times in found.items()}
-    write_text(path, json.dumps(speeds, indent=1))
+    write_text(args.out / SPEEDS, json.dumps(speeds, indent=1))
     return speeds
+
+
+def read_speeds(args: argparse.Namespace) -> dict[str, float]:
+    """Seconds per step of each arm that has been timed."""
+    path = args.out / SPEEDS
+    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
 
 
 def steps_of(study, arm: str, speeds: dict[str, float], batch_size: int) -> int:
@@ -153,11 +158,12 @@ def result_of(args: argparse.Namespace, arm: str, seed: int, steps: int) -> Path
 
 
 def collect(args: argparse.Namespace) -> None:
-    """Writes the results of all runs as JSON lines."""
-    lines = []
+    """Writes the results of all runs, of any budget, as JSON lines."""
+    speeds, lines = read_speeds(args), []
     for path in sorted(args.out.glob('runs/*/seed*/result.json')):
-        arm, _, _ = path.parts[-3].rpartition('-')
+        arm, _, steps = path.parts[-3].rpartition('-')
         lines.append(dict(arm=arm, seed=int(path.parts[-2].removeprefix('seed')),
+                          core_seconds=round(int(steps) * speeds.get(arm, 0.)),
                           **json.loads(path.read_text(encoding='utf-8'))))
     write_text(args.out / RESULTS, ''.join(f'{json.dumps(line)}\n' for line in lines))
 

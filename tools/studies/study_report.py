@@ -100,8 +100,47 @@ def draw(table: dict[str, dict[str, Score]], path: Path) -> None:
     plt.close(figure)
 
 
+def curve(lines: list[dict], arm: str, judge: str) -> list[tuple[float, float, float]]:
+    """Minutes of training on one core, mean over seeds and its standard error, by length."""
+    by_length: dict[float, list[float]] = {}
+    for line in lines:
+        if line['arm'] == arm and judge in line:
+            by_length.setdefault(line['core_seconds'] / 60, []).append(line[judge])
+    return [(minutes, mean(scores), stdev(scores) / len(scores)**0.5 if len(scores) > 1 else 0.)
+            for minutes, scores in sorted(by_length.items())]
+
+
+def draw_minutes(lines: list[dict], arms: list[str], path: Path) -> None:
+    """Linear probe and k-NN of the student by the minutes of training, a line for each arm.
+
+    An arm that is not trained is a dashed line.
+
+    Args:
+        lines: Of runs of several lengths.
+        arms: In the order of the legend.
+        path: The picture.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
+    ticks = {float(f'{line["core_seconds"] / 60:.1g}') for line in lines if line['core_seconds']}
+    for axis, judge in zip(axes, JUDGES, strict=False):
+        for arm in arms:
+            points = curve(lines, arm, judge)
+            if points and points[0][0] == 0:
+                axis.axhline(points[0][1], linestyle='--', color='grey', label=arm)
+            elif points:
+                axis.errorbar(*zip(*points, strict=True), marker='o', capsize=3, label=arm)
+        axis.set(xscale='log', xlabel='minutes on one core', ylabel=f'{judge.partition("/")[2]}, %')
+        axis.set_xticks(sorted(ticks))
+        axis.xaxis.set_major_formatter('{x:g}')
+        axis.xaxis.set_minor_locator(plt.NullLocator())
+    axes[0].legend(fontsize='small')
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
 def write_report(out: Path, arms: list[str], batch_sizes: dict[str, int]) -> str:
-    """Writes ``table.md`` and ``figure.png`` beside the results; returns the table."""
+    """Writes ``table.md`` and figures beside the results; returns the table."""
     results = read_results(out / 'results.jsonl', arms)
     images = {arm: batch_sizes[arm] * mean(run['steps'] for run in runs.values())
               for arm, runs in results.items()}
@@ -109,4 +148,7 @@ def write_report(out: Path, arms: list[str], batch_sizes: dict[str, int]) -> str
     text = as_markdown(table, images)
     write_text(out / 'table.md', text)
     draw(table, out / 'figure.png')
+    lines = list(map(json.loads, (out / 'results.jsonl').read_text(encoding='utf-8').splitlines()))
+    if any(line['core_seconds'] for line in lines):
+        draw_minutes(lines, arms, out / 'minutes.png')
     return text

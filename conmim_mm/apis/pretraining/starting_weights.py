@@ -19,7 +19,6 @@ from .recipe import set_image_size
 
 # In the folder of the run; not among its checkpoints, which --resume looks through.
 STARTING_WEIGHTS = Path('init', 'backbone.pth')
-_PROJECTOR = 'projector.'
 # What the recipes of each size are for, by the width of the ViT.
 _WIDTHS = dict(l=1024, b=768, s=384, tiny=0)
 # Settings of the backbone that are the run's, whatever the weights are.
@@ -62,18 +61,18 @@ def start_from(cfg: Config, source: BackboneSource, out: Path, img_size: int | N
     if model.get('decoder'):
         model.decoder.update(embed_dims=width, num_heads=heads)
         model.neck.update(hid_channels=2 * width, out_channels=width)
-        anew.append('decoder')
     model.data_preprocessor = (model.get('data_preprocessor') or {}) | dict(
         mean=source.mean, std=source.std)
     if settings['use_abs_pos_emb']:
         model.head.centre_positions = True
     content = backbone_content(trained.weights, trained.sizes)
-    if _fits(source.projector, model.neck):
-        model.neck.init_cfg = dict(type='StrictPretrained', checkpoint=file, prefix=_PROJECTOR)
-        content['state_dict'] |= {
-            f'{_PROJECTOR}{key}': value for key, value in source.projector.items()}
-    else:
-        anew.append('projector')
+    for name, part, weights in (('decoder', model.get('decoder'), source.decoder),
+                                ('projector', model.neck, source.projector)):
+        if part and _fits(weights, part):
+            part.init_cfg = dict(type='StrictPretrained', checkpoint=file, prefix=f'{name}.')
+            content['state_dict'] |= {f'{name}.{key}': value for key, value in weights.items()}
+        elif part:
+            anew.append(name)
     return _describe(source, settings, anew), content
 
 
@@ -120,7 +119,7 @@ def follow_folder(cfg: Config, out: Path) -> None:
         cfg: Changed in place.
         out: The folder.
     """
-    for part in (cfg.model.get('backbone'), cfg.model.get('neck')):
+    for part in map(cfg.model.get, ('backbone', 'decoder', 'neck')):
         init = (part or {}).get('init_cfg')
         if isinstance(init, dict) and Path(init.get('checkpoint') or '').parts[-2:] == \
                 STARTING_WEIGHTS.parts:
@@ -136,13 +135,13 @@ def _weights_to_train(source: BackboneSource, settings: dict) -> Weights:
     return weights
 
 
-def _fits(projector: Weights | None, neck: Config) -> bool:
-    if projector is None:
+def _fits(weights: Weights | None, part: Config) -> bool:
+    if not weights:
         return False
     init_default_scope('mmpretrain')
     with torch.device('meta'):
-        own = MODELS.build(neck).state_dict()
-    return not describe_differences(own, projector)
+        own = MODELS.build(part).state_dict()
+    return not describe_differences(own, weights)
 
 
 def _describe(source: BackboneSource, settings: dict, anew: list[str]) -> dict[str, str]:

@@ -68,7 +68,7 @@ class AtomicCheckpointHook(CheckpointHook):
         for name in known.keys() & {KEPT, OUTDATED}:  # of which files are deleted
             known[name] = [step for step in _as_list(known[name]) if type(step) is int]
         super().before_train(runner)
-        self._forget_foreign_files()
+        self._forget_foreign_files(known)
         if is_main_process():
             check_place(Path(runner.work_dir, LAST_CHECKPOINT_FILE))
             # what a kill before the end of the last saving left
@@ -86,11 +86,14 @@ class AtomicCheckpointHook(CheckpointHook):
                 raise InputError('the random states in the checkpoint are none: resume from '
                                  f'another one ({type(error).__name__}: {error})') from error
 
-    def _forget_foreign_files(self) -> None:
+    def _forget_foreign_files(self, known: dict) -> None:
         """Takes only files in its own folder for the best checkpoints so far.
 
         Their names stand in the checkpoint that is resumed, with the folder that the run had then;
         a copy of the run must not delete those of the original, nor a crafted name anything else.
+
+        Args:
+            known: What the run remembers; changed in place.
         """
         step = re.escape(self.filename_tmpl).replace(re.escape('{}'), r'\d+')
 
@@ -101,7 +104,10 @@ class AtomicCheckpointHook(CheckpointHook):
             return str(Path(self.out_dir, name)) if re.fullmatch(pattern, name) else None
 
         if self.save_best and len(self.key_indicators) == 1:
-            self.best_ckpt_path = own(self.best_ckpt_path, self.key_indicators[0])
+            before = self.best_ckpt_path
+            self.best_ckpt_path = own(before, self.key_indicators[0])
+            if before and not self.best_ckpt_path:  # its score is of another metric
+                known.pop('best_score', None)
         elif self.save_best:
             self.best_ckpt_path_dict = {
                 key: own(path, key) for key, path in self.best_ckpt_path_dict.items()}

@@ -16,7 +16,7 @@ from torch import nn
 
 from conmim_mm.apis import pretrain
 from conmim_mm.apis.pretraining.plan import PretrainOptions, plan_run
-from conmim_mm.apis.pretraining.starting_weights import nearest_arch, start_from
+from conmim_mm.apis.pretraining.starting_weights import nearest_arch, new_parts, start_from
 from conmim_mm.checkpoint.reading import load_checkpoint_file, model_state, weights_below
 from conmim_mm.formats.backbone import backbone_settings, read_sizes
 from conmim_mm.formats.source import BackboneSource, read_source
@@ -26,7 +26,7 @@ from conmim_mm.utils.shipped_files import recipe_file
 from conmim_mm.utils.work_dir import last_checkpoint
 
 from ...runs import stop_after
-from ...toy import backbone_cfg
+from ...toy import ARCH, backbone_cfg
 
 MEAN, STD = (10., 20., 30.), (1., 2., 3.)
 
@@ -75,6 +75,24 @@ def test_student_teacher_and_projector_are_the_runs(toy, tmp_path) -> None:
     assert not plan.lines['starts anew'] and plan.lines['positions'] == 'one relative table'
     # as if it had been given
     assert plan.cfg.started_with.init == str(toy.out)
+
+
+def test_decoder_and_projector_of_the_same_form_are_kept(tmp_path) -> None:
+    cfg = read_config(str(recipe_file('tiny', 'visible')))
+    cfg.model.backbone.update(arch=ARCH, img_size=32, patch_size=8)
+    cfg.model.decoder.update(embed_dims=24, num_heads=2)
+    cfg.model.neck.update(in_channels=24, hid_channels=48, out_channels=24)
+    run = MODELS.build(cfg.model)
+    state = {key: torch.randn_like(value) if value.is_floating_point() else value
+             for key, value in run.state_dict().items()}
+    torch.save(dict(meta=dict(settings=dict(model=cfg.model.to_dict())), state_dict=state),
+               tmp_path / 'run.pth')
+    recipe = read_config(str(recipe_file('tiny', 'visible')))
+    lines, content = start_from(recipe, read_source(tmp_path / 'run.pth'), tmp_path, img_size=48)
+    model = built(recipe, content, tmp_path)
+    assert_holds(model.decoder, weights_below(state, 'decoder.'))
+    assert_holds(model.neck, weights_below(state, 'neck.'))
+    assert not lines['starts anew'] and new_parts(recipe) == []
 
 
 @pytest.mark.parametrize('settings, form, positions', [

@@ -194,6 +194,16 @@ def test_a_copy_leaves_the_original_alone(images, tmp_path, validated) -> None:
     assert checkpoints(tmp_path / 'copy') == ['best_score_epoch_4.pth', 'epoch_4.pth']
 
 
+def test_another_metric_starts_with_no_best_score(images, tmp_path, validated) -> None:
+    train(images, tmp_path, **validated)
+    checkpoint = torch.load(tmp_path / 'epoch_3.pth', weights_only=False)
+    checkpoint['message_hub']['runtime_info'] |= dict(
+        best_score=1e9, best_ckpt=str(tmp_path / 'best_other_epoch_3.pth'))
+    torch.save(checkpoint, tmp_path / 'epoch_3.pth')
+    train(images, tmp_path, save_best='score', epochs=EPOCHS + 1, **validated)
+    assert checkpoints(tmp_path) == ['best_score_epoch_4.pth', 'epoch_4.pth']
+
+
 @pytest.mark.parametrize('crafted', [
     dict(best_ckpt='{victim}'), dict(best_ckpt=7), dict(keep_ckpt_ids=['/../{victim}', -1]),
     dict(keep_ckpt_ids='ab'), dict(outdated_ckpt_ids=['../{victim}', 1.5, None]),

@@ -11,7 +11,7 @@ import torch
 from mmpretrain.models import MAEViT
 from mmpretrain.registry import MODELS
 from peers import RandomProjectionTokenizer, as_conmim_vit
-from study_report import summarise
+from study_report import curve, summarise
 
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 
@@ -59,6 +59,13 @@ def test_differences_are_paired_by_seed() -> None:
     # differences of -3, -2 and -4
     assert table['peer'][judge][3:] == (-3, pytest.approx(1 / 3**0.5))
     assert table['alone'][judge] == (1, 40, 0, None, None)
+
+
+def test_a_curve_has_a_point_for_each_length() -> None:
+    judge = 'student/linear'
+    lines = [{'arm': arm, 'core_seconds': seconds, judge: score} for arm, seconds, score in (
+        ('MAE', 240, 50.), ('MAE', 60, 40.), ('MAE', 60, 44.), ('other', 60, 1.))]
+    assert curve(lines, 'MAE', judge) == [(1., 42., pytest.approx(2.)), (4., 50., 0.)]
 
 
 PEERS = ROOT / 'tools/studies/cifar10/peers_study.py'
