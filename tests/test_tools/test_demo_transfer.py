@@ -30,7 +30,7 @@ default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2))
 def demo_folder(tmp_path):
     """What `make demo` leaves, as far as the comparison needs it."""
     demo = tmp_path / 'demo'
-    make_scenes(demo / 'scenes-v1', SceneSettings(images=40, size=64, val=10))
+    make_scenes(demo / 'scenes-v1', SceneSettings(images=40, size=64, val=20))
     (demo / 'pretrain').mkdir()
     save_scenes_model(demo / 'pretrain' / 'iter_9.pth')
     (demo / 'pretrain' / 'last_checkpoint').write_text('/elsewhere/iter_9.pth')
