@@ -77,9 +77,13 @@ def freeze_source(source: BackboneSource, img_size: int | Sequence[int] | None =
 def untrained(source: BackboneSource, seed: int = 0) -> BackboneSource:
     """A source of the same sizes with the weights that a training would start with."""
     backbone = ConMIMViT(**source.settings | source.start)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        backbone.init_weights()
+    logging.disable(logging.INFO)  # MMEngine tells how each parameter starts
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            backbone.init_weights()
+    finally:
+        logging.disable(logging.NOTSET)
     return replace(source, weights=backbone.state_dict(), library='none')
 
 

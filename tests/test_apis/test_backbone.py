@@ -1,5 +1,7 @@
 """The frozen backbone of a checkpoint, and how its images are normalised."""
 
+import logging
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -9,6 +11,7 @@ from mmpretrain.registry import MODELS
 from conmim_mm.apis import backbone
 from conmim_mm.formats.backbone import saved_normalisation
 from conmim_mm.formats.source import read_source
+from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 from conmim_mm.models.data_preprocessors.conmim_data_preprocessor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -56,7 +59,7 @@ def test_images_are_normalised_as_in_training(meta, mean, std) -> None:
 
 
 @pytest.mark.parametrize('form', ['paper', 'visible'])
-def test_untrained_weights_are_those_that_the_run_began_with(form, tmp_path) -> None:
+def test_untrained_weights_are_those_that_the_run_began_with(form, tmp_path, monkeypatch) -> None:
     """Not those of another initialisation, beside which any weights look good."""
     cfg = Config.fromfile(str(recipe_file('tiny', form)))
     init_default_scope('mmpretrain')
@@ -67,7 +70,11 @@ def test_untrained_weights_are_those_that_the_run_began_with(form, tmp_path) -> 
              for key, value in began.state_dict().items() for place in ('', 'teacher.')}
     path = tmp_path / 'run.pth'
     torch.save(dict(meta=dict(settings=dict(model=cfg.model.to_dict())), state_dict=state), path)
+    real, silenced = ConMIMViT.init_weights, []
+    monkeypatch.setattr(ConMIMViT, 'init_weights', lambda self: (
+        silenced.append(logging.root.manager.disable), real(self)))
     found = backbone.untrained(read_source(path), seed=3)
+    assert silenced == [logging.INFO] and not logging.root.manager.disable
     for key, value in found.weights.items():  # a mask token less, so that other numbers are drawn
         size, begun = value.abs().mean().item(), began.state_dict()[key].abs().mean().item()
         assert size == pytest.approx(begun, rel=0.3), key
