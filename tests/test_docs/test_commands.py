@@ -28,7 +28,7 @@ from .checks import (
 )
 from .markdown import blocks_in
 from .shell import Command, commands_of
-from .table import PLACEHOLDERS, RUN_BY_TESTS, RUN_HERE, SHORTER, TRAINED_HERE
+from .table import PLACEHOLDERS, RUN_BY_TESTS, RUN_HERE, SHORTER, TRAINED_HERE, TUTORIALS
 
 # trainings, which take seconds: one of a config is enough, wherever its data and work dir are
 DONE = set()
@@ -63,7 +63,7 @@ def check(command: Command, workspace: Path, monkeypatch) -> None:
         return
     tool, words = started
     check_tool(command, tool, words, workspace / 'photos')
-    if command.needs:
+    if command.needs or command.place.startswith(TUTORIALS):
         return
     launched = command.words[0].endswith('.sh')
     added = None if launched else added_to_run(tool, words)
