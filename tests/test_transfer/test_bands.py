@@ -17,7 +17,7 @@ from PIL import Image
 from conmim_mm.apis import export
 from conmim_mm.errors import InputError
 
-from ..conftest import CONFIGS
+from ..conftest import CONFIGS, load_tool
 from ..test_formats.test_bands import CHANNELS, MEAN, STD, save_run
 from .conftest import two_steps
 
@@ -79,6 +79,13 @@ def test_two_steps(config: str, scenes: Path, tmp_path: Path) -> None:
     assert levels.amax(dim=1).min() > 100
     assert np.isfinite(runner.message_hub.get_scalar('train/loss').current())
     assert np.isfinite(runner.message_hub.get_scalar(f'val/{metric}').current())
+
+
+def test_no_pictures_of_bands(tmp_path: Path) -> None:
+    draw_predictions = load_tool('test.py').draw_predictions
+    cfg = Config.fromfile(CONFIGS / 'segmentation' / 'vit-tiny_upernet_1xb8_tiles-64px.py')
+    with pytest.raises(InputError, match="--show-dir.* 8-bit colours, .*'channels': 13"):
+        draw_predictions(cfg, str(tmp_path), 'it')
 
 
 def test_no_scope_of_a_toolbox() -> None:
