@@ -1,17 +1,23 @@
 """What several tests share."""
 
+import functools
+import gc
 import importlib.util
 import itertools
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.runner import Runner
+from yapf.yapflib import yapf_api
 
 from conmim_mm import register_all_modules
+from conmim_mm.utils import cli
 
 pytest_plugins = ['tests.runs', 'tests.scripts', 'tests.toy_run']
 
@@ -20,6 +26,25 @@ THREADS = (os.cpu_count() or 1) // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT
 os.environ.setdefault('OMP_NUM_THREADS', str(max(THREADS, 1)))
 
 register_all_modules()
+
+# A tool freezes what is there when it starts; here that would keep what earlier tests left.
+cli.gc = SimpleNamespace(freeze=lambda: None)
+
+
+def pytest_collection_finish() -> None:
+    """MMEngine collects garbage for every data set, and would go through all imports each time."""
+    gc.collect()
+    gc.freeze()
+
+
+@functools.lru_cache(maxsize=64)
+def formatted(text: str, style: tuple[tuple[str, object], ...],
+              format_code: Callable = yapf_api.FormatCode) -> tuple[str, bool]:
+    return format_code(text, style_config=dict(style))
+
+
+# A run formats its config some five times, which takes longer than a toy's training.
+yapf_api.FormatCode = lambda text, style_config: formatted(text, tuple(style_config.items()))
 
 # MMEngine's loggers keep the stderr of the test that made them, which pytest has closed since.
 logging.raiseExceptions = False

@@ -110,12 +110,13 @@ class ImageReading:
         if pixels.dtype == np.uint8 and (low, high) == (0, WHITE) and not is_negative:
             return pixels if self.view_dtype == 'uint8' else pixels.astype(np.float32)
         # float32 tells 24 bits apart
-        wide = np.float64 if pixels.dtype.itemsize > 2 else np.float32
-        values = (pixels.astype(wide) - low) * (WHITE / (high - low))
+        values = pixels.astype(np.float64 if pixels.dtype.itemsize > 2 else np.float32)
         if pixels.dtype.kind == 'f':
-            np.nan_to_num(values, copy=False, nan=0., posinf=0., neginf=0.)
-        values = np.clip(values, 0, WHITE).astype(np.float32, copy=False)
-        return WHITE - values if is_negative else values
+            np.nan_to_num(values, copy=False, nan=low, posinf=low, neginf=low)
+        values -= low
+        values *= WHITE / (high - low)
+        values = np.clip(values, 0, WHITE, out=values).astype(np.float32, copy=False)
+        return np.subtract(WHITE, values, out=values) if is_negative else values
 
     def range_of(self, stored: Stored) -> Range:
         """The values of an image that become black and white.

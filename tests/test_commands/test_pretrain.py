@@ -25,6 +25,7 @@ from conmim_mm.utils.shipped_files import recipe_file
 from conmim_mm.utils.work_dir import last_checkpoint
 
 from ..conftest import load_tool
+from ..ranks import train_on_ranks
 from ..toy_run import BATCH, EPOCHS, IMAGES
 
 
@@ -208,23 +209,44 @@ def test_held_out_images_are_left_out(toy, tmp_path) -> None:
     assert re.match(r'5 in .*/data/train \(val beside it is left out\)', plan.lines['images'])
 
 
-def test_several_processes_are_the_launchers(toy, tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def replaced(monkeypatch):
+    """Calls ``conmim`` with words that make another program of this process; gives its call."""
+    def call(*words: object) -> tuple[list[str], dict[str, str]]:
+        called = []
+
+        def execve(path: str, *args: object) -> None:
+            called.append(args)
+            raise SystemExit  # what comes after it is never reached
+
+        monkeypatch.setattr(os, 'execve', execve)
+        with pytest.raises(SystemExit):
+            main([str(word) for word in words])
+        return called[0]
+
+    return call
+
+
+def test_several_processes_are_the_launchers(toy, tmp_path, replaced) -> None:
     """This process becomes dist_train.sh, so signals and exit status are its own."""
-    called = []
-    monkeypatch.setattr(os, 'execve', lambda *args: called.append(args))
-    main(['pretrain', *toy.options, '--gpus', '2', '--out', str(tmp_path / 'new')])
-    (_, (name, script, *arguments), environment), = called
+    (name, script, *arguments), environment = replaced(
+        'pretrain', *toy.options, '--gpus', '2', '--out', tmp_path / 'new')
     assert name == 'bash' and script.endswith('tools/dist_train.sh') and Path(script).is_file()
     assert arguments == [str(tmp_path / 'new/config.py'), '2', '--work-dir', str(tmp_path / 'new')]
     assert environment['PYTHON'] == sys.executable
+    assert train_on_ranks(Path(arguments[0]), *arguments[2:]).returncode == 0
+    # nine images: one step of four on each of two processes an epoch
+    assert checkpoint(tmp_path / 'new')['meta']['iter'] == EPOCHS
 
 
-def test_resumes_with_other_processes(run_copy, monkeypatch, capsys) -> None:
-    called = []
-    monkeypatch.setattr(os, 'execve', lambda *args: called.append(args))
-    main(['pretrain', '--resume', '--out', str(run_copy), '--epochs', '3', '--gpus', '2'])
-    assert called[0][1][3:] == ['2', '--work-dir', str(run_copy), '--resume', '--elastic']
+def test_resumes_with_other_processes(run_copy, replaced, capsys) -> None:
+    (_, _, config, *arguments), _ = replaced(
+        'pretrain', '--resume', '--out', run_copy, '--epochs', 3, '--gpus', 2)
+    assert arguments == ['2', '--work-dir', str(run_copy), '--resume', '--elastic']
     assert '2 processes in place of 1' in capsys.readouterr().out
+    assert train_on_ranks(Path(config), *arguments[1:]).returncode == 0
+    # epochs of two steps of four images, two on each of two processes now
+    assert (checkpoint(run_copy)['meta']['epoch'], checkpoint(run_copy)['meta']['iter']) == (3, 6)
 
 
 def test_other_processes_stay_other_processes(run_copy) -> None:

@@ -41,6 +41,18 @@ def fill(root: Path, **counts: int) -> Path:
     return root
 
 
+def test_classes_of_arrays(tmp_path: Path) -> None:
+    """Where there are no pictures; beside these they are not looked at."""
+    for name in ('cat', 'dog'):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            (tmp_path / name / f'{number}.npy').touch()
+    assert [label for _, label in samples(labelled_split(str(tmp_path)).train)] == 5 * [0] + 5 * [1]
+    fill(tmp_path, dog=2, bird=2)
+    (tmp_path / 'features.npz').touch()
+    assert class_folders(str(tmp_path)) == ('bird', 'dog')
+
+
 def samples(arguments: dict) -> list[tuple[str, int]]:
     dataset = ImageFiles(**arguments, with_label=True, serialize_data=False)
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]

@@ -1,10 +1,6 @@
-"""Toy runs on two processes, one after the other; started by test_distributed.py with torchrun.
-
-Arguments: folder of images, folder of labelled ones, folder for the results.
-"""
+"""Toy runs on two processes, one after the other."""
 
 import os
-import sys
 from pathlib import Path
 
 import torch
@@ -77,8 +73,8 @@ def refused(cfg: Config, result: Path) -> None:
         Path(f'{result}_{os.environ["RANK"]}.txt').write_text(str(error))
 
 
-def main() -> None:
-    images, labelled, out = map(Path, sys.argv[1:])
+def train_all(images: Path, labelled: Path, out: Path) -> None:
+    """Trains with DDP and with FSDP, in ways that are refused, too."""
     init_cpu_processes(Config(dict(launcher='pytorch')))
     wrapper = dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None))
     train(cfg_of(images, out / 'ddp', 2, labelled, **wrapper), out / 'ddp')
@@ -99,7 +95,3 @@ def main() -> None:
     train(cfg_of(images, out / 'resumed', 2, **fsdp(), resume=True,
                  load_from=str(out / 'fsdp' / 'epoch_2.pth')), out / 'resumed')
     close_cpu_processes()
-
-
-if __name__ == '__main__':
-    main()

@@ -3,9 +3,8 @@
 import multiprocessing
 import os
 import re
+import resource
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,10 +12,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from conmim_mm.distributed.data_workers import prepare_workers
+from conmim_mm.distributed.data_workers import prepare_workers, provide_open_files
 from conmim_mm.utils.cli import explain
 
-from ..conftest import ROOT
+from ..ranks import on_ranks
 
 
 class Samples(Dataset):
@@ -93,11 +92,17 @@ def test_what_is_no_workers_fault_keeps_its_traceback() -> None:
     ('64:64', 63, r'need [0-9]+ open files, but this process may have 64: ulimit -n [^\n]*\Z'),
     ('64:256', 4, '^256$'), ('256:256', 0, '^256$')])
 def test_open_files(limits: str, workers: int, expected: str) -> None:
-    code = (f'import resource; limit = resource.RLIMIT_NOFILE; '
-            f'resource.setrlimit(limit, ({limits.replace(":", ",")}))\n'
-            'from conmim_mm.distributed.data_workers import provide_open_files\n'
-            f'try:\n    provide_open_files({workers})\nexcept ValueError as error:\n'
-            '    print(error)\nelse:\n    print(resource.getrlimit(limit)[0])')
-    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert re.search(expected, done.stdout.strip(), re.MULTILINE), done.stdout
+    done = on_ranks(provide, tuple(map(int, limits.split(':'))), workers, processes=1)
+    assert done.returncode == 0
+    said = done.stderr + done.stdout.strip()
+    assert re.search(expected, said, re.MULTILINE), said
+
+
+def provide(limits: tuple[int, int], workers: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    try:
+        provide_open_files(workers)
+    except ValueError as error:
+        print(error)
+    else:
+        print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])

@@ -1,7 +1,5 @@
 """Two processes, with DDP and with FSDP, do what one does with the batches of both."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +8,8 @@ import torch
 from conmim_mm.checkpoint.reading import load_checkpoint_file
 
 from ..labelled import write_labelled_images
-from ..runs import environment
-from . import distributed_runs
-from .distributed_runs import cfg_of, train
+from ..ranks import on_ranks
+from .distributed_runs import cfg_of, train, train_all
 
 pytestmark = pytest.mark.slow
 STEPS = 10
@@ -20,14 +17,11 @@ STEPS = 10
 
 @pytest.fixture(scope='module')
 def results(images, tmp_path_factory) -> Path:
-    """Folder of what distributed_runs.py did on two processes, and of the same on one."""
+    """Folder of what ``train_all`` did on two processes, and of the same on one."""
     folder = tmp_path_factory.mktemp('runs')
     # not to be divided by two
     labelled = write_labelled_images(folder / 'labelled', count=7)
-    subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2',
-         '-m', distributed_runs.__name__, images, labelled, folder], check=True, timeout=300,
-        env=environment(folder))
+    on_ranks(train_all, images, labelled, folder).check_returncode()
     train(cfg_of(images, folder / 'one', 1, labelled), folder / 'one')
     return folder
 

@@ -61,6 +61,8 @@ RUN_BY_TESTS = {
     'conmim pretrain --data /my/x-rays':
         f'{APIS}test_pretraining/test_image_reading.py::test_a_run',
     'conmim report': f'{COMMANDS}test_commands.py::test_report',
+    'tools/benchmarks/bench_reading.py':
+        f'{TOOLS}test_bench_reading.py::test_each_way_is_measured',
     'tools/benchmarks/bench_step.py': f'{TOOLS}test_bench_step.py::test_two_processes_for_real',
     'tools/benchmarks/model_size.py':
         'tests/test_model_index.py::test_the_tool_counts_the_same_operations',

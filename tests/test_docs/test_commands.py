@@ -5,7 +5,6 @@ A command is run here, or by a test that ``table.py`` names, or stands in a bloc
 files, options, configs with their ``--cfg-options``.
 """
 
-import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -114,13 +113,11 @@ def run(command: Command, tool: str, words: Sequence[str], monkeypatch) -> None:
     for name, value in SHORTER.get(tool, {}).items():
         monkeypatch.setattr(loaded(tool), name, value)
     threads = torch.get_num_threads(), cv2.getNumThreads()
-    gc.freeze()  # MMEngine looks for garbage whenever it makes a data set, which takes a second
     with mock.patch.dict(os.environ, command.environment):
         try:
             status = main_of(command, tool)()
         except SystemExit as error:
             status = error.code
-    gc.unfreeze()
     torch.set_num_threads(threads[0])  # the benchmarks take one
     cv2.setNumThreads(threads[1])
     assert not status, f'{command}: ends with {status}'

@@ -5,6 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import torch
 from run_comparison import run_differences
 
 from ..conftest import ROOT, TOOLS
+from ..ranks import ScriptPopen, train_on_ranks
 from ..runs import dist_train, environment
 from ..test_tools.test_train import images  # noqa: F401  (a fixture)
 from ..toy import write_config
@@ -67,7 +71,7 @@ def whole(images, tmp_path_factory) -> Path:  # noqa: F811
     """Work dir of two processes that nothing disturbed."""
     folder = tmp_path_factory.mktemp('whole')
     path = write_stoppable(folder, images, 0, signal.SIGTERM, 'undisturbed')
-    assert dist_train(path, '--work-dir', folder / 'run', *OPTIONS).returncode == 0
+    assert train_on_ranks(path, '--work-dir', folder / 'run', *OPTIONS).returncode == 0
     return folder / 'run'
 
 
@@ -85,7 +89,7 @@ def test_two_processes_resume_exactly(stoppable, whole, tmp_path) -> None:
     # both have accumulated one batch of two
     assert all(rank['gradients'] for rank in saved['ranks'])
     undisturbed = stoppable(0, signal.SIGTERM, 'undisturbed')
-    assert dist_train(undisturbed, '--work-dir', part, '--resume', *OPTIONS).returncode == 0
+    assert train_on_ranks(undisturbed, '--work-dir', part, '--resume', *OPTIONS).returncode == 0
     assert run_differences(part, whole) == []
 
 
@@ -103,11 +107,11 @@ def test_another_number_of_processes(stoppable, tmp_path) -> None:
     """Refused, unless told how: then the images per step and so the schedule stay the same."""
     path = stoppable(5, signal.SIGTERM, 'stopped')
     run = path, '--work-dir', tmp_path / 'run'
-    assert dist_train(*run).returncode != 0
-    refused = dist_train(*run, '--resume', processes=1)
+    assert train_on_ranks(*run).returncode == 143
+    refused = train_on_ranks(*run, '--resume', processes=1)
     assert 'processes: 2 in the checkpoint, 1 here' in refused.stderr
     assert '--elastic' in refused.stderr
-    assert dist_train(*run, '--resume', '--elastic', processes=1).returncode == 0
+    assert train_on_ranks(*run, '--resume', '--elastic', processes=1).returncode == 0
     saved = torch.load(tmp_path / 'run' / 'epoch_4.pth', weights_only=False)
     assert saved['meta']['iter'] == STEPS
     assert saved['meta']['run'] | dict(names=0, sampler_seed=0) == dict(
@@ -116,50 +120,71 @@ def test_another_number_of_processes(stoppable, tmp_path) -> None:
     assert saved['param_schedulers'][0]['_global_step'] == STEPS
 
 
-def wait_for(text: str, folder: Path, process: subprocess.Popen) -> None:
+ERRORS = 'errors'  # what a process printed
+
+
+def wait_for(text: str, folder: Path, process: subprocess.Popen | ScriptPopen) -> None:
     """Until a log in the folder has the text."""
     for _ in range(1200):
         if any(text in path.read_text() for path in folder.rglob('*.log')):
             return
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, (folder.parent / ERRORS).read_text()
         time.sleep(0.05)
     raise AssertionError(f'{text!r} never appeared')
 
 
-def start_endless(tmp_path: Path, path: Path, work_dir: Path, *command: object) -> subprocess.Popen:
-    process = subprocess.Popen(
-        [*command, '--work-dir', work_dir, '--cfg-options', 'train_cfg.max_epochs=100000'],
-        cwd=ROOT, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        env=environment(tmp_path), start_new_session=True)
-    wait_for('Epoch(train)', work_dir, process)
-    return process
+@pytest.fixture
+def start_endless(tmp_path):
+    """Starts a training that does not end by itself, and waits until it trains."""
+    started = []
+
+    def call(start: Callable[..., subprocess.Popen | ScriptPopen],
+             *command: object) -> subprocess.Popen | ScriptPopen:
+        with (tmp_path / ERRORS).open('w') as errors:
+            started.append(start(
+                [*command, '--work-dir', tmp_path / 'run',
+                 '--cfg-options', 'train_cfg.max_epochs=100000'],
+                stdout=errors, stderr=errors, env=environment(tmp_path)))
+        wait_for('Epoch(train)', tmp_path / 'run', started[0])
+        return started[0]
+
+    yield call
+    for process in started:
+        if process.poll() is None:  # the test has failed
+            os.kill(process.pid, signal.SIGTERM)  # which a launcher passes on
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=30)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_one_process_exits_with_143(stoppable, tmp_path, number: int) -> None:
+@pytest.mark.parametrize('number, start', [
+    (signal.SIGTERM, partial(subprocess.Popen, cwd=ROOT, start_new_session=True)),
+    (signal.SIGINT, ScriptPopen)], ids=['as typed', 'at a terminal'])
+def test_one_process_exits_with_143(stoppable, start_endless, tmp_path, number: int,
+                                    start: Callable) -> None:
     """The signal goes to the data workers too, as from a scheduler or a terminal."""
     path = stoppable(0, signal.SIGTERM, 'endless')
-    process = start_endless(tmp_path, path, tmp_path / 'run', sys.executable, TOOLS / 'train.py',
-                            path)
+    process = start_endless(start, sys.executable, TOOLS / 'train.py', path)
     os.killpg(process.pid, number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
+    assert process.wait(timeout=60) == 143
+    errors = (tmp_path / ERRORS).read_text()
     assert f'{number.name}: ending this step, then saving' in errors
     assert 'Traceback' not in errors
     assert (tmp_path / 'run' / 'interrupted.pth').is_file()
 
 
-def test_launcher_exits_with_143(stoppable, tmp_path) -> None:
+def test_launcher_exits_with_143(stoppable, start_endless, tmp_path) -> None:
     path = stoppable(0, signal.SIGTERM, 'endless')
-    process = start_endless(tmp_path, path, tmp_path / 'run', TOOLS / 'dist_train.sh', path, '2')
+    process = start_endless(partial(subprocess.Popen, cwd=ROOT, start_new_session=True),
+                            TOOLS / 'dist_train.sh', path, '2')
     process.send_signal(signal.SIGUSR1)
-    process.communicate(timeout=60)
-    assert process.returncode == 143
+    assert process.wait(timeout=60) == 143
     saved = torch.load(tmp_path / 'run' / 'interrupted.pth', weights_only=False)
     assert saved['meta']['run']['world_size'] == 2
 
 
-def test_second_signal_ends_at_once(stoppable, tmp_path) -> None:
+def test_second_signal_ends_at_once(stoppable, start_endless, tmp_path) -> None:
     """In the middle of a step that does not end."""
     (tmp_path / 'stuck.py').write_text('''
 import time
@@ -178,15 +203,13 @@ class Stuck(Hook):
 custom_imports['imports'].append('stuck')
 custom_hooks.append(dict(type='Stuck'))
 ''')
-    process = start_endless(tmp_path, path, tmp_path / 'run', sys.executable, TOOLS / 'train.py',
-                            path)
+    process = start_endless(ScriptPopen, sys.executable, TOOLS / 'train.py', path)
     wait_for('is stuck', tmp_path / 'run', process)
-    process.send_signal(signal.SIGTERM)
+    os.kill(process.pid, signal.SIGTERM)
     time.sleep(1.5)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert 'SIGTERM: ending at once' in errors
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(timeout=30) == 143
+    assert 'SIGTERM: ending at once' in (tmp_path / ERRORS).read_text()
     assert not (tmp_path / 'run' / 'interrupted.pth').exists()
 
 

@@ -8,6 +8,8 @@ import step_variants as variants
 import step_worker
 import torch
 
+from ..ranks import SERVER
+
 SETTINGS = variants.Settings('tiny', 64, 'float32', 'cpu')
 
 
@@ -113,8 +115,14 @@ def test_machines_without_the_type(monkeypatch) -> None:
     assert bench.choose_dtype('auto', 'cpu') == 'bfloat16'
 
 
+@pytest.fixture
+def for_real(monkeypatch) -> None:
+    monkeypatch.setattr(bench, 'SPAWN', SERVER)
+    monkeypatch.setattr(bench, 'MATMUL_SIDE', dict(cpu=256))
+
+
 @pytest.mark.slow
-def test_two_processes_for_real() -> None:
+def test_two_processes_for_real(for_real) -> None:
     result = bench.measure(
         SETTINGS._replace(distributed=True), batch=2, rounds=1,
         variants=['ours'], processes=2)
@@ -124,7 +132,7 @@ def test_two_processes_for_real() -> None:
 
 
 @pytest.mark.slow
-def test_failure_is_told_in_its_row() -> None:
+def test_failure_is_told_in_its_row(for_real) -> None:
     worker = bench.Worker('ours', SETTINGS._replace(img_size=65), 2, 1)
     worker.round()
     worker.end()

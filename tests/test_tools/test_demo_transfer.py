@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+from types import SimpleNamespace
 
 import pytest
 import transfer_tasks as transfer
@@ -10,6 +12,7 @@ from scenes import SceneSettings, make_scenes
 from transfer_tasks import TASKS, format_table
 
 from ..conftest import ROOT, load_tool
+from ..ranks import ScriptPopen
 from ..test_promises.test_untrusted_files import write_crafted
 from ..toy import save_scenes_model
 
@@ -46,6 +49,8 @@ def compare(run_script, monkeypatch, tmp_path):
         path.write_text(SHORT.format(base=str(ROOT / task.config), dataset=dataset))
         short[name] = dataclasses.replace(task, config=str(path))
     monkeypatch.setattr(tool, 'TASKS', short)
+    monkeypatch.setattr(tool, 'subprocess', SimpleNamespace(
+        Popen=ScriptPopen, STDOUT=subprocess.STDOUT))
 
     def call(*args: object, inits: tuple[str, ...] = tuple(transfer.INITS)) -> None:
         monkeypatch.setattr(tool, 'INITS', {init: transfer.INITS[init] for init in inits})

@@ -108,9 +108,9 @@ def test_a_list_with_labels(tmp_path: Path) -> None:
      'have 1 and 2'),
     (['.b.jpg'], 'TarShards would not find {tmp_path}/.b.jpg'),
     (['.c/d.jpg'], 'TarShards would not find {tmp_path}/.c/d.jpg'),
-    (['e.heic'], 'TarShards would not find {tmp_path}/e.heic')])
+    (['e.xcf'], 'TarShards would not find {tmp_path}/e.xcf')])
 def test_lists_that_shards_cannot_hold(tmp_path: Path, lines: list[str], words: str) -> None:
-    put(tmp_path, 'a.jpg', 'a.png', '.b.jpg', '.c/d.jpg', 'e.heic')
+    put(tmp_path, 'a.jpg', 'a.png', '.b.jpg', '.c/d.jpg', 'e.xcf')
     (tmp_path / 'list.txt').write_text('\n'.join(lines))
     text = message(images_to_shard, str(tmp_path), str(tmp_path / 'list.txt'))
     assert words.format(tmp_path=tmp_path) in text

@@ -1,5 +1,6 @@
 """TIFF files of any number of bands and any depth, by tifffile."""
 
+import logging
 from io import BytesIO
 
 import numpy as np
@@ -12,6 +13,8 @@ ORIENTATION = 274
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 ALPHA = (1, 2)  # of TIFF's ExtraSamples
 MAX_PAGES = 1000
+# It tells of damaged files, beside the error.
+logging.getLogger('tifffile').setLevel(logging.CRITICAL)
 
 
 def is_plain_tiff(data: bytes) -> bool:

@@ -18,7 +18,7 @@ from conmim_mm.engine import NonFiniteError
 from conmim_mm.utils.work_dir import newest_complete_checkpoint
 
 from ...faulty import FaultyConMIM  # noqa: F401
-from ...runs import dist_train
+from ...ranks import train_on_ranks
 from ...toy import model_cfg, run_cfg
 
 
@@ -211,7 +211,7 @@ def test_two_processes_of_which_one_is_bad(images, tmp_path, fault: str,
     cfg['custom_imports'] = dict(imports=['conmim_mm.registration', 'tests.faulty', 'trace_hook'])
     config = tmp_path / 'config.py'
     config.write_text('\n'.join(f'{key} = {value!r}' for key, value in cfg.items()))
-    result = dist_train(config)
+    result = train_on_ranks(config)
     traces = [[json.loads(line) for line in
                (tmp_path / 'run' / f'trace_{rank}.jsonl').read_text().splitlines()]
               for rank in (0, 1)]

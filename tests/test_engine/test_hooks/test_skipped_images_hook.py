@@ -15,7 +15,7 @@ from conmim_mm.engine.hooks import skipped_images_hook
 from conmim_mm.engine.hooks.skipped_images_hook import add_counts, allowed_unreadable, write_counts
 from conmim_mm.errors import InputError
 
-from ...runs import dist_train
+from ...ranks import train_on_ranks
 from ...toy import run_cfg, write_config, write_noise_images
 
 EPOCHS = 3
@@ -231,7 +231,7 @@ def two_process_config(tmp_path) -> Path:
 
 @pytest.mark.slow
 def test_two_processes_count_together(two_process_config, tmp_path) -> None:
-    run = dist_train(two_process_config, '--work-dir', tmp_path / 'run', '--cfg-options',
+    run = train_on_ranks(two_process_config, '--work-dir', tmp_path / 'run', '--cfg-options',
                      'default_hooks.skipped_images.max_share=0.5')
     assert run.returncode == 0, run.stderr
     found = skipped(tmp_path / 'run')
@@ -245,7 +245,7 @@ def test_two_processes_count_together(two_process_config, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_stop_together(two_process_config, tmp_path) -> None:
-    run = dist_train(two_process_config, '--work-dir', tmp_path / 'run', '--cfg-options',
+    run = train_on_ranks(two_process_config, '--work-dir', tmp_path / 'run', '--cfg-options',
                      'default_hooks.skipped_images.interval=50')  # an epoch has four iterations
     assert run.returncode != 0
     for start in ('error: ', '[rank 1] error: '):

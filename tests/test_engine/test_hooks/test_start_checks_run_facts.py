@@ -43,11 +43,12 @@ def test_same_total_batch_in_other_parts() -> None:
         'images per step: 16 in the checkpoint, 32 here']
 
 
-@pytest.fixture
-def saved(images, tmp_path) -> Path:
-    """A checkpoint after one epoch of three batches of four."""
-    Runner.from_cfg(run_cfg(images, tmp_path / 'saved', epochs=1, param_scheduler=SCHEDULE)).train()
-    return tmp_path / 'saved' / 'epoch_1.pth'
+@pytest.fixture(scope='module')
+def saved(images, tmp_path_factory) -> Path:
+    """A checkpoint after one epoch of three batches of four; not to be changed."""
+    folder = tmp_path_factory.mktemp('saved')
+    Runner.from_cfg(run_cfg(images, folder, epochs=1, param_scheduler=SCHEDULE)).train()
+    return folder / 'epoch_1.pth'
 
 
 def resumed(images: Path, work_dir: Path, checkpoint: Path, mismatch: str = 'refuse',

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,8 +11,8 @@ from damages import OUTSIDE, SECRET
 
 from conmim_mm.errors import InputError
 
-from ...conftest import ROOT, TOOLS
-from ...runs import environment
+from ...conftest import TOOLS
+from ...ranks import run_script_alone
 
 
 @pytest.mark.parametrize('kind', fuzz.KINDS)
@@ -68,8 +66,7 @@ def test_faults_are_seen(tmp_path, monkeypatch, reader, detail: str) -> None:
     assert all(detail in one.detail for one in outcomes)
 
 
-def test_the_table() -> None:
-    done = subprocess.run(
-        [sys.executable, TOOLS / 'reliability/fuzz.py', '--only', 'tar', '--count', '3'],
-        capture_output=True, text=True, check=True, timeout=300, env=environment(ROOT))
-    assert done.stdout.splitlines()[-1].startswith('| tar | 3 | ')
+def test_the_table(tmp_path) -> None:
+    status, printed = run_script_alone(
+        tmp_path / 'log', TOOLS / 'reliability/fuzz.py', '--only', 'tar', '--count', 3)
+    assert status == 0 and printed.splitlines()[-1].startswith('| tar | 3 | ')

@@ -1,34 +1,35 @@
 """tools/reliability/kill_and_resume.py, with few kills; docs/reliability.md has 50."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from ...conftest import ROOT, TOOLS
-from ...runs import environment
+from ...conftest import TOOLS
+from ...ranks import run_script_alone
 
 pytestmark = pytest.mark.slow
 
 
-def kill_and_resume(*arguments: object) -> dict:
-    result = subprocess.run(
-        [sys.executable, TOOLS / 'reliability/kill_and_resume.py', *map(str, arguments)],
-        stdout=subprocess.PIPE, text=True, check=True, timeout=300,
-        env=environment(ROOT))
-    return json.loads(result.stdout.splitlines()[-1])
+@pytest.fixture
+def kill_and_resume(tmp_path):
+    def call(*arguments: object) -> dict:
+        status, printed = run_script_alone(
+            tmp_path / 'log', TOOLS / 'reliability/kill_and_resume.py', *arguments)
+        assert status == 0, printed
+        return json.loads(printed.splitlines()[-1])
+
+    return call
 
 
-def test_kills_lose_nothing(tmp_path) -> None:
-    results = kill_and_resume('--kills', 2, '--steps', 40, '--max-wait', 1,
+def test_kills_lose_nothing(kill_and_resume, tmp_path) -> None:
+    results = kill_and_resume('--kills', 2, '--steps', 25, '--max-wait', 1,
                               '--out', tmp_path / 'out')
     assert results['kills'] == 2 and results['equal']
     assert not list((tmp_path / 'out' / 'run').glob('*.tmp'))
-    assert [path.name for path in (tmp_path / 'out/run').glob('*.pth')] == ['iter_40.pth']
+    assert [path.name for path in (tmp_path / 'out/run').glob('*.pth')] == ['iter_25.pth']
 
 
-def test_kills_after_steps_with_workers(tmp_path) -> None:
+def test_kills_after_steps_with_workers(kill_and_resume, tmp_path) -> None:
     results = kill_and_resume('--kills', 2, '--every', 7, '--interval', 5, '--steps', 30,
                               '--workers', 1, '--out', tmp_path / 'out')
     assert results['equal']

@@ -2,8 +2,8 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import one_run
 import pytest
@@ -15,9 +15,9 @@ from study_report import curve, summarise
 
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 
-from ...conftest import ROOT
+from ...conftest import ROOT, load_tool
 from ...labelled import write_labelled_images
-from ...runs import environment
+from ...ranks import ScriptPopen
 from ...toy import ARCH, backbone_cfg
 
 
@@ -115,18 +115,21 @@ def test_peers_learn(tmp_path: Path, peer: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_study_goes_on_and_reports(tmp_path: Path) -> None:
+def test_a_study_goes_on_and_reports(tmp_path: Path, run_script, monkeypatch, capsys) -> None:
     data = tmp_path / 'data'
     for part in ('train', 'test'):
         write_labelled_images(data / part, count=6, side=32)
     (tmp_path / 'judges.py').write_text(JUDGES.format(root=ROOT))
     (tmp_path / 'study.py').write_text(STUDY.format(judges=tmp_path / 'judges.py'))
-    command = [sys.executable, ROOT / 'tools/studies/run.py', tmp_path / 'study.py',
-               '--data', data, '--out', tmp_path / 'out']
+    monkeypatch.chdir(ROOT)
+    tool = load_tool('studies/run.py')
+    tool.subprocess = SimpleNamespace(
+        Popen=ScriptPopen, TimeoutExpired=subprocess.TimeoutExpired)
 
     def run(*options: str) -> str:
-        return subprocess.run([*command, *options], cwd=ROOT, env=environment(tmp_path), text=True,
-                              check=True, capture_output=True, timeout=300).stdout
+        run_script(tool, tmp_path / 'study.py', '--data', data, '--out', tmp_path / 'out',
+                   *options)
+        return capsys.readouterr().out
 
     first = run('--arms', 'random', 'visible')
     assert 'visible, seed 0: 3 steps' in first
