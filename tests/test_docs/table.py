@@ -9,7 +9,7 @@ COMMANDS = 'tests/test_commands/'
 APIS = 'tests/test_apis/'
 SCRIPTS = 'tests/test_visualization/test_scripts.py'
 
-# Pages whose commands test_tutorials.py runs as they are, one after the other.
+# Pages whose commands are run as they are, one after the other.
 TUTORIALS = ('docs/satellite.md', 'docs/xrays.md')
 
 # Tools that are run as the document has them, and what is added to make that cheap (of an option

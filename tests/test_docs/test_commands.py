@@ -12,9 +12,13 @@ from pathlib import Path
 from unittest import mock
 
 import cv2
+import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
 
+from ..conftest import ROOT
 from .checks import (
     argv_of,
     check_environment,
@@ -38,6 +42,22 @@ COMMANDS = [command for block in blocks_in('bash') for command in commands_of(bl
 def test_command(command: Command, workspace: Path, monkeypatch) -> None:
     monkeypatch.chdir(workspace)
     check(command, workspace, monkeypatch)
+
+
+@pytest.mark.parametrize('page', TUTORIALS)
+def test_tutorial(page: str, tmp_path: Path, monkeypatch) -> None:
+    """Its commands, as they are and in order, end with figures above those of a guess."""
+    for name in ('configs', 'tools'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        for command in COMMANDS:
+            if command.place.startswith(page):
+                run(command, *tool_and_words(command), monkeypatch)
+        assert MessageHub.get_current_instance().get_scalar('val/mIoU').current() > 45
+    features, = tmp_path.glob('runs/*.npz')
+    with np.load(features) as file:
+        assert len(file['features']) == 8 and np.isfinite(file['features']).all()
 
 
 @pytest.mark.parametrize('node', sorted(set(RUN_BY_TESTS.values())))

@@ -11,7 +11,7 @@ from PIL import Image
 from conmim_mm.datasets.reading import ImageReading, read_levels
 from conmim_mm.errors import InputError
 
-from ..conftest import load_tool
+from ...conftest import load_tool
 
 make_samples = load_tool('dataset_converters/make_samples.py').make_samples
 COUNTS = dict(train=2, val=2)
