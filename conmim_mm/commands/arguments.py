@@ -2,6 +2,8 @@
 
 import argparse
 import difflib
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -66,7 +68,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
             name, help=summary, description=f'{summary[0].upper()}{summary[1:]}.',
             formatter_class=argparse.RawDescriptionHelpFormatter)
         add_arguments(command)
-    args = parser.parse_args(argv)
+    args = parser.parse_args(_join_sides(sys.argv[1:] if argv is None else argv))
     if args.command == 'pretrain' and not (args.data or args.list_file or args.shards or (
             args.resume and args.out)):
         parser.error('pretrain needs --data DIR, a folder of images, or --list or --shards; or '
@@ -122,7 +124,7 @@ def _pretrain(parser: argparse.ArgumentParser) -> None:
     data.add_argument('--lr', type=_positive_float, metavar='X',
                       help='learning rate (default: the recipe\'s, scaled to the total batch; with '
                       '--init a tenth of it)')
-    data.add_argument('--img-size', **_SIZE,
+    data.add_argument(_SIZE_OPTION, **_SIZE,
                       help="side of the views, in pixels, or height and width (default: the "
                       "config's, 224, or that of the weights of --init)")
     data.add_argument('--amp', action='store_true',
@@ -254,7 +256,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
     graph.add_argument('--blocks', type=int, nargs='+', metavar='N',
                        help='whose feature maps, from 0; negative ones count from the end '
                        '(default: the last)')
-    graph.add_argument('--img-size', **_SIZE | dict(type=_size),
+    graph.add_argument(_SIZE_OPTION, **_SIZE | dict(type=_size_or_free),
                        help='side of the images, in pixels, or height and width, or free for '
                        'images of any size (default: as it was trained)')
     add_overwrite_argument(parser)
@@ -292,7 +294,7 @@ def _weights(parser: argparse.ArgumentParser, default: str | None = 'teacher') -
 
 
 def _loading(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--img-size', **_SIZE,
+    parser.add_argument(_SIZE_OPTION, **_SIZE,
                         help='side of the images, in pixels, or height and width (default: as it '
                         'was trained)')
     parser.add_argument('--batch-size', type=_positive, default=64, metavar='N',
@@ -300,15 +302,6 @@ def _loading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--workers', type=_not_negative, metavar='N',
                         help='processes that read images (default: one per core, at most 16)')
     add_trust_argument(parser)
-
-
-class _OneOrTwo(argparse.Action):
-
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
-                 values: Sequence[int | str], option: str | None = None) -> None:
-        if len(values) > 2 or len(values) == 2 and 'free' in values:
-            raise argparse.ArgumentError(self, 'takes N, the side of a square, or HEIGHT WIDTH')
-        setattr(namespace, self.dest, values[0] if len(values) == 1 else tuple(values))
 
 
 def _path(text: str) -> Path:
@@ -324,8 +317,30 @@ def _positive(text: str) -> int:
     return number
 
 
-def _size(text: str) -> int | str:
-    return text if text == 'free' else _positive(text)
+def _join_sides(words: Sequence[str]) -> list[str]:
+    """Height and width behind --img-size as one word, so that a path may come behind them."""
+    joined: list[str] = []
+    for word in map(str, words):
+        number = word.isascii() and word.isdecimal()
+        if number and joined and joined[-1] == _SIZE_OPTION:
+            joined[-1] += f'={word}'
+        elif number and joined and re.fullmatch(rf'{_SIZE_OPTION}=\d+(x\d+)*', joined[-1]):
+            joined[-1] += f'x{word}'
+        else:
+            joined.append(word)
+    return joined
+
+
+def _size(text: str) -> int | tuple[int, ...]:
+    is_two = re.fullmatch(r'\d+(x\d+)+', text)
+    sides = tuple(map(_positive, text.split('x') if is_two else [text]))
+    if len(sides) > 2:
+        raise argparse.ArgumentTypeError('takes N, the side of a square, or HEIGHT WIDTH')
+    return sides if len(sides) == 2 else sides[0]
+
+
+def _size_or_free(text: str) -> int | tuple[int, ...] | str:
+    return text if text == 'free' else _size(text)
 
 
 def _not_negative(text: str) -> int:
@@ -344,7 +359,8 @@ def _positive_float(text: str) -> float:
     return number
 
 
-_SIZE = dict(nargs='+', type=_positive, action=_OneOrTwo, metavar='N')
+_SIZE_OPTION = '--img-size'
+_SIZE = dict(type=_size, metavar='N')
 
 COMMANDS = dict(
     pretrain=('pre-train on a folder of images', _pretrain),

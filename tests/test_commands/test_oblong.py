@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from conmim_mm.commands import main
+from conmim_mm.commands.arguments import parse_arguments
 from conmim_mm.formats.source import read_source
 from conmim_mm.utils.run_config import read_config
 
@@ -65,6 +66,14 @@ def test_goes_on_and_starts_another(run, toy, tmp_path, capsys, fails) -> None:
     assert read_source(tmp_path / 'new').sizes.grid == (4, 3)
 
 
+@pytest.mark.parametrize('words', [['16', '40'], ['16x40']])
+def test_a_path_may_come_behind_the_sizes(words) -> None:
+    args = parse_arguments(['knn', '--img-size', *words, 'run', '--data', 'images'])
+    assert (args.img_size, str(args.checkpoint)) == ((16, 40), 'run')
+    assert parse_arguments(['embed', '--img-size', '8', 'run', '--data', 'a', '--out', 'b.npz']
+                           ).img_size == 8
+
+
 def test_a_graph(run, tmp_path) -> None:
     import onnxruntime
 
@@ -75,7 +84,7 @@ def test_a_graph(run, tmp_path) -> None:
 
 @pytest.mark.parametrize(('words', 'reason'), [
     (['16', '40', '3'], 'takes N, the side of a square, or HEIGHT WIDTH'),
-    (['16', 'x'], "must be a whole number, but is 'x'"),
+    (['x'], "must be a whole number, but is 'x'"), (['0'], 'must be at least 1'),
     (['16', '30'], 'img_size=16x30 (height x width) is not divisible by patch_size=8')])
 def test_no_sizes(run, labelled, fails, words, reason) -> None:
     assert reason in fails('knn', run, '--data', labelled, '--workers', 0, '--img-size', *words)

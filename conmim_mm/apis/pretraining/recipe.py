@@ -156,7 +156,8 @@ def slow_down(cfg: Config, lr: float | None, new: Sequence[str]) -> str:
         lr_mult=float(f'{1 / share:.4g}'), decay_mult=None) for part in new})
     if TABLE in keys:
         keys[TABLE].lr_mult = 1.  # it has grown already
-    return f'{optimizer.lr:.2g}, {share:.2g} x that from scratch, which new parts have'
+    return (f'{optimizer.lr:.2g}, {share:.2g} x that from scratch'
+            + ', which new parts have' * bool(new))
 
 
 def raise_table_lr(cfg: Config, work: Workload) -> str:
