@@ -28,9 +28,10 @@ PUBLISHED = 'published in the ConMIM paper (arXiv 2205.09616), not measured with
 
 
 def recipes() -> Iterator[Path]:
-    """All configs but those of the demos' generated scenes."""
+    """All configs but those of generated images."""
     for folder in FOLDERS:
-        yield from (path for path in (CONFIGS / folder).glob('*.py') if 'scenes' not in path.stem)
+        yield from (path for path in (CONFIGS / folder).glob('*.py')
+                    if not re.search('scenes|tiles|x-rays', path.stem))
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from run_arguments import parse_run_arguments, run_config
 from conmim_mm import register_all_modules
 from conmim_mm.apis.build_runner import build_runner
 from conmim_mm.apis.data_settings import sound_data_settings
-from conmim_mm.checkpoint.settings import type_name
+from conmim_mm.checkpoint.settings import reading_in, type_name
 from conmim_mm.distributed.agreement import check_configs_agree
 from conmim_mm.distributed.launch import processes
 from conmim_mm.errors import InputError
@@ -75,6 +75,9 @@ def draw_predictions(cfg: Config, folder: str, name: str) -> None:
     hook = cfg.get('default_hooks', {}).get('visualization')
     if not hook:
         raise InputError(f'{name} has no default_hooks.visualization; --show-dir needs one')
+    if keys := reading_in(cfg.test_dataloader):
+        raise InputError(f'--show-dir: the toolboxes draw on 8-bit colours, but {name} reads its '
+                         f'images by {dict(keys)}; leave it out')
     kind = type_name(hook)
     if kind == 'VisualizationHook':  # mmpretrain's
         hook.update(enable=True, out_dir=folder)

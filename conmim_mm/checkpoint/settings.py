@@ -60,14 +60,14 @@ def saved_reading(checkpoint: dict[str, Any]) -> dict[str, Any]:
         checkpoint: As for :func:`saved_settings`.
     """
     try:
-        return reading_in(saved_settings(checkpoint))
+        return reading_in(saved_settings(checkpoint).get('train_dataloader'))
     except ValueError:
         return {}
 
 
-def reading_in(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of settings, such as a config."""
-    return next((found for step in dicts_in(settings.get('train_dataloader'))
+def reading_in(loader: Any) -> dict[str, Any]:
+    """The same of a loader's settings."""
+    return next((found for step in dicts_in(loader)
                  if isinstance(found := step.get('reading'), dict)), {})
 
 

@@ -14,7 +14,7 @@ from ..checkpoint.reading import (
     model_state,
     weights_below,
 )
-from ..checkpoint.settings import saved_arguments
+from ..checkpoint.settings import saved_arguments, saved_reading
 from ..errors import InputError
 from ..utils.sizes import likely_grid
 from .layers.embedding import infer_pos_embed_grid, resize_pos_embed
@@ -59,14 +59,25 @@ def load_pretrained_backbone(vit: nn.Module, init_cfg: Mapping) -> None:
         vit, state, likely_grid(saved.get('img_size'), vit.patch_size))
     differences = describe_differences(vit.state_dict(), state)
     if differences:
-        embedding = ('It has a position embedding: set model.backbone.use_abs_pos_emb=True'
-                     if 'pos_embed' in state and 'pos_embed' not in vit.state_dict() else
-                     'Give the backbone the arch, patch_size and kind of position embedding it was '
-                     'pre-trained with')
-        raise InputError(f'{path} does not fit the backbone: {differences}. {embedding}')
+        raise InputError(f'{path} does not fit the backbone: {differences}. '
+                         f'{_advice(vit, state)}')
     vit.load_state_dict(state)
+    if keys := saved_reading(checkpoint):
+        changes.append(f'trained on images read by LoadImage with reading={keys}')
     print_log(f'backbone: {len(state)} tensors from {path}' +
               ''.join(f'; {change}' for change in changes), logger='current')
+
+
+def _advice(vit: nn.Module, state: dict[str, torch.Tensor]) -> str:
+    own, embedding = vit.state_dict(), 'patch_embed.proj.weight'
+    shape = state.get(embedding, own[embedding]).shape
+    if len(shape) == 4 and shape[1] != own[embedding].shape[1]:
+        return (f'It is for images of {shape[1]} channels: set model.backbone.in_channels='
+                f'{shape[1]} (conmim export --format mmpretrain prints all that such need)')
+    if 'pos_embed' in state and 'pos_embed' not in own:
+        return 'It has a position embedding: set model.backbone.use_abs_pos_emb=True'
+    return ('Give the backbone the arch, patch_size and kind of position embedding it was '
+            'pre-trained with')
 
 
 def fit_to_backbone(vit: nn.Module, state: dict[str, torch.Tensor],

@@ -1,5 +1,6 @@
 """A sheet of equal panels with headings, drawn without a display."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ COLOUR_MAP = 'cividis'  # even steps of lightness, also for the colour-blind and
 DPI = 110
 PANEL, GAP, MARGIN, HEADING, LINE, BAR = 1.55, 0.1, 0.08, 0.2, 0.13, 0.85  # inches
 FONT = 7.5
+NOTE_LETTERS = 17  # of that size in an inch
 
 
 class Panel:
@@ -101,7 +103,7 @@ class Sheet:
         aspect: Height of a panel over its width.
         lines: Lines of a heading.
         bar: Inches kept free on the right, for a colour bar.
-        note: A line below the panels.
+        note: Text below the panels.
     """
 
     def __init__(self, rows: int, columns: int, grid: tuple[int, int], aspect: float = 1.,
@@ -113,13 +115,14 @@ class Sheet:
         self.width = 2 * MARGIN + columns * (PANEL + GAP) - GAP + bar
         self.height = 2 * MARGIN + rows * (self.panel_size[1] + self.heading)
         self.bottom = self.height - MARGIN
-        self.height += HEADING * bool(note)
+        notes = textwrap.wrap(note, int(self.width * NOTE_LETTERS))
+        self.height += HEADING * bool(note) + LINE * max(len(notes) - 1, 0)
         self.figure = Figure(figsize=(self.width, self.height), dpi=DPI)
         FigureCanvasAgg(self.figure)
         self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set_axis_off()
         self.axes.set(xlim=(0, self.width), ylim=(self.height, 0), autoscale_on=False)
-        self.axes.text(MARGIN, self.bottom + 0.04, note, fontsize=FONT, va='top')
+        self.axes.text(MARGIN, self.bottom + 0.04, '\n'.join(notes), fontsize=FONT, va='top')
 
     def panel(self, row: int, column: int, pixels: np.ndarray | torch.Tensor, heading: str = '',
               norm: Normalize | None = None) -> Panel:

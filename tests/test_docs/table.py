@@ -9,6 +9,9 @@ COMMANDS = 'tests/test_commands/'
 APIS = 'tests/test_apis/'
 SCRIPTS = 'tests/test_visualization/test_scripts.py'
 
+# Pages whose commands are run as they are, one after the other.
+TUTORIALS = ('docs/satellite.md', 'docs/xrays.md')
+
 # Tools that are run as the document has them, and what is added to make that cheap (of an option
 # that is given twice the last one counts).
 RUN_HERE = {

@@ -12,9 +12,13 @@ from pathlib import Path
 from unittest import mock
 
 import cv2
+import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
 
+from ..conftest import ROOT
 from .checks import (
     argv_of,
     check_environment,
@@ -27,7 +31,7 @@ from .checks import (
 )
 from .markdown import blocks_in
 from .shell import Command, commands_of
-from .table import PLACEHOLDERS, RUN_BY_TESTS, RUN_HERE, SHORTER, TRAINED_HERE
+from .table import PLACEHOLDERS, RUN_BY_TESTS, RUN_HERE, SHORTER, TRAINED_HERE, TUTORIALS
 
 # trainings, which take seconds: one of a config is enough, wherever its data and work dir are
 DONE = set()
@@ -38,6 +42,22 @@ COMMANDS = [command for block in blocks_in('bash') for command in commands_of(bl
 def test_command(command: Command, workspace: Path, monkeypatch) -> None:
     monkeypatch.chdir(workspace)
     check(command, workspace, monkeypatch)
+
+
+@pytest.mark.parametrize('page', TUTORIALS)
+def test_tutorial(page: str, tmp_path: Path, monkeypatch) -> None:
+    """Its commands, as they are and in order, end with figures above those of a guess."""
+    for name in ('configs', 'tools'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        for command in COMMANDS:
+            if command.place.startswith(page):
+                run(command, *tool_and_words(command), monkeypatch)
+        assert MessageHub.get_current_instance().get_scalar('val/mIoU').current() > 45
+    features, = tmp_path.glob('runs/*.npz')
+    with np.load(features) as file:
+        assert len(file['features']) == 8 and np.isfinite(file['features']).all()
 
 
 @pytest.mark.parametrize('node', sorted(set(RUN_BY_TESTS.values())))
@@ -62,7 +82,7 @@ def check(command: Command, workspace: Path, monkeypatch) -> None:
         return
     tool, words = started
     check_tool(command, tool, words, workspace / 'photos')
-    if command.needs:
+    if command.needs or command.place.startswith(TUTORIALS):
         return
     launched = command.words[0].endswith('.sh')
     added = None if launched else added_to_run(tool, words)

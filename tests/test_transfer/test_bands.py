@@ -9,6 +9,7 @@ import pytest
 import tifffile
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
@@ -16,9 +17,11 @@ from PIL import Image
 
 from conmim_mm.apis import export
 from conmim_mm.errors import InputError
+from conmim_mm.models import ConMIMViT
 
-from ..conftest import CONFIGS
+from ..conftest import CONFIGS, load_tool
 from ..test_formats.test_bands import CHANNELS, MEAN, STD, save_run
+from ..test_formats.test_oblong import ARCH
 from .conftest import two_steps
 
 KEYS = dict(channels=CHANNELS, value_range=(100., 3000.))
@@ -79,6 +82,27 @@ def test_two_steps(config: str, scenes: Path, tmp_path: Path) -> None:
     assert levels.amax(dim=1).min() > 100
     assert np.isfinite(runner.message_hub.get_scalar('train/loss').current())
     assert np.isfinite(runner.message_hub.get_scalar(f'val/{metric}').current())
+
+
+def test_says_what_the_weights_have_seen(tmp_path: Path, caplog) -> None:
+    save_run(tmp_path / 'own.pth', KEYS)
+    init = dict(type='Pretrained', checkpoint=str(tmp_path / 'own.pth'))
+    settings = dict(arch=ARCH, img_size=16, patch_size=8)
+    with pytest.raises(InputError, match='images of 5 channels: set .*in_channels=5'):
+        ConMIMViT(**settings, init_cfg=init).init_weights()
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    with caplog.at_level('INFO', logger.name):
+        ConMIMViT(**settings, in_channels=5, init_cfg=init).init_weights()
+    logger.removeHandler(caplog.handler)
+    assert "read by LoadImage with reading={'channels': 5, 'value_range': (100.0," in caplog.text
+
+
+def test_no_pictures_of_bands(tmp_path: Path) -> None:
+    draw_predictions = load_tool('test.py').draw_predictions
+    cfg = Config.fromfile(CONFIGS / 'segmentation' / 'vit-tiny_upernet_1xb8_tiles-64px.py')
+    with pytest.raises(InputError, match="--show-dir.* 8-bit colours, .*'channels': 13"):
+        draw_predictions(cfg, str(tmp_path), 'it')
 
 
 def test_no_scope_of_a_toolbox() -> None:

@@ -185,6 +185,9 @@ def main() -> None:
     words = f'{len(classes)} classes' if len(classes) else 'no class folders, so one colour'
     if len(classes) > MAX_LEGEND:
         words += f', too many for a legend (up to {MAX_LEGEND})'
+    if args.thumbnails and reading.channels not in (1, 3):
+        words += (f'; thumbnails show channel {", ".join(map(str, usual_bands(reading.channels)))} '
+                  f'of {reading.channels}')
     print(f'wrote {args.out}: {len(points)} images, {words}')
 
 
