@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing import connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
@@ -24,7 +25,7 @@ from .conftest import load_tool
 
 SERVER = multiprocessing.get_context('forkserver')
 SERVER.set_forkserver_preload(['tests.toy_run', 'mmengine.runner', __name__])
-SECONDS = 300
+SECONDS, GRACE_SECONDS = 300, 60
 
 
 def on_ranks(call: Callable[..., object], *args: object,
@@ -55,8 +56,11 @@ def on_ranks(call: Callable[..., object], *args: object,
         for rank in ranks:
             rank.start()
         end = time.monotonic() + SECONDS
-        for rank in ranks:
-            rank.join(max(end - time.monotonic(), 0))
+        while any(rank.exitcode is None for rank in ranks) and time.monotonic() < end:
+            if any(rank.exitcode for rank in ranks):  # for whom the others may wait for ever
+                end = min(end, time.monotonic() + GRACE_SECONDS)
+            connection.wait([rank.sentinel for rank in ranks if rank.exitcode is None],
+                            max(end - time.monotonic(), 0))
         status = [rank.exitcode for rank in ranks]
         for rank in ranks:
             rank.kill()

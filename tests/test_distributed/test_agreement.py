@@ -82,8 +82,8 @@ ONE_IMAGE_LESS = '''
 import os
 from conmim_mm.datasets import ImageFiles
 if os.environ['RANK'] == '1':
-    whole = ImageFiles._scan_folder
-    ImageFiles._scan_folder = lambda self: whole(self)[:-1]
+    whole = ImageFiles._scan_folders
+    ImageFiles._scan_folders = lambda self: whole(self)[:-1]
 '''
 
 
