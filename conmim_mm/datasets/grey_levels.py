@@ -31,11 +31,15 @@ class Values(NamedTuple):
     Attributes:
         low: The 0.5th percentile of the stored values of all channels together.
         high: The 99.5th.
+        lowest: Of all values seen.
+        highest: The same.
         first: One of the images.
     """
 
     low: float
     high: float
+    lowest: float
+    highest: float
     first: Stored
 
 
@@ -52,9 +56,9 @@ def measure_values(dataset: ReplacingDataset, how: ImageReading) -> Values:
     seen = [(stored._replace(pixels=stored.pixels[:1, :1]), _some_pixels(stored.pixels).ravel())
             for stored in read_some(dataset, how, 'values')]
     values = np.concatenate([values for _, values in seen])
-    values = values[np.isfinite(values)]
-    low, high = np.percentile(values, PERCENTILES).tolist() if values.size else (0., 0.)
-    return Values(low, high, seen[0][0])
+    values = values[np.isfinite(values)].astype(np.float64)
+    found = np.percentile(values, (*PERCENTILES, 0, 100)).tolist() if values.size else 4 * [0.]
+    return Values(*found, seen[0][0])
 
 
 def measure_mean_std(dataset: ReplacingDataset, how: ImageReading

@@ -112,7 +112,8 @@ class ImageReading:
         # float32 tells 24 bits apart
         values = pixels.astype(np.float64 if pixels.dtype.itemsize > 2 else np.float32)
         if pixels.dtype.kind == 'f':
-            np.nan_to_num(values, copy=False, nan=low, posinf=low, neginf=low)
+            black = high if is_negative else low
+            np.nan_to_num(values, copy=False, nan=black, posinf=black, neginf=black)
         values -= low
         values *= WHITE / (high - low)
         values = np.clip(values, 0, WHITE, out=values).astype(np.float32, copy=False)

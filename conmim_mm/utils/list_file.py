@@ -37,7 +37,7 @@ def read_list(path: str) -> Iterator[Listed]:
     try:
         with open(path, encoding='utf-8-sig', errors='surrogateescape', newline='') as file:
             yield from (_of_table if path.lower().endswith('.csv') else _of_text)(file)
-    except (OSError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(f'cannot read the list file {path}: {error}') from error
 
 
@@ -51,14 +51,15 @@ def _of_text(lines: Iterator[str]) -> Iterator[Listed]:
 
 
 def _of_table(lines: Iterator[str]) -> Iterator[Listed]:
-    rows = csv.reader(lines)
-    path, label = 0, 1
+    rows = csv.reader(lines, strict=True)  # or an open quote takes all rows behind it
+    path, label, is_first = 0, 1, True
     for row in rows:
         cells = [cell.strip() for cell in row]
         names = [cell.lower() for cell in cells]
-        if rows.line_num == 1 and PATH in names:
+        if is_first and PATH in names:
             path, label = names.index(PATH), names.index(LABEL) if LABEL in names else len(names)
         elif any(cells):
             cell = cells[label] if label < len(cells) else ''
             yield Listed(rows.line_num, cells[path] if path < len(cells) else '',
                          int(cell) if cell.isdecimal() else None)
+        is_first &= not any(cells)

@@ -41,12 +41,17 @@ def set_reading(cfg: Config, images: ReplacingDataset, given: dict
     if not readers:
         raise InputError(f'{cfg.filename} reads its images by none of {", ".join(_READERS)}, so '
                          'only 8-bit RGB')
+    before, lines = how, {'channels': str(channels)}
     how = replace(how, channels=channels, **{
         key: given[key] for key in ('value_range', 'bands_from', 'view_dtype')
         if given.get(key, 'auto') != 'auto'})
-    how, described = _with_range(images, how, given.get('value_range'))
-    lines = {'channels': str(channels), 'value range': described}
-    lines |= _set_normalisation(cfg, images, how, given.get('mean_std'))
+    if given.keys() - {'show_bands'} or channels != before.channels:
+        how, lines['value range'] = _with_range(images, how, given.get('value_range'))
+    levels_differ = (how.channels, how.value_range) != (before.channels, before.value_range)
+    known = (cfg.model.get('data_preprocessor') or {}).get('mean')
+    is_unknown = known is not None and not any(known)  # of weights spread over other channels
+    if given.get('mean_std') or levels_differ or is_unknown:  # else they stay as they are
+        lines |= _set_normalisation(cfg, images, how, given.get('mean_std'))
     if bands := given.get('show_bands'):
         cfg.model.data_preprocessor.shown_bands = tuple(bands)
     put_reading(readers, how)
@@ -77,12 +82,15 @@ def _with_range(images: ReplacingDataset, how: ImageReading, given: object
     # three channels keep to what has always been done
     is_chosen = given == 'auto' or not (
         how.channels == 3 or how.value_range or values.first.window or kind == np.uint8)
-    if is_chosen and values.low < values.high:
-        how = replace(how, value_range=(values.low, values.high))
+    # of sparse images, such as line scans, both percentiles may be their background
+    chosen = (values.low, values.high) if values.low < values.high else (
+        values.lowest, values.highest)
+    if is_chosen and chosen[0] < chosen[1]:
+        how = replace(how, value_range=chosen)
     if values.first.window and not how.value_range:
         return how, 'the window of each file'
     low, high = how.range_of(values.first)
-    ends = np.array([[[values.low, values.high]]], dtype=np.float64)
+    ends = np.array([[[values.lowest, values.highest]]])
     levels = how.view(replace(how, value_range=(low, high)).levels(ends))
     if levels.min() == levels.max():
         raise InputError(f'--value-range: from {low:g} to {high:g}, all pixels have one grey level '

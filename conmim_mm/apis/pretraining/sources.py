@@ -67,6 +67,11 @@ def find_sources(data: Places | None = None, list_file: str | Path | None = None
         raise InputError(f'give --shards or {"--list" if list_file else "--data"}: a run reads '
                          'either tar files or image files')
     given = [data] if isinstance(data, str | Path) else data or ()
+    try:
+        for place in (*patterns, *given, *[list_file] * bool(list_file)):
+            Path(place).expanduser()
+    except RuntimeError:
+        raise InputError(f'there is no home folder for {place}') from None
     folders = dict.fromkeys(folder for place in given for folder in _folders(Path(place)))
     if list_file and not Path(list_file).expanduser().is_file():
         raise InputError(f'--list: no such file: {list_file}')

@@ -215,7 +215,8 @@ def check_run_folders(options: PretrainOptions) -> None:
     Raises:
         InputError: No such images, or no place of its own for the run.
     """
-    folders, out = options.sources.folders, options.out
+    out = options.out
+    folders = () if options.sources.list_file else options.sources.folders
     if options.eval_data and not options.eval_data.is_dir():
         raise InputError(f'--eval-data: no such folder: {options.eval_data}')
     if Path.cwd().is_relative_to(out.resolve()):

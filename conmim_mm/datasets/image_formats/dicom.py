@@ -62,7 +62,7 @@ def read_dicom(data: bytes, channels: int, bands_from: str, max_pixels: int) -> 
 
 def _is_rescaled(file: 'pydicom.Dataset') -> bool:  # noqa: F821  (need not be installed)
     return 'ModalityLUTSequence' in file or (
-        float(file.get('RescaleSlope', 1)), float(file.get('RescaleIntercept', 0))) != (1, 0)
+        float(file.get('RescaleSlope') or 1), float(file.get('RescaleIntercept') or 0)) != (1, 0)
 
 
 def _range_of_bits(bits: int, signed: bool) -> Range:

@@ -25,6 +25,8 @@ def picture_bands(image: Image.Image, channels: int) -> Stored:
     if image.mode in ('P', 'PA'):
         image = image.convert('RGBA' if 'transparency' in image.info or image.mode == 'PA'
                               else 'RGB')
+    elif image.mode == 'CMYK' and channels < 4:
+        image = image.convert('RGB')
     elif image.mode not in ('CMYK', 'F', 'L', 'LA', 'RGB', 'RGBA') and image.mode[0] != 'I':
         image = image.convert('L' if image.mode == '1' else 'RGB')
     pixels = np.atleast_3d(np.asarray(image))

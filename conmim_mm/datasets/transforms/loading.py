@@ -24,6 +24,7 @@ FORMATS = tuple(one.pillow for one in IMAGE_FORMATS if one.pillow and is_install
 MAX_PIXELS = 2**26
 MAX_BYTES = 2**30
 NOT_AN_IMAGE = 'not an image'
+BITS, PLANAR = 258, 284  # tags of TIFF
 MAX_SCANS = 50  # each takes two seconds where there are as many pixels as that
 
 _UPRIGHT = {
@@ -155,6 +156,9 @@ def _decode(data: bytes, max_pixels: int) -> Image.Image:
     with _pillows_limit(max_pixels), Image.open(BytesIO(data), formats=FORMATS) as image:
         # from the header; no pixel is decoded yet
         check_pixels(image.width * image.height, max_pixels)
+        if image.format == 'TIFF' and image.tag_v2.get(PLANAR) == 2 and max(
+                image.tag_v2.get(BITS, (8, ))) > 8:  # Pillow takes these planes for 8 bits
+            raise UnidentifiedImageError('planes of 16 bits')
         if image.format in ('JPEG', 'MPO') and has_too_many_scans(data):
             raise _Refused(f'a JPEG file of more than {MAX_SCANS} scans')
         image.load()

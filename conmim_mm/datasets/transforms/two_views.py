@@ -199,7 +199,8 @@ class ConMIMTwoViews(BaseTransform):
         # The crop is uniform, so flipping it is flipping the image.
         # OpenCV drops the axis of one channel.
         flipped = cv2.flip(pixels, 1).reshape(pixels.shape) if flip else pixels
-        return resize_bicubic(flipped, self.size)
+        view = resize_bicubic(flipped, self.size)
+        return view if view.dtype == np.uint8 else view.clip(0, 255)  # it overshoots at edges
 
 
 @TRANSFORMS.register_module()

@@ -182,3 +182,23 @@ def test_what_cannot_be_typed(words: str, reason: str, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         main(['pretrain', '--data', 'x', *words.split()])
     assert reason in capsys.readouterr().err
+
+
+def test_sparse_images_have_a_range(tmp_path: Path) -> None:
+    """Of which both percentiles are the background."""
+    rng = np.random.default_rng(0)
+    (tmp_path / 'scans').mkdir()
+    for number in range(COUNT):
+        pixels = np.where(rng.random((SIZE, SIZE)) > .999, 2000, 0).astype(np.uint16)
+        Image.fromarray(pixels).save(tmp_path / 'scans' / f'{number}.png')
+    plan = planned(tmp_path / 'scans', channels=1)
+    assert reader(plan).reading.value_range == (0, 2000)
+
+
+def test_what_is_shown_changes_no_normalisation(tiles: Path, tmp_path: Path) -> None:
+    first = planned(tiles, channels=CHANNELS)
+    first.write(tmp_path / 'config.py')
+    plan = planned(tiles, config=str(tmp_path / 'config.py'), arch=None, show_bands=(2, ))
+    assert plan.cfg.model.data_preprocessor.mean == first.cfg.model.data_preprocessor.mean
+    assert plan.cfg.model.data_preprocessor.shown_bands == (2, )
+    assert reader(plan).reading == reader(first).reading and 'mean' not in plan.lines

@@ -108,3 +108,11 @@ def test_jpeg_xl(tmp_path: Path, shape: tuple[int, int]) -> None:
     assert jpeg_xl.count_pixels(content) == shape[0] * shape[1]
     with pytest.raises(UnreadableImageError, match='more pixels'):
         read_rgb(str(tmp_path / 'a.jxl'), shape[0] * shape[1] - 1)
+
+
+def test_print_colours_become_three_where_three_are_asked_for(tmp_path: Path) -> None:
+    image = Image.new('CMYK', (8, 6), (255, 0, 0, 0))
+    image.save(tmp_path / 'a.jpg', quality=95)
+    read = read_stored(str(tmp_path / 'a.jpg'), ImageReading(3, value_range=(0, 255))).pixels
+    assert read.shape == (6, 8, 3) and read[..., 0].max() < 40 and read[..., 1:].min() > 150
+    assert read_stored(str(tmp_path / 'a.jpg'), ImageReading(4)).pixels.shape == (6, 8, 4)

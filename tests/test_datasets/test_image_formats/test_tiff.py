@@ -187,3 +187,20 @@ def test_a_small_file_does_not_fill_the_memory(tmp_path: Path) -> None:
     (tmp_path / 'a.tif').write_bytes(data)
     with pytest.raises(UnreadableImageError, match='more than any image that is read'):
         stored(tmp_path / 'a.tif', 65535)
+
+
+@pytest.mark.parametrize('layout', ['contig', 'separate'])
+def test_colours_of_16_bits_without_any_option(tmp_path: Path, layout: str) -> None:
+    """Pillow takes planes of 16 bits for planes of 8, and gives noise."""
+    ramp = np.linspace(0, 65535, 3 * SIZE[0] * SIZE[1]).reshape(*SIZE, 3).astype(np.uint16)
+    written = np.moveaxis(ramp, -1, 0) if layout == 'separate' else ramp
+    tifffile.imwrite(tmp_path / 'a.tif', written, photometric='rgb', planarconfig=layout)
+    read = read_levels(str(tmp_path / 'a.tif'))
+    assert read.dtype == np.uint8 and np.abs(read - ramp / 257).max() <= 1
+
+
+def test_no_number_is_black_where_black_is_the_highest_value(tmp_path: Path) -> None:
+    pixels = np.array([[np.nan, 0, 1]], dtype=np.float32)
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric='miniswhite')
+    read = read_levels(str(tmp_path / 'a.tif'), ImageReading(1, (0, 1)))
+    assert read[0, :, 0].tolist() == [0, 255, 0]
