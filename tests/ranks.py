@@ -46,7 +46,7 @@ def on_ranks(call: Callable[..., object], *args: object,
     with socket.socket() as free, TemporaryDirectory() as logs:
         free.bind(('127.0.0.1', 0))
         environment = dict(
-            MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free.getsockname()[1]),
+            os.environ, MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free.getsockname()[1]),
             WORLD_SIZE=str(processes), LOCAL_WORLD_SIZE=str(processes), OMP_NUM_THREADS='1')
         free.close()
         ranks = [
@@ -74,6 +74,7 @@ def on_ranks(call: Callable[..., object], *args: object,
 
 def _be_rank(environment: dict[str, str], logs: Path, call: Callable[..., object],
              args: Sequence[object]) -> None:
+    os.environ.clear()  # the server's is of the time when it began
     os.environ.update(environment)
     logs.mkdir()
     _print_into(logs / 'out', logs / 'err')
