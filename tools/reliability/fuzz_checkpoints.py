@@ -133,6 +133,7 @@ def read_checkpoint(folder: Path) -> None:
         whole = folder / 'whole.pth'
         whole.write_bytes(saved_checkpoint(True))
         export(whole, folder / 'of_whole.pth', 'timm')
-        one, other = (load_checkpoint_file(folder / name) for name in (target, 'of_whole.pth'))
+        one, other = (load_checkpoint_file(folder / name)['state_dict']
+                      for name in (target, 'of_whole.pth'))
         if one.keys() != other.keys() or not all(torch.equal(one[key], other[key]) for key in one):
             raise Fault('damage was not noticed: the exported weights are others')

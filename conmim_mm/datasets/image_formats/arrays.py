@@ -30,12 +30,12 @@ def read_array(data: bytes, channels: int, max_pixels: int) -> Stored:
     """
     if data.startswith(NPY):
         return Stored(_read(BytesIO(data), channels, max_pixels))
-    with zipfile.ZipFile(BytesIO(data)) as file:
-        names = [name for name in file.namelist() if name.endswith('.npy')]
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        names = [name for name in archive.namelist() if name.endswith('.npy')]
         name = names[0] if len(names) == 1 else f'{IMAGE_KEY}.npy'
         if name not in names:
             raise ValueError(f'it has {len(names)} arrays, none of them called {IMAGE_KEY}')
-        with file.open(name) as one:
+        with archive.open(name) as one:
             return Stored(_read(one, channels, max_pixels))
 
 
