@@ -6,10 +6,10 @@ from io import BytesIO
 import numpy as np
 import tifffile
 
+from ..transforms.image_metadata import ORIENTATION, upright
 from .stored import Stored, check_array, check_bands
 
 MARKS = b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'
-ORIENTATION = 274
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 ALPHA = (1, 2)  # of TIFF's ExtraSamples
 MAX_PAGES = 1000
@@ -58,7 +58,7 @@ def read_tiff(data: bytes, channels: int, bands_from: str, max_pixels: int) -> S
             count > len(pages)) else ''
         check_bands(len(pages) * bands, channels, has_alpha, hint)
         pixels = np.concatenate([_bands_last(page) for page in pages], axis=-1)
-        return Stored(_upright(pixels, first.tags.valueof(ORIENTATION, 1)), has_alpha=has_alpha,
+        return Stored(upright(pixels, first.tags.valueof(ORIENTATION, 1)), has_alpha=has_alpha,
                       is_negative=first.photometric == WHITE_IS_ZERO, hint=hint)
 
 
@@ -67,10 +67,3 @@ def _bands_last(page: tifffile.TiffPage) -> np.ndarray:
     if page.axes == 'YX':
         return pixels[..., np.newaxis]
     return np.moveaxis(pixels, 0, -1) if page.axes == 'SYX' else pixels
-
-
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    return pixels[::-1 if orientation in (3, 4, 7, 8) else 1,
-                  ::-1 if orientation in (2, 3, 6, 7) else 1]

@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 
+import numpy as np
+
 ORIENTATION = 0x0112
 EXIF, XMP = b'Exif\0\0', b'http://ns.adobe.com/xap/1.0/\0'  # how such segments of a JPEG begin
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
@@ -43,6 +45,19 @@ def orientation_in(exif: bytes, xmp: bytes = b'') -> int:
     if found is None and (match := _XMP_ORIENTATION.search(xmp)):
         found = int(match[1])
     return found if found in range(1, 9) else 1
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """A view of ``(H, W, C)`` pixels as they are to be seen.
+
+    Args:
+        pixels: As they are stored.
+        orientation: EXIF's, 1 to 8.
+    """
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    return pixels[::-1 if orientation in (3, 4, 7, 8) else 1,
+                  ::-1 if orientation in (2, 3, 6, 7) else 1]
 
 
 def without_metadata(data: bytes) -> bytes | None:

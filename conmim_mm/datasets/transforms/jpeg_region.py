@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from mmengine.logging import print_log
 
-from .image_metadata import EXIF, XMP, orientation_in
+from .image_metadata import EXIF, XMP, orientation_in, upright
 from .loading import has_too_many_scans
 
 try:
@@ -71,7 +71,7 @@ class JpegImage:
     """
 
     def __init__(self, data: bytes, frame: Frame) -> None:
-        orientation = frame.orientation
+        self.orientation = orientation = frame.orientation
         self.data = data
         self.frame = frame
         self.transposed = orientation >= 5
@@ -100,9 +100,7 @@ class JpegImage:
             left, top, right, bottom = top, left, bottom, right
             enough = enough[::-1]
         pixels = self._stored_region((left, top, right, bottom), enough)
-        if self.transposed:
-            pixels = pixels.transpose(1, 0, 2)
-        return pixels[::-1 if self.flipped_y else 1, ::-1 if self.flipped_x else 1]
+        return upright(pixels, self.orientation)
 
     def _stored_region(self, box: Box, enough: tuple[int, int]) -> np.ndarray:
         left, top, right, bottom = box
