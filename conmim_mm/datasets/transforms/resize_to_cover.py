@@ -49,5 +49,4 @@ def resize_levels(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Levels ``(H, W, C)``, uint8 or float32, resized to ``(height, width)``, bicubic."""
     if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
         return np.array(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BICUBIC))
-    # Pillow has no such images; a spline of floats goes beyond them
-    return resize_bicubic(np.ascontiguousarray(pixels), size).clip(0, 255)
+    return resize_bicubic(np.ascontiguousarray(pixels), size)  # Pillow has no such images

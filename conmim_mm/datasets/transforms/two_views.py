@@ -199,8 +199,7 @@ class ConMIMTwoViews(BaseTransform):
         # The crop is uniform, so flipping it is flipping the image.
         # OpenCV drops the axis of one channel.
         flipped = cv2.flip(pixels, 1).reshape(pixels.shape) if flip else pixels
-        view = resize_bicubic(flipped, self.size)
-        return view if view.dtype == np.uint8 else view.clip(0, 255)  # it overshoots at edges
+        return resize_bicubic(flipped, self.size)
 
 
 @TRANSFORMS.register_module()
@@ -250,13 +249,12 @@ class LoadTwoViews(ConMIMTwoViews):
 
 
 def resize_bicubic(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes ``(H, W, C)`` to ``(h, w, C)``, with antialiasing, as Pillow does.
-
-    Floats may go beyond the lowest and the highest there were.
-    """
+    """Resizes grey levels ``(H, W, C)`` to ``(h, w, C)``, with antialiasing, as Pillow does."""
     # in this order, or PyTorch does not see that the channels come last and takes longer
     batch = torch.from_numpy(pixels).unsqueeze(0).permute(0, 3, 1, 2)
     resized = F.interpolate(batch, size, mode='bicubic', antialias=True)
+    if resized.is_floating_point():  # a spline overshoots at edges; of whole levels it is cut off
+        resized = resized.clamp_(0, 255)
     return resized.permute(0, 2, 3, 1)[0].numpy()
 
 
