@@ -94,10 +94,15 @@ def noted_facts(checkpoint: dict) -> Facts:
         return UNKNOWN
     arch = settings.get('arch')
     heads = number_in(arch, 'num_heads', int) if isinstance(arch, dict) else None
+    return facts_of_run(checkpoint, heads, number_in(settings, 'norm_eps', float))
+
+
+def facts_of_run(checkpoint: dict, num_heads: int | None, norm_eps: float | None) -> Facts:
+    """What a run's settings tell of its images, in OpenMMLab's way, beside these two numbers."""
+    settings = saved_arguments(checkpoint)
     channels = number_in(settings, 'in_channels', int) or 3
-    return Facts(heads, number_in(settings, 'norm_eps', float),
-                 *saved_normalisation(checkpoint, channels), settings.get('img_size'),
-                 saved_reading(checkpoint))
+    return Facts(num_heads, norm_eps, *saved_normalisation(checkpoint, channels),
+                 settings.get('img_size'), saved_reading(checkpoint))
 
 
 def number_in(config: dict, key: str, kind: type) -> int | float | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmpretrain.registry import MODELS
 
 from ..checkpoint.reading import BACKBONE, backbone_of_model, is_pretraining_checkpoint
-from ..checkpoint.settings import SETTINGS, run_record, saved_arguments, saved_reading
+from ..checkpoint.settings import SETTINGS, run_record, saved_arguments
 from ..errors import InputError
 from ..models.backbones.conmim_vit import ConMIMViT
 from ..utils.files import sha256_of
@@ -18,9 +18,8 @@ from .backbone import (
     BackboneSizes,
     as_settings,
     save_weights,
-    saved_normalisation,
 )
-from .facts import Facts, number_in
+from .facts import Facts, facts_of_run, number_in
 from .key_names import Weights
 from .translation import Translation, below, translate
 
@@ -72,9 +71,7 @@ def _facts(checkpoint: dict) -> Facts:
             raise InputError(f'its activation is {act}, not GELU')
     norm = settings.get('norm_cfg')
     eps = number_in(norm, 'eps', float) or NORM_EPS_OF_LN if isinstance(norm, dict) else None
-    channels = number_in(settings, 'in_channels', int) or 3
-    return Facts(heads, eps, *saved_normalisation(checkpoint, channels), settings.get('img_size'),
-                 saved_reading(checkpoint))
+    return facts_of_run(checkpoint, heads, eps)
 
 
 def extract(checkpoint: dict, source: str, target: Path, weights: str = 'teacher') -> None:
