@@ -14,6 +14,8 @@ from ..evaluation import Accuracy, extract_features, knn_predict, linear_probe_p
 from ..evaluation.dense import knn_scores, linear_scores
 from ..evaluation.mean_iou import MeanIoU
 from ..evaluation.paired import PairedDifference, difference_of_maps, paired_difference
+from ..formats.backbone import build_backbone
+from ..formats.pooled_timm import pooled_timm
 from ..formats.source import read_source
 from ..utils.files import check_new
 from ..visualization.bars import check_figure_file, draw_bars
@@ -105,8 +107,8 @@ def compare(checkpoints: Sequence[str | Path], data: str | Path, *, task: str = 
         raise InputError('--ignore goes with --task segmentation')
     find_split, judge, unit = _TASKS[task]
     split, judged = find_split(str(data)), {}
-    for _ in _backbones(checkpoints, weights, img_size):
-        pass  # the last one may not be there, which would come out only after the others' minutes
+    for checkpoint in checkpoints:  # or a missing one would come out after the others' minutes
+        _check(checkpoint, weights, img_size)
     for name, frozen in zip(names, _backbones(checkpoints, weights, img_size), strict=True):
         judged[name] = judge(frozen, split, (batch_size, num_workers(workers)), k, ignore)
     first = judged[names[0]]
@@ -117,6 +119,12 @@ def compare(checkpoints: Sequence[str | Path], data: str | Path, *, task: str = 
                                      for judge, score in row.items()}
                               for name, row in scores.items()}, unit)
     return Comparison(scores, *first.counts)
+
+
+def _check(checkpoint: str | Path, weights: str, img_size: int | Sequence[int] | None) -> None:
+    if str(checkpoint) != RANDOM and not pooled_timm(str(checkpoint), img_size):
+        source = read_source(checkpoint, weights)
+        build_backbone(source.weights, source.sizes, img_size)
 
 
 def _backbones(checkpoints: Sequence[str | Path], weights: str,
