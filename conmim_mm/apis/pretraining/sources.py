@@ -62,28 +62,30 @@ def find_sources(data: Places | None = None, list_file: str | Path | None = None
     Raises:
         InputError: There is no such thing, or too much is asked for.
     """
-    patterns = (shards,) if isinstance(shards, str) else tuple(shards or ())
+    patterns, given = ([_expanded(place) for place in (
+        [places] if isinstance(places, str | Path) else places or ())] for places in (shards, data))
+    list_file = list_file and _expanded(list_file)
     if patterns and (data or list_file):
         raise InputError(f'give --shards or {"--list" if list_file else "--data"}: a run reads '
                          'either tar files or image files')
-    given = [data] if isinstance(data, str | Path) else data or ()
-    try:
-        for place in (*patterns, *given, *[list_file] * bool(list_file)):
-            Path(place).expanduser()
-    except RuntimeError:
-        raise InputError(f'there is no home folder for {place}') from None
-    folders = dict.fromkeys(folder for place in given for folder in _folders(Path(place)))
-    if list_file and not Path(list_file).expanduser().is_file():
+    folders = dict.fromkeys(folder for place in given for folder in _folders(place))
+    if list_file and not list_file.is_file():
         raise InputError(f'--list: no such file: {list_file}')
     if list_file and len(folders) > 1:
         raise InputError('give --list with one --data at most, the folder that its paths are '
                          f'relative to, not {len(folders)}')
-    return Sources(tuple(folders), list_file and Path(list_file).expanduser().absolute(),
-                   tuple(str(Path(pattern).expanduser().absolute()) for pattern in patterns))
+    return Sources(tuple(folders), list_file and list_file.absolute(),
+                   tuple(str(pattern.absolute()) for pattern in patterns))
+
+
+def _expanded(place: str | Path) -> Path:
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        raise InputError(f'there is no home folder for {place}') from None
 
 
 def _folders(place: Path) -> list[Path]:
-    place = place.expanduser()
     if place.is_dir():
         return [place.absolute()]
     if not glob.has_magic(str(place)):
