@@ -34,18 +34,17 @@ class Score(NamedTuple):
     error: float | None
 
 
-def read_results(path: Path, arms: list[str]) -> dict[str, dict[int, dict]]:
+def longest_runs(lines: list[dict], arms: list[str]) -> dict[str, dict[int, dict]]:
     """Results by arm and seed; of several budgets those of the longest."""
     found: dict[str, dict[int, dict]] = {arm: {} for arm in arms}
-    lines = path.read_text(encoding='utf-8').splitlines()
-    for line in sorted(map(json.loads, lines), key=lambda x: x['steps']):
+    for line in sorted(lines, key=lambda x: x['steps']):
         if line['arm'] in found:
             found[line['arm']][line['seed']] = line
     return {arm: runs for arm, runs in found.items() if runs}
 
 
 def summarise(results: dict[str, dict[int, dict]]) -> dict[str, dict[str, Score]]:
-    """Scores by arm and judge; ``results`` as of :func:`read_results`."""
+    """Scores by arm and judge; ``results`` as of :func:`longest_runs`."""
     first = next(iter(results.values()))
     table = {}
     for arm, runs in results.items():
@@ -141,14 +140,14 @@ def draw_minutes(lines: list[dict], arms: list[str], path: Path) -> None:
 
 def write_report(out: Path, arms: list[str], batch_sizes: dict[str, int]) -> str:
     """Writes ``table.md`` and figures beside the results; returns the table."""
-    results = read_results(out / 'results.jsonl', arms)
+    lines = list(map(json.loads, (out / 'results.jsonl').read_text(encoding='utf-8').splitlines()))
+    results = longest_runs(lines, arms)
     images = {arm: batch_sizes[arm] * mean(run['steps'] for run in runs.values())
               for arm, runs in results.items()}
     table = summarise(results)
     text = as_markdown(table, images)
     write_text(out / 'table.md', text)
     draw(table, out / 'figure.png')
-    lines = list(map(json.loads, (out / 'results.jsonl').read_text(encoding='utf-8').splitlines()))
     if any(line['core_seconds'] for line in lines):
         draw_minutes(lines, arms, out / 'minutes.png')
     return text
