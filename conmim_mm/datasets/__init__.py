@@ -19,6 +19,6 @@ __all__ = [
     'BlockPatchMask', 'CocoFile', 'ConMIMTwoViews', 'DevicePerturbation', 'EpochSeededSampler',
     'ImageFiles', 'ImageReading', 'InfiniteSeededSampler', 'LabelledImages', 'LabelledMaps',
     'LoadImage', 'LoadRGBImage', 'LoadTwoViews', 'PackConMIMInputs', 'RandomPatchMask',
-    'ResizeToCover', 'SampleIndex',
-    'ShardSequentialSampler', 'TarShards', 'TeacherPerturbation', 'read_rgb', 'sample_rng'
+    'ResizeToCover', 'SampleIndex', 'ShardSequentialSampler', 'TarShards', 'TeacherPerturbation',
+    'read_rgb', 'sample_rng'
 ]

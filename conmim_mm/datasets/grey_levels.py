@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -43,33 +42,31 @@ class Values(NamedTuple):
     first: Stored
 
 
-def measure_values(dataset: ReplacingDataset, how: ImageReading) -> Values:
-    """Looks at the stored values of up to 4096 pixels of up to 256 images, evenly spread.
+def measure_values(samples: list[Stored]) -> Values:
+    """The stored values of some images.
 
     Args:
-        dataset: The images.
-        how: How many channels, and what they are read from.
-
-    Raises:
-        InputError: No image can be read.
+        samples: As of :func:`sample_images`.
     """
-    seen = [(stored._replace(pixels=stored.pixels[:1, :1]), _some_pixels(stored.pixels).ravel())
-            for stored in read_some(dataset, how, 'values')]
-    values = np.concatenate([values for _, values in seen])
+    values = np.concatenate([stored.pixels.ravel() for stored in samples])
     values = values[np.isfinite(values)].astype(np.float64)
     found = np.percentile(values, (*PERCENTILES, 0, 100)).tolist() if values.size else 4 * [0.]
-    return Values(*found, seen[0][0])
+    return Values(*found, samples[0])
 
 
-def measure_mean_std(dataset: ReplacingDataset, how: ImageReading
+def measure_mean_std(samples: list[Stored], how: ImageReading
                      ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in grey levels, of as many pixels.
+    """Mean and standard deviation of each channel, in grey levels.
 
-    Arguments and errors as of :func:`measure_values`. A constant channel has the deviation 1.
+    A constant channel has the deviation 1.
+
+    Args:
+        samples: As of :func:`sample_images`.
+        how: Makes the levels.
     """
     sums, squares, count = 0., 0., 0
-    for stored in read_some(dataset, how, 'mean and deviation'):
-        levels = how.levels(_some_pixels(stored.pixels), stored)
+    for stored in samples:
+        levels = how.levels(stored.pixels, stored)
         levels = levels.reshape(-1, how.channels).astype(np.float64)
         sums, squares = sums + levels.sum(axis=0), squares + (levels**2).sum(axis=0)
         count += len(levels)
@@ -79,28 +76,29 @@ def measure_mean_std(dataset: ReplacingDataset, how: ImageReading
     return tuple(mean.round(3).tolist()), tuple(std.round(3).tolist())
 
 
-def read_some(dataset: ReplacingDataset, how: ImageReading, what: str) -> Iterator[Stored]:
-    """Images of a data set, evenly spread over it, those that can be read.
+def sample_images(dataset: ReplacingDataset, how: ImageReading) -> list[Stored]:
+    """Up to 4096 pixels of up to 256 images, both evenly spread, of those that can be read.
 
     Args:
         dataset: The images.
-        how: As for :func:`read_stored`.
-        what: What they are read for, which the bar on a terminal says.
+        how: How many channels, and what they are read from.
 
     Raises:
         InputError: None can be read.
     """
-    first, done = None, 0
-    for index in tqdm(spread_indices(len(dataset), MEASURED_IMAGES), desc=what, unit='image',
+    first, samples = None, []
+    for index in tqdm(spread_indices(len(dataset), MEASURED_IMAGES), desc='measuring', unit='image',
                       disable=None, leave=False):
         info = dataset.source(dataset.get_data_info(index))
         try:
-            yield read_stored(info['img_path'], how, data=info.get('img_bytes'))
-            done += 1
+            stored = read_stored(info['img_path'], how, data=info.get('img_bytes'))
         except UnreadableImageError as error:
             first = first or error
-    if not done:
+        else:
+            samples.append(stored._replace(pixels=_some_pixels(stored.pixels)))
+    if not samples:
         raise InputError(f'none of the images looked at can be read: {first}')
+    return samples
 
 
 def _some_pixels(pixels: np.ndarray) -> np.ndarray:
@@ -192,4 +190,3 @@ def _black_and_white(stored: Stored, how: ImageReading) -> Range:
     if how.is_rgb and stored.pixels.dtype.kind != 'f':
         return 0, 2**16 - 1  # as read_rgb has it
     return how.range_of(stored)
-

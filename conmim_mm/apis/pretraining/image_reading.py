@@ -6,7 +6,8 @@ import numpy as np
 from mmengine.config import Config
 
 from ...checkpoint.settings import type_name
-from ...datasets.grey_levels import measure_mean_std, measure_values
+from ...datasets.grey_levels import measure_mean_std, measure_values, sample_images
+from ...datasets.image_formats.stored import Stored
 from ...datasets.reading import ImageReading
 from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError
@@ -46,12 +47,11 @@ def set_reading(cfg: Config, images: ReplacingDataset, given: dict
         key: given[key] for key in ('value_range', 'bands_from', 'view_dtype')
         if given.get(key, 'auto') != 'auto'})
     if given.keys() - {'show_bands'} or channels != before.channels:
-        how, lines['value range'] = _with_range(images, how, given.get('value_range'))
-    levels_differ = (how.channels, how.value_range) != (before.channels, before.value_range)
-    known = (cfg.model.get('data_preprocessor') or {}).get('mean')
-    is_unknown = known is not None and not any(known)  # of weights spread over other channels
-    if given.get('mean_std') or levels_differ or is_unknown:  # else they stay as they are
-        lines |= _set_normalisation(cfg, images, how, given.get('mean_std'))
+        samples = sample_images(images, how)
+        how, lines['value range'] = _with_range(samples, how, given.get('value_range'))
+        levels_differ = (how.channels, how.value_range) != (before.channels, before.value_range)
+        if given.get('mean_std') or levels_differ:  # else they stay as they are
+            lines |= _set_normalisation(cfg, samples, how, given.get('mean_std'))
     if bands := given.get('show_bands'):
         cfg.model.data_preprocessor.shown_bands = tuple(bands)
     put_reading(readers, how)
@@ -73,10 +73,10 @@ def put_reading(readers: list[dict], how: ImageReading) -> None:
         reader.reading = how.keys()
 
 
-def _with_range(images: ReplacingDataset, how: ImageReading, given: object
+def _with_range(samples: list[Stored], how: ImageReading, given: object
                 ) -> tuple[ImageReading, str]:
     """The reading with its range of values, and that in words."""
-    values = measure_values(images, how)
+    values = measure_values(samples)
     kind, seen = values.first.pixels.dtype, (
         f'percentiles 0.5 and 99.5 of the images: {values.low:g} and {values.high:g}')
     # three channels keep to what has always been done
@@ -99,12 +99,12 @@ def _with_range(images: ReplacingDataset, how: ImageReading, given: object
         f'percentiles 0.5 and 99.5 of the images, which are {kind}' if is_chosen else '')
 
 
-def _set_normalisation(cfg: Config, images: ReplacingDataset, how: ImageReading, given: str | None
+def _set_normalisation(cfg: Config, samples: list[Stored], how: ImageReading, given: str | None
                        ) -> dict[str, str]:
     if not given and how.channels == 3 and not how.value_range:
         return {}
     if given != 'imagenet':
-        mean, std = measure_mean_std(images, how)
+        mean, std = measure_mean_std(samples, how)
     elif how.channels == 3:
         mean, std = IMAGENET_MEAN, IMAGENET_STD
     else:

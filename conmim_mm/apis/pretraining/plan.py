@@ -194,16 +194,20 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
         set_training_images(cfg, options.sources)
     lines = {'images': f'{images:,} in {place}', 'left out': getattr(training_set, 'left_out', ''),
              'found again': getattr(training_set, 'repeated', '')}
-    init = None
+    init, reading_options = None, {
+        name: value for name in READING_OPTIONS if (value := getattr(options, name))}
     if source:
-        source = spread_channels(source, options.channels or source.settings['in_channels'])
+        own = source.settings['in_channels']
+        channels = options.channels or own
+        source = spread_channels(source, channels)
+        if channels not in (own, 3):  # nobody knows their mean
+            reading_options.setdefault('mean_std', 'auto')
         found, init = start_from(cfg, source, options.out, options.img_size)
         lines |= found
     elif options.img_size:
         set_image_size(cfg, options.img_size)
     if isinstance(training_set, ReplacingDataset):
-        found, how = set_reading(cfg, training_set, {
-            name: value for name in READING_OPTIONS if (value := getattr(options, name))})
+        found, how = set_reading(cfg, training_set, reading_options)
         lines |= found
         lines['grey levels'] = describe_lost_levels(training_set, how)
     lines['model'] = describe_model(

@@ -11,7 +11,7 @@ from mmpretrain.registry import MODELS
 
 from ...checkpoint.differences import describe_differences
 from ...checkpoint.settings import type_name
-from ...datasets.reading import RGB, ImageReading
+from ...datasets.reading import RGB
 from ...errors import InputError
 from ...formats.key_names import Weights
 from ...formats.mmpretrain_format import backbone_content
@@ -47,11 +47,11 @@ def spread_channels(source: BackboneSource, channels: int) -> BackboneSource:
     key = 'patch_embed.proj.weight'
     mean = source.weights[key].mean(dim=1, keepdim=True)
     weights = source.weights | {key: mean.repeat(1, channels, 1, 1) * old / channels}
-    rgb = channels == 3  # that of others is measured
+    rgb = channels == 3  # range, mean and deviation of others are measured
     return replace(
         source, weights=weights, settings=source.settings | dict(in_channels=channels),
         mean=IMAGENET_MEAN if rgb else channels * (0., ),
-        std=IMAGENET_STD if rgb else channels * (1., ), reading=ImageReading(channels=channels),
+        std=IMAGENET_STD if rgb else channels * (1., ), reading=RGB,
         notes=(*source.notes, f'the patch embedding is of {channels} channels in place of {old}: '
                f'each has the mean of those, times {old}/{channels}'))
 

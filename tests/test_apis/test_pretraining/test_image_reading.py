@@ -202,3 +202,12 @@ def test_what_is_shown_changes_no_normalisation(tiles: Path, tmp_path: Path) -> 
     assert plan.cfg.model.data_preprocessor.mean == first.cfg.model.data_preprocessor.mean
     assert plan.cfg.model.data_preprocessor.shown_bands == (2, )
     assert reader(plan).reading == reader(first).reading and 'mean' not in plan.lines
+
+
+def test_weights_of_colours_get_the_mean_of_other_channels(tiles: Path, toy, tmp_path) -> None:
+    """Also where the config reads such images already, so that its own mean might seem to do."""
+    first = planned(tiles, channels=CHANNELS)
+    first.write(tmp_path / 'config.py')
+    plan = planned(tiles, config=str(tmp_path / 'config.py'), arch=None, channels=CHANNELS,
+                   init=str(toy.out))
+    assert plan.cfg.model.data_preprocessor.mean == first.cfg.model.data_preprocessor.mean
