@@ -192,7 +192,8 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
     if options.arch and not options.student and is_short(cfg, images, options.epochs):
         cfg = read_config(str(recipe_file(options.arch, 'visible')))
         set_training_images(cfg, options.sources)
-    lines = {'images': f'{images:,} in {place}', 'left out': getattr(training_set, 'left_out', ''),
+    left_out = options.sources.left_out, getattr(training_set, 'left_out', '')
+    lines = {'images': f'{images:,} in {place}', 'left out': '; '.join(filter(None, left_out)),
              'found again': getattr(training_set, 'repeated', '')}
     init, reading_options = None, {
         name: value for name in READING_OPTIONS if (value := getattr(options, name))}
