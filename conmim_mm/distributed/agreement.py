@@ -19,8 +19,9 @@ from ..utils.sizes import spread_indices
 
 CHECKED_NAMES = 10_000
 # of data that are compared by their names, and what was asked for to begin with
-_PLACES = re.compile(r'data_root|started_with\..+|(train|val)_dataloader\.(.+\.)?'
-                     r'(data_root|data_prefix(\..+)?|ann_file|shards)')
+_PLACES = re.compile(
+    r'data_root|started_with\..+|(train|val|test)_(dataloader|evaluator)\.(.+\.)?'
+    r'(data_root|data_prefix(\..+)?|ann_file|shards)')
 
 
 def check_configs_agree(cfg: Config) -> None:
@@ -123,7 +124,7 @@ def _below(name: str, roots: Sequence[str]) -> str:
     """A name without the first of the folders that it lies in; of several, with its number."""
     for number, root in enumerate(roots, start=1):
         if name.startswith(os.path.join(root, '')):
-            return f'{number}:' * (len(roots) > 1) + name.removeprefix(root)
+            return f'{number}:' * (len(roots) > 1) + name.removeprefix(root.rstrip(os.sep))
     return name
 
 

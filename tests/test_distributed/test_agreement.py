@@ -70,10 +70,12 @@ class Images:
 def test_data_are_compared_below_their_root() -> None:
     names = [f'/{i}.png' for i in range(20)]
     here = _contents(Images('/node0/data', names))
-    assert here == _contents(Images('/1/data', names))
+    assert here == _contents(Images('/node1/data', names))
+    with_slash = Images('/node1/data/', [name[1:] for name in names])
+    assert here == _contents(with_slash)
     assert here['the number of samples'] == 20 and here['the last image'] == '/19.png'
 
-    renamed = _contents(Images('/1/data', [*names[:10], '/10.jpg', *names[11:]]))
+    renamed = _contents(Images('/node1/data', [*names[:10], '/10.jpg', *names[11:]]))
     assert "the check sum of the images' names" in describe_disagreement([here, renamed])
     assert describe_disagreement([here, _contents(Images('/node0/data', names[:-1]))]).startswith(
         'on rank 1 the number of samples is 19, on rank 0 20')
@@ -82,8 +84,8 @@ def test_data_are_compared_below_their_root() -> None:
 def test_where_the_data_lie_each_says_for_itself() -> None:
     loader = dict(dataset=dict(dataset=dict(data_root='/a', data_prefix=dict(img_path='b'))))
     settings = dict(data_root='/a', train_dataloader=loader, val_dataloader=loader, work_dir='/w',
-                    started_with=dict(data='/a'), val_evaluator=dict(data_root='/a'))
-    assert [*_settings(settings)] == ['work_dir', 'val_evaluator.data_root']
+                    started_with=dict(data='/a'), test_evaluator=[dict(ann_file='/a/b.json')])
+    assert [*_settings(settings)] == ['work_dir']
 
 
 def in_folders(*roots: Path) -> ImageFiles:

@@ -61,6 +61,7 @@ _COMMAND_LINE_OPTION = {
     'train_dataloader.batch_size': '--batch-size', 'train_cfg.max_epochs': '--epochs',
     'train_cfg.max_iters': '--epochs', 'optim_wrapper.optimizer.lr': '--lr', 'work_dir': '--out',
     'data_root': '--data', 'train_dataloader.dataset.data_root': '--data',
+    'train_dataloader.dataset.ann_file': '--list', 'train_dataloader.dataset.shards': '--shards',
     'model.backbone.img_size': '--img-size', 'resume': '--resume', 'launcher': '--gpus'}
 
 

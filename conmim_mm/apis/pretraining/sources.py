@@ -9,6 +9,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from ...checkpoint.settings import type_name
+from ...datasets.class_folders import sub_folders
 from ...datasets.labelled_folder import held_out_beside
 from ...datasets.shards.tar_shards import expand_shards
 from ...errors import InputError
@@ -119,7 +120,7 @@ def resumed_sources(before: Sources, now: Sources) -> Sources:
     """
     if before.list_file and now.kind == '--data' and len(now.folders) == 1:
         root, = before.folders or [before.list_file.parent]
-        moved = now.folders[0] / os.path.relpath(before.list_file, root)
+        moved = Path(os.path.normpath(now.folders[0] / os.path.relpath(before.list_file, root)))
         is_moved = not before.list_file.is_file() and moved.is_file()
         return replace(now, list_file=moved if is_moved else before.list_file)
     if before.list_file and now.kind == '--list' and not now.folders:
@@ -203,9 +204,14 @@ def set_training_images(cfg: Config, sources: Sources) -> str:
     else:
         dataset.update(data_prefix='', data_root=[
             str(folder / prefix) for folder, prefix in zip(sources.folders, prefixes, strict=True)])
-    return _in_words([
-        f'{folder / part[0]} ({part[1]} beside it is left out)' if part else str(folder)
-        for folder, part in zip(sources.folders, parts, strict=True)])
+    return _in_words([_with_others(folder, prefix) if prefix else str(folder)
+                      for folder, prefix in zip(sources.folders, prefixes, strict=True)])
+
+
+def _with_others(folder: Path, part: str) -> str:
+    others = [name for name in sub_folders(str(folder)) if name != part]
+    return (f'{folder / part} ({_in_words(others)} beside it {"is" if len(others) == 1 else "are"} '
+            'left out)')
 
 
 def _set_shards(cfg: Config, dataset: ConfigDict, shards: tuple[str, ...]) -> str:
@@ -236,6 +242,8 @@ def why_missing(dataset: ConfigDict) -> str:
 
     It looks for the folders or shards, for a list and the first image in it.
     """
+    if type_name(dataset) not in ('ImageFiles', 'TarShards'):
+        return ''
     root = dataset.get('data_root', '')
     roots = [Path(one).expanduser() / dataset.get('data_prefix', '') for one in _several(root)]
     if type_name(dataset) == 'TarShards':
@@ -243,7 +251,6 @@ def why_missing(dataset: ConfigDict) -> str:
             expand_shards(_several(dataset.shards), str(roots[0]) if root else '')
         except InputError as error:
             return f'the shards are not where they were: {error}'
-    if type_name(dataset) != 'ImageFiles':
         return ''
     gone, file = [one for one in roots if not one.is_dir()], dataset.get('ann_file')
     if not file:

@@ -214,8 +214,11 @@ def expand_shards(patterns: Sequence[str], folder: str) -> list[str]:
             paths = [os.path.join(folder, name) for name in names]
             paths = [path for path in paths if os.path.isfile(path)]
             if not paths:
-                raise InputError(f'no such shard: {os.path.join(folder, name)} (is --shards right, '
-                                 'or data_root and shards in the config?)')
+                path = os.path.join(folder, name)
+                raise InputError(
+                    f'no such shard: {path} (' + (
+                        f'that is a folder: give {path}/*.tar' if os.path.isdir(path) else
+                        'is --shards right, or data_root and shards in the config?') + ')')
             found += paths
     return found
 

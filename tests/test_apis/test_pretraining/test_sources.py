@@ -100,10 +100,13 @@ def test_what_patterns_fit_besides(folders, data, taken, left_out) -> None:
 
 def test_what_is_left_out_is_in_the_summary(folders, toy, started, capsys) -> None:
     (folders / 'empty').mkdir()
+    (folders / 'b' / 'test').mkdir()
     (folders / 'a' / 'x.xcf').touch()
     main(['pretrain', '--config', str(toy.config), '--data', '*'])
+    said = capsys.readouterr().out
+    assert f'{folders}/b/train (test, val beside it are left out)\n' in said
     assert (f'left out       1 folder without images, such as {folders}/empty; 1 .xcf in '
-            f'{folders}/a\n') in capsys.readouterr().out
+            f'{folders}/a\n') in said
 
 
 @pytest.fixture

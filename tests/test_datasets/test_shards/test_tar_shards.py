@@ -139,6 +139,7 @@ def test_folders_that_shards_lie_below(pattern: str, folder: str) -> None:
 def test_no_such_shard(shards: Path, patterns: list[str], missing: str) -> None:
     assert f'no such shard: {shards}/{missing} ' in message(shards, patterns)
     assert '--shards' in message(shards, 'x.tar')
+    assert f'{shards}/. (that is a folder: give' in message(shards, '.')
     assert 'at least one shard' in message(shards, [])
 
 
