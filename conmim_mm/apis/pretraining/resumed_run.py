@@ -184,13 +184,13 @@ def choose_sources(before: Sources, options: PretrainOptions, say: Callable[[str
     return now
 
 
-def apply_options(cfg: Config, options: PretrainOptions, sources: Sources) -> None:
+def apply_options(cfg: Config, options: PretrainOptions, sources: Sources | None = None) -> None:
     """Changes the config of a run by what is asked for now and was not before.
 
     Args:
         cfg: Changed in place.
         options: What is asked for.
-        sources: Where the images are.
+        sources: Where the images are; by default where they were.
 
     Raises:
         InputError: An option that does not fit the config.
@@ -200,6 +200,7 @@ def apply_options(cfg: Config, options: PretrainOptions, sources: Sources) -> No
     new = {name: value for name, value in given_options(options).items()
            if before.get(name) != value and name not in SOURCE_OPTIONS}
     old_sources = Sources.of_options(before)
+    sources = sources or old_sources
     if sources != old_sources:
         replace_training_images(cfg, old_sources, sources)
     if 'epochs' in new:

@@ -194,7 +194,10 @@ def set_training_images(cfg: Config, sources: Sources) -> str:
         root = (*sources.folders, sources.list_file.parent)[0]
         dataset.update(data_root=str(root), data_prefix='', ann_file=str(sources.list_file))
         return f'{sources.list_file}, below {root}'
-    if len(sources.folders) == 1 and dataset.get('ann_file'):  # which the config is for
+    if dataset.get('ann_file'):  # which the config is for
+        if len(sources.folders) > 1:
+            raise InputError(f'{cfg.filename} reads the list {dataset.ann_file}: give one --data, '
+                             f'the folder of its paths, not {len(sources.folders)}')
         dataset.data_root = str(sources.folders[0])
         return f'{dataset.ann_file}, below {sources.folders[0]}'
     parts = [held_out_beside(str(folder)) for folder in sources.folders]

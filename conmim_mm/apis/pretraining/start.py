@@ -66,9 +66,12 @@ def pretrain(data: Places | None = None, out: str | Path | None = None, *,
         amp: Mixed precision, where the config has none (the recipes do).
         cfg_options: Changes to any other setting of the config, by dotted key.
         gpus: Processes, one on each GPU. More than one are started beside this process.
-        resume: Go on with the run in ``out``; more ``epochs`` make it longer.
+        resume: Go on with the run in ``out``; more ``epochs`` make it longer, and ``data``,
+            ``list_file`` or ``shards`` say where its images are now; of a list what is not given
+            stays, its file or the folder of its paths.
         overwrite: Start anew; a run in ``out`` is moved aside.
-        allow_mismatch: With ``resume``: go on with other images or settings than before.
+        allow_mismatch: With ``resume``: go on with other images or settings than before; what is
+            given of ``data``, ``list_file`` and ``shards`` takes the place of all three.
         eval_data: Labelled images, or images and maps, on which the features are judged while
             training.
         track: Where else to log to: ``'tensorboard'``, ``'wandb'``, ``'mlflow'``.

@@ -120,8 +120,8 @@ class TarShards(ReplacingDataset):
         self.folders = [*dict.fromkeys(
             _folder_above(self.data_prefix['img_path'], pattern) for pattern in self.patterns)]
         if any(isinstance(transform, LoadImageFromFile) for transform in self.pipeline.transforms):
-            raise InputError('LoadImageFromFile cannot read from tar shards: put LoadRGBImage into '
-                             'the pipeline of TarShards in its place')
+            raise InputError('LoadImageFromFile cannot read from tar shards: put LoadRGBImage in '
+                             'its place in the pipeline')
         if not lazy_init:
             self.full_init()
 

@@ -133,12 +133,14 @@ def test_what_it_cannot_go_on_with(folders, begin, fails, first, then, reason) -
     assert reason.format(root=folders) in fails(*again, *then.split())
 
 
-def test_a_list_of_the_config_stays(folders, toy, monkeypatch) -> None:
+def test_a_list_of_the_config_stays(folders, toy, monkeypatch, fails) -> None:
     config = folders / 'own.py'
     config.write_text(f"_base_ = '{toy.config}'\n"
                       "train_dataloader = dict(dataset=dict(ann_file='list.txt'))\n")
-    main(['pretrain', '--config', str(config), '--batch-size', '2', '--epochs', '1', '--data', 'b',
-          '--out', 'run'])
+    words = ['pretrain', '--config', str(config), '--batch-size', '2', '--epochs', '1', '--out',
+             'run', '--data', 'b']
+    assert 'own.py reads the list list.txt: give one --data' in fails(*words, 'a')
+    main(words)
     (folders / 'b').rename(folders / 'c')
     again = ['pretrain', '--resume', '--out', 'run', '--epochs', '2', '--data', 'c']
     assert go_on(again, monkeypatch) == (
