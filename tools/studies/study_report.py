@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 from conmim_mm.utils.files import write_text  # noqa: E402
 
 JUDGES = ('student/linear', 'student/knn', 'student/finetune', 'teacher/linear', 'teacher/knn')
+NAMES = dict(linear='linear probe, %', knn='20-NN, %', finetune='fine-tuned on few labels, %')
 
 
 class Score(NamedTuple):
@@ -92,7 +93,7 @@ def draw(table: dict[str, dict[str, Score]], path: Path) -> None:
         axis.barh(list(own), [score.mean for score in own.values()],
                   xerr=[score.sd / score.runs**0.5 for score in own.values()],
                   color='#4c78a8', ecolor='black', capsize=3)
-        axis.set_xlabel(f'{judge.partition("/")[2]}, %')
+        axis.set_xlabel(NAMES[judge.partition('/')[2]])
         axis.set_xlim(left=max(0, min(score.mean for score in own.values()) - 10))
     figure.tight_layout()
     figure.savefig(path, dpi=150)
@@ -119,7 +120,7 @@ def draw_minutes(lines: list[dict], arms: list[str], path: Path) -> None:
         arms: In the order of the legend.
         path: The picture.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout='constrained')
     ticks = {float(f'{line["core_seconds"] / 60:.1g}') for line in lines if line['core_seconds']}
     for axis, judge in zip(axes, JUDGES, strict=False):
         for arm in arms:
@@ -128,12 +129,12 @@ def draw_minutes(lines: list[dict], arms: list[str], path: Path) -> None:
                 axis.axhline(points[0][1], linestyle='--', color='grey', label=arm)
             elif points:
                 axis.errorbar(*zip(*points, strict=True), marker='o', capsize=3, label=arm)
-        axis.set(xscale='log', xlabel='minutes on one core', ylabel=f'{judge.partition("/")[2]}, %')
+        axis.set(xscale='log', xlabel='minutes on one core',
+                 ylabel=NAMES[judge.partition('/')[2]])
         axis.set_xticks(sorted(ticks))
         axis.xaxis.set_major_formatter('{x:g}')
         axis.xaxis.set_minor_locator(plt.NullLocator())
-    axes[0].legend(fontsize='small')
-    figure.tight_layout()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc='outside upper center', ncols=4)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

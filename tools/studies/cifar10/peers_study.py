@@ -9,6 +9,6 @@ arms = {
     'SimMIM': dict(config=f'{_here}/simmim.py'),
     'BEiT with random codes': dict(config=f'{_here}/beit.py'),
     'MoCo v3': dict(config=f'{_here}/mocov3.py'),
-    'ConMIM': dict(config=f'{_here}/conmim.py'),
+    'ConMIM, as in the paper': dict(config=f'{_here}/conmim.py'),
     'random weights': dict(config=f'{_here}/visible.py', untrained=True),
 }
