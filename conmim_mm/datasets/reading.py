@@ -3,24 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
-from io import BytesIO
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 from torch.utils.data import Dataset
 
 from ..errors import InputError, UnreadableImageError
 from .image_formats.arrays import NPY, NPZ, read_array
 from .image_formats.dicom import is_dicom, read_dicom
-from .image_formats.pictures import is_deep, picture_bands, read_deep
+from .image_formats.pictures import picture_bands
 from .image_formats.stored import Range, Stored, check_bands, full_range
 from .image_formats.tiff import MARKS, is_plain_tiff, read_tiff
 from .transforms.loading import (
-    FORMATS,
     MAX_PIXELS,
     NOT_AN_IMAGE,
-    check_pixels,
     read_file,
     read_picture,
     read_rgb,
@@ -207,10 +203,6 @@ def _read(path: str, data: bytes, how: ImageReading, max_pixels: int) -> Stored:
         return read_dicom(data, how.channels, how.bands_from, max_pixels)
     if data[:4] in MARKS and is_plain_tiff(data):
         return read_tiff(data, how.channels, how.bands_from, max_pixels)
-    if is_deep(data):
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
-            check_pixels(image.width * image.height, max_pixels)
-        return read_deep(data)
     return read_picture(path, max_pixels, data, partial(picture_bands, channels=how.channels))
 
 

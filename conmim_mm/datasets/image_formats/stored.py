@@ -56,6 +56,11 @@ def full_range(dtype: np.dtype) -> Range | None:
     return None if dtype.kind == 'f' else (np.iinfo(dtype).min, np.iinfo(dtype).max)
 
 
+def range_of_bits(bits: int, signed: bool = False) -> Range:
+    """The lowest and highest whole number of so many bits."""
+    return (-2**(bits - 1), 2**(bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
 def check_bands(found: int, channels: int, has_alpha: bool = False, hint: str = '') -> None:
     """Refuses, by a ValueError, an image that does not have the bands that are asked for.
 
