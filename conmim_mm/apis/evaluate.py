@@ -1,6 +1,7 @@
 """How well frozen features separate classes: by their neighbours, and by a linear classifier."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -121,11 +122,11 @@ def _evaluate(predict: Callable[..., torch.Tensor], checkpoint: str | Path,
                              'configs/classification')
         parts = config_datasets(cfg)
         frozen = frozen_backbone(checkpoint, weights, cfg.model.backbone.get('img_size', img_size))
-        found, wanted = reading_of(parts[0]).channels, frozen.reading.channels
-        if found != wanted:
-            raise InputError(f'{config} reads images of {found} channels, and the backbone was '
-                             f'trained on {wanted}: give its test pipeline LoadImage with reading='
-                             f'{frozen.reading.keys()}')
+        found, wanted = reading_of(parts[0]), frozen.reading
+        if replace(found, view_dtype=wanted.view_dtype) != wanted:
+            raise InputError(f'{config} reads {found.in_words}, and the backbone was trained on '
+                             f'{wanted.in_words}: begin its test pipeline with '
+                             f"dict(type='mmpretrain.LoadImage', reading={wanted.keys()})")
         # its images, normalised as the backbone has learnt them
         own = dict(mean=frozen.preprocessor.mean.flatten().tolist(),
                    std=frozen.preprocessor.std.flatten().tolist())

@@ -83,6 +83,7 @@ def add_online_evaluation(cfg: Config, folder: str) -> None:
             dataset=dict(type=f'mmpretrain.{dataset}',
                          size=cfg.model.get('backbone', {}).get('img_size', 224)))
     cfg.val_dataloader.dataset.data_root = folder
+    cfg.val_dataloader.dataset.pop('reading', None)
     if keys := reading_in(cfg.get('train_dataloader')):
         cfg.val_dataloader.dataset.reading = keys
     hooks = dict(cfg.get('default_hooks') or {})

@@ -321,21 +321,20 @@ def _join_sides(words: Sequence[str]) -> list[str]:
     """Height and width behind --img-size as one word, so that a path may come behind them."""
     joined: list[str] = []
     for word in map(str, words):
-        number = word.isascii() and word.isdecimal()
-        if number and joined and joined[-1] == _SIZE_OPTION:
-            joined[-1] += f'={word}'
-        elif number and joined and re.fullmatch(rf'{_SIZE_OPTION}=\d+(x\d+)*', joined[-1]):
-            joined[-1] += f'x{word}'
+        option, _, sides = joined[-1].partition('=') if joined else ('', '', '')
+        is_size = len(option) > len('--i') and _SIZE_OPTION.startswith(option)
+        if is_size and 'x' not in sides and word.isascii() and word.isdecimal():
+            joined[-1] += f'x{word}' if sides else f'={word}'
         else:
             joined.append(word)
     return joined
 
 
 def _size(text: str) -> int | tuple[int, ...]:
-    is_two = re.fullmatch(r'\d+(x\d+)+', text)
-    sides = tuple(map(_positive, text.split('x') if is_two else [text]))
-    if len(sides) > 2:
-        raise argparse.ArgumentTypeError('takes N, the side of a square, or HEIGHT WIDTH')
+    if not re.fullmatch(r'\d+(x\d+)?', text, re.ASCII):
+        raise argparse.ArgumentTypeError('must be N, the side of a square, or HEIGHT WIDTH, but is '
+                                         f'{text!r}')
+    sides = tuple(map(_positive, text.split('x')))
     return sides if len(sides) == 2 else sides[0]
 
 

@@ -81,6 +81,12 @@ class ImageReading:
         return {field.name: value for field in fields(self)
                 if (value := getattr(self, field.name)) != field.default}
 
+    @property
+    def in_words(self) -> str:
+        """What images are such, for a message."""
+        keys = self.keys()
+        return ', '.join(f'{name} {value}' for name, value in keys.items()) or '8-bit RGB'
+
     @cached_property
     def is_rgb(self) -> bool:
         """Whether it is the default, and so pixels need nothing but :func:`read_rgb`."""

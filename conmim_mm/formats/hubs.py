@@ -12,6 +12,7 @@ from ..checkpoint.reading import load_checkpoint_file
 from ..checkpoint.settings import SETTINGS
 from ..errors import InputError, one_line
 from ..models.backbones.conmim_vit import ConMIMViT
+from .facts import UNKNOWN, noted_facts
 from .stored import CONFIG, PREPROCESSOR, WEIGHT_FILES, Stored, read_weights, stored_at
 from .timm_format import from_timm, timm_model
 
@@ -21,8 +22,9 @@ _TIMEOUT = 10  # seconds, to connect and between two pieces of a file
 def is_hub_name(place: str) -> bool:
     """Whether a place is a name, such as ``timm:NAME``.
 
-    The others are ``timm:NAME=FILE`` (architecture and normalisation by the name, weights from the
-    file), ``hf:NAME``, ``hf:NAME@REVISION`` and ``mmpretrain:NAME``.
+    The others are ``timm:NAME=FILE`` (weights from the file; architecture and normalisation by the
+    name, where the file does not note them, as ours do), ``hf:NAME``, ``hf:NAME@REVISION`` and
+    ``mmpretrain:NAME``.
     """
     return place.partition(':')[0] in _HUBS and ':' in place
 
@@ -68,10 +70,11 @@ def _from_timm(place: str) -> Stored:
     model = timm_model(name)
     from_timm(model.state_dict(), {})  # refuses what does not fit before it is fetched
     cfg = model.pretrained_cfg
-    if file:
-        return Stored(file, read_weights(file), dict(architecture=name, pretrained_cfg=cfg))
-    hub_id, file = cfg.get('hf_hub_id'), cfg.get('hf_hub_filename')
     config = dict(architecture=name, pretrained_cfg=cfg)
+    if file:
+        checkpoint = read_weights(file)
+        return Stored(file, checkpoint, config if noted_facts(checkpoint) == UNKNOWN else {})
+    hub_id, file = cfg.get('hf_hub_id'), cfg.get('hf_hub_filename')
     if hub_id and not file:
         return replace(_from_huggingface(hub_id), config=config)
     if hub_id:  # under names of others, which timm's own loader knows

@@ -39,7 +39,8 @@ def test_our_configs_keep_what_they_had(name: str, tmp_path) -> None:
 
 
 def test_settings_of_ones_own_are_kept(tmp_path) -> None:
-    loader = dict(batch_size=8, dataset=dict(data_root='elsewhere', max_images=90))
+    loader = dict(batch_size=8, dataset=dict(
+        data_root='elsewhere', max_images=90, reading=dict(channels=4)))  # which training has not
     cfg = Config(dict(
         val_cfg=dict(type='FeatureValLoop'), val_dataloader=loader, val_evaluator=dict(k=5),
         default_hooks=dict(

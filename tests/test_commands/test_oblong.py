@@ -66,10 +66,13 @@ def test_goes_on_and_starts_another(run, toy, tmp_path, capsys, fails) -> None:
     assert read_source(tmp_path / 'new').sizes.grid == (4, 3)
 
 
-@pytest.mark.parametrize('words', [['16', '40'], ['16x40']])
+@pytest.mark.parametrize('words', [
+    ['--img-size', '16', '40'], ['--img-size', '16x40'], ['--img-size=16', '40'],
+    ['--img', '16', '40']])
 def test_a_path_may_come_behind_the_sizes(words) -> None:
-    args = parse_arguments(['knn', '--img-size', *words, 'run', '--data', 'images'])
-    assert (args.img_size, str(args.checkpoint)) == ((16, 40), 'run')
+    for path in 'run', '2024':
+        args = parse_arguments(['knn', *words, path, '--data', 'images'])
+        assert (args.img_size, str(args.checkpoint)) == ((16, 40), path)
     assert parse_arguments(['embed', '--img-size', '8', 'run', '--data', 'a', '--out', 'b.npz']
                            ).img_size == 8
 
@@ -83,8 +86,9 @@ def test_a_graph(run, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(('words', 'reason'), [
-    (['16', '40', '3'], 'takes N, the side of a square, or HEIGHT WIDTH'),
-    (['x'], "must be a whole number, but is 'x'"), (['0'], 'must be at least 1'),
+    (['16', '40', '3'], 'unrecognized arguments: 3'), (['16x40x3'], 'or HEIGHT WIDTH, but is'),
+    (['16x'], "must be N, the side of a square, or HEIGHT WIDTH, but is '16x'"),
+    (['0'], 'must be at least 1'), (['16x0'], 'must be at least 1'),
     (['16', '30'], 'img_size=16x30 (height x width) is not divisible by patch_size=8')])
 def test_no_sizes(run, labelled, fails, words, reason) -> None:
     assert reason in fails('knn', run, '--data', labelled, '--workers', 0, '--img-size', *words)

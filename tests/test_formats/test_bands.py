@@ -109,12 +109,30 @@ def test_others_are_refused(tiles, maps, tmp_path, channels: int) -> None:
         knn(tmp_path / 'own.pth', photos, workers=0)
 
 
-def test_a_config_of_other_channels(tmp_path, scenes) -> None:
-    save_run(tmp_path / 'own.pth')
-    with pytest.raises(InputError, match='reads images of 3 channels, .* trained on 5'):
-        knn(tmp_path / 'own.pth', scenes / 'imagenet', workers=0, config=CONFIGS
-            / 'classification' / 'vit-tiny_1xb32_scenes-64px.py',
-            cfg_options={'train_dataloader.dataset.images_per_class': None})
+def test_what_our_file_notes_counts_more_than_a_name(tmp_path) -> None:
+    """Oblong, of five channels, of other heads than the model that is named."""
+    save_run(tmp_path / 'own.pth', img_size=(16, 24), **NO_TABLES)
+    export(tmp_path / 'own.pth', tmp_path / 'timm.pth', 'timm')
+    bare, named = (read_source(f'{start}{tmp_path / "timm.pth"}')
+                   for start in ('', 'timm:vit_tiny_patch16_224='))
+    assert named.settings == bare.settings and named.settings['img_size'] == (16, 24)
+    assert named.mean == pytest.approx(MEAN) and named.reading == ImageReading(**KEYS)
+
+
+def test_a_config_that_reads_otherwise(tmp_path, scenes) -> None:
+    options = dict(
+        workers=0, config=CONFIGS / 'classification' / 'vit-tiny_1xb32_scenes-64px.py',
+        cfg_options={'train_dataloader.dataset.images_per_class': None})
+    for keys, words in ((KEYS, r'channels 5, value_range \(1000.0, 1510.0\)'),
+                        (dict(value_range=(0., 999.), view_dtype='float32'),
+                         r'value_range \(0.0, 999.0\), view_dtype float32')):
+        channels = keys.get('channels', 3)
+        save_run(tmp_path / 'own.pth', keys, MEAN[:channels], in_channels=channels)
+        with pytest.raises(InputError, match=f'reads 8-bit RGB, .* trained on {words}: begin'):
+            knn(tmp_path / 'own.pth', scenes / 'imagenet', **options)
+    options['cfg_options']['test_dataloader.dataset.pipeline.0'] = dict(
+        type='mmpretrain.LoadImage', reading=dict(value_range=(0., 999.)))
+    assert knn(tmp_path / 'own.pth', scenes / 'imagenet', **options).num_images
 
 
 @pytest.mark.parametrize('format_name', ['timm', 'transformers', 'official', 'mmpretrain'])

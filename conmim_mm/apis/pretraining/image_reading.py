@@ -1,5 +1,6 @@
 """Fits a pre-training config to images of any channels and depth."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -53,11 +54,16 @@ def set_reading(cfg: Config, images: ReplacingDataset, given: dict
         if given.get('mean_std') or levels_differ:  # else they stay as they are
             lines |= _set_normalisation(cfg, samples, how, given.get('mean_std'))
     if bands := given.get('show_bands'):
-        cfg.model.data_preprocessor.shown_bands = tuple(bands)
+        show_bands(cfg, bands)
     put_reading(readers, how)
     if channels != cfg.model.backbone.get('in_channels', 3):
         cfg.model.backbone.in_channels = channels
     return lines, how
+
+
+def show_bands(cfg: Config, bands: Sequence[int]) -> None:
+    """Has pictures show these channels, from 1; a config is changed in place."""
+    cfg.model.data_preprocessor.shown_bands = tuple(bands)
 
 
 def find_readers(cfg: Config) -> list[dict]:

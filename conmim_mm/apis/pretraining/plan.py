@@ -61,7 +61,9 @@ _COMMAND_LINE_OPTION = {
     'train_dataloader.batch_size': '--batch-size', 'train_cfg.max_epochs': '--epochs',
     'train_cfg.max_iters': '--epochs', 'optim_wrapper.optimizer.lr': '--lr', 'work_dir': '--out',
     'data_root': '--data', 'train_dataloader.dataset.data_root': '--data',
-    'model.backbone.img_size': '--img-size', 'resume': '--resume', 'launcher': '--gpus'}
+    'model.backbone.img_size': '--img-size', 'model.backbone.in_channels': '--channels',
+    'model.data_preprocessor.shown_bands': '--show-bands',
+    'resume': '--resume', 'launcher': '--gpus'}
 
 
 @dataclass(frozen=True)
@@ -284,6 +286,9 @@ def set_other_options(cfg: Config, changes: dict[str, object]) -> None:
         InputError: They do not fit the config, or there is an option of its own for one.
     """
     for key in changes:
+        if key.startswith('train_dataloader.') and 'reading' in key.split('.'):
+            raise InputError('give --channels, --value-range and the like in place of '
+                             f'--cfg-options {key}=...: mean, backbone and evaluation follow them')
         if key in _COMMAND_LINE_OPTION:
             raise InputError(
                 f'give {_COMMAND_LINE_OPTION[key]} in place of --cfg-options {key}=...')

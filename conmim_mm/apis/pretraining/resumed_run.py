@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
-from mmpretrain.registry import DATASETS
+from mmpretrain.registry import DATASETS, MODELS
 
 from ...checkpoint.plain_data import plain_data
 from ...checkpoint.reading import read_meta
@@ -18,7 +18,7 @@ from ...utils.work_dir import checkpoint_folder, newest_complete_checkpoint
 from ...utils.written_config import foreign_code, read_written_config, rewrite_config
 from ...visualization.trackers import add_trackers
 from ..options import add_online_evaluation, use_mixed_precision
-from .image_reading import READING_OPTIONS
+from .image_reading import READING_OPTIONS, show_bands
 from .plan import STARTED_WITH, PretrainOptions, given_options, set_other_options
 from .recipe import set_image_size
 from .run_folder import CONFIG, describe_progress, holds_run
@@ -26,7 +26,8 @@ from .sources import missing_source, set_training_images
 from .starting_weights import follow_folder
 
 # options without which it would not be that run; and such that it can be told to take all the same
-_OF_THE_MODEL = ('init', 'arch', 'student', 'config', *READING_OPTIONS)
+_OF_THE_MODEL = ('init', 'arch', 'student', 'config',
+                 *(name for name in READING_OPTIONS if name != 'show_bands'))
 _NEED_LEAVE = ('batch_size', 'lr', 'img_size', 'amp')
 
 
@@ -169,6 +170,9 @@ def apply_options(cfg: Config, options: PretrainOptions) -> None:
         set_image_size(cfg, new['img_size'])
     if 'amp' in new:
         use_mixed_precision(cfg)
+    if 'show_bands' in new:
+        show_bands(cfg, new['show_bands'])
+        MODELS.build(cfg.model.data_preprocessor)  # looks at them
     if 'eval_data' in new:
         add_online_evaluation(cfg, new['eval_data'])
     add_trackers(cfg, new.get('track', ()))

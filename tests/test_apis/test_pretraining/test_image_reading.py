@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from mmengine.config import Config
 from PIL import Image
 
 from conmim_mm.apis import pretrain
 from conmim_mm.apis.pretraining.plan import PretrainOptions, plan_run
+from conmim_mm.apis.pretraining.resumed_run import apply_options
 from conmim_mm.apis.pretraining.starting_weights import spread_channels
+from conmim_mm.checkpoint.plain_data import plain_data
 from conmim_mm.checkpoint.reading import load_checkpoint_file
 from conmim_mm.checkpoint.settings import saved_reading
 from conmim_mm.commands import main
+from conmim_mm.engine.hooks.start_checks.changed_settings import changed_settings
 from conmim_mm.errors import InputError
 from conmim_mm.models import ConMIMViT
 from conmim_mm.utils.run_config import read_config
@@ -172,6 +176,23 @@ def test_goes_on_as_it_was(run: Path, tiles: Path) -> None:
     for options in (dict(channels=4), dict(value_range='auto'), dict(view_dtype='float32')):
         with pytest.raises(InputError, match=f'started with --{[*options][0].replace("_", "-")} '):
             pretrain(tiles, run, resume=True, allow_mismatch=True, **options)
+    with pytest.raises(InputError, match='one or three of the channels 1 to 5, but are 9'):
+        pretrain(tiles, run, resume=True, show_bands=[9])
+
+
+def test_other_bands_may_be_shown_later(tiles: Path, tmp_path: Path) -> None:
+    first = planned(tiles, channels=CHANNELS)
+    cfg = Config(first.cfg.to_dict())
+    apply_options(cfg, PretrainOptions(out=tmp_path, show_bands=(4, )))
+    assert cfg.model.data_preprocessor.shown_bands == (4, )
+    assert not changed_settings(
+        dict(settings=plain_data(first.cfg.to_dict())), cfg.to_dict()).others
+
+
+@pytest.mark.parametrize('key', ['pipeline.0.reading', 'pipeline.0.reading.channels'])
+def test_the_reading_has_options(tiles: Path, key: str) -> None:
+    with pytest.raises(InputError, match='give --channels, --value-range and the like in place of'):
+        planned(tiles, cfg_options={f'train_dataloader.dataset.{key}': 1})
 
 
 @pytest.mark.parametrize('words, reason', [

@@ -26,8 +26,8 @@ _MAY_CHANGE = re.compile('|'.join((
     r'train_dataloader\.(.+\.)?(data_root|data_prefix(\..+)?|ann_file|shards|backend_args(\..+)?)',
     # how it is computed, not what
     r'optim_wrapper\.(max_bad_steps|optimizer\.(fused|foreach))', r'model\.(.+\.)?with_cp',
-    # only used at the start, or in tests
-    r'model\.(.+\.)?(init_cfg(\..+)?|test_cfg(\..+)?)',
+    # only used at the start, in tests, or in pictures
+    r'model\.(.+\.)?(init_cfg(\..+)?|test_cfg(\..+)?)', r'model\.data_preprocessor\.shown_bands',
     # hooks that only watch, or start anew
     r'default_hooks\.(runtime_info|timer|logger|param_scheduler|checkpoint|sampler_seed'
     r'|visualization|start_checks|stop|live|loader|report|learning_monitor|skipped_images'
