@@ -12,7 +12,7 @@ from ..errors import InputError, UnreadableImageError
 from .image_formats.arrays import NPY, NPZ, read_array
 from .image_formats.dicom import is_dicom, read_dicom
 from .image_formats.pictures import picture_bands
-from .image_formats.stored import Range, Stored, check_bands, full_range
+from .image_formats.stored import Range, Stored, check_bands
 from .image_formats.tiff import MARKS, is_plain_tiff, read_tiff
 from .transforms.loading import (
     MAX_PIXELS,
@@ -129,13 +129,12 @@ class ImageReading:
         """
         if isinstance(self.value_range, tuple):
             return self.value_range
-        whole = stored.whole or full_range(stored.pixels.dtype)
         if self.value_range is None:
-            return stored.window or whole or (0., WHITE)
-        if whole is None:
+            return stored.window or stored.range or (0., WHITE)
+        if stored.range is None:
             raise InputError('floats have no range of their own: give --value-range LOW HIGH, or '
                              'auto')
-        return whole
+        return stored.range
 
     def view(self, levels: np.ndarray) -> np.ndarray:
         """Resized levels as a view: whole ones uint8, or float32, from 0 to 255."""
@@ -164,7 +163,7 @@ def read_stored(path: str, how: ImageReading, max_pixels: int = MAX_PIXELS,
     with reading(path):
         data = read_file(path) if data is None else data
         stored = _read(path, data, how, max_pixels)
-        return stored._replace(pixels=_fit_bands(stored, how.channels))
+        return stored._replace(pixels=_fit_bands(stored, how.channels), path=path)
 
 
 def read_levels(path: str, how: ImageReading = RGB, max_pixels: int = MAX_PIXELS,

@@ -65,7 +65,8 @@ def reading(path: str) -> Iterator[None]:
         raise UnreadableImageError(f'no such image: {path}', 'no such file') from error
     except Exception as error:
         reason = describe_read_error(error)
-        raise UnreadableImageError(f'cannot read the image {path}: {reason}', reason) from error
+        raise UnreadableImageError(f'cannot read the image {path}: {reason}', reason,
+                                   getattr(error, 'bands', None)) from error
 
 
 def describe_read_error(error: Exception) -> str:
