@@ -21,7 +21,7 @@ from ...models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN,
 from .recipe import because
 
 READING_OPTIONS = ('channels', 'value_range', 'mean_std', 'bands_from', 'view_dtype', 'show_bands')
-MAX_RANGES = 2  # to name
+MAX_NAMED = 3  # ranges or types
 _READERS = ('LoadTwoViews', 'LoadImage', 'LoadRGBImage')
 
 
@@ -116,7 +116,7 @@ def with_range(samples: list[Stored], how: ImageReading, given: object
         return how, 'the window of each file' + because(
             f'{others} of {len(samples)} looked at have none: that of their bits' if others else '')
     ranges = sorted({how.range_of(stored) for stored in samples})
-    words = ' or '.join(f'{low:g} to {high:g}' for low, high in ranges[:MAX_RANGES])
+    words = ' or '.join(f'{low:g} to {high:g}' for low, high in ranges[:MAX_NAMED])
     if _is_one_level(samples, how):
         raise InputError(f'--value-range: from {words}, all pixels have one grey level '
                          f'(percentiles 0.5 and 99.5 of the images: {values.low:g} and '
@@ -124,7 +124,8 @@ def with_range(samples: list[Stored], how: ImageReading, given: object
     if len(ranges) > 1:
         return how, f'that of each file, such as {words}'
     return how, words + because(
-        f'percentiles 0.5 and 99.5 of the images, which are {" and ".join(sorted(kinds))}'
+        'percentiles 0.5 and 99.5 of the images, which are '
+        + (' and '.join(sorted(kinds)) if len(kinds) <= MAX_NAMED else f'of {len(kinds)} types')
         if is_chosen else '')
 
 

@@ -17,6 +17,7 @@ from .stored import Range, Stored, range_of_bits
 _WITH_ALPHA = ('LA', 'La', 'PA', 'RGBA', 'RGBa')
 _DEPTH_AT, _COLOURS_AT = 24, 25  # in a PNG file
 _PNG_COLOURS = (2, 4, 6)  # of more than one channel
+_PNG_METADATA = b'eXIf', b'iTXt', b'tEXt', b'zTXt'
 # width, height and highest value, with comments between them
 _PNM = re.compile(rb'P([2356])' + 3 * rb'(?:\s|#[^\r\n]*[\r\n])+(\d+)')
 _J2K_SIZE, _J2K_DEPTH_AT = b'\xff\x4f\xff\x51', 42  # the markers of start and size
@@ -61,6 +62,8 @@ def _own_values(image: Image.Image, data: bytes) -> Stored | None:
     whole = _stored_range(image, data)
     if whole == (0, WHITE):
         return None
+    if any(name in data[data.rfind(b'IDAT'):] for name in _PNG_METADATA):
+        image.load()  # only then Pillow knows what is behind the pixels
     pixels = np.atleast_3d(_DECODERS[image.format](data))
     return Stored(pixels, whole=whole, has_alpha=pixels.shape[-1] in (2, 4))
 
@@ -73,7 +76,7 @@ def _stored_range(image: Image.Image, data: bytes) -> Range | None:
             return 0, int(header[4])
         case 'PNG' if data[_COLOURS_AT] in _PNG_COLOURS:  # of others Pillow has all
             depth = data[_DEPTH_AT]
-        case 'JPEG2000':
+        case 'JPEG2000' if image.mode not in ('P', 'PA'):
             kind = data[data.find(_J2K_SIZE) + _J2K_DEPTH_AT]
             depth, signed = (kind & 0x7F) + 1, kind > 0x7F
         case 'AVIF':  # the box that tells of the coding has two bits of it

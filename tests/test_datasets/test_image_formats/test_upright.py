@@ -36,12 +36,13 @@ def by_pillow(pixels: np.ndarray, kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def deep_png(pixels: np.ndarray) -> bytes:
+def deep_png(pixels: np.ndarray, place: int = 33) -> bytes:
+    """With metadata before the pixels, or at another place."""
     order = slice(None) if pixels.ndim == 2 else [2, 1, 0, 3][:pixels.shape[-1]]
     content = cv2.imencode('.png', deep(pixels)[..., order])[1].tobytes()
     chunk = b'eXIf' + EXIF.tobytes()[6:]
-    return content[:33] + struct.pack('>I', len(chunk) - 4) + chunk + struct.pack(
-        '>I', zlib.crc32(chunk)) + content[33:]
+    return content[:place] + struct.pack('>I', len(chunk) - 4) + chunk + struct.pack(
+        '>I', zlib.crc32(chunk)) + content[place:]
 
 
 def tiff(pixels: np.ndarray, **options: object) -> bytes:
@@ -80,6 +81,7 @@ def turned_jpeg_xl(pixels: np.ndarray) -> bytes:
 WRITERS = {
     'JPEG': lambda pixels: by_pillow(pixels, 'JPEG', quality=100, subsampling=0),
     'PNG': lambda pixels: by_pillow(pixels, 'PNG'), 'PNG of 16 bits': deep_png,
+    'PNG of 16 bits, late': lambda pixels: deep_png(pixels, -12),
     'WebP': lambda pixels: by_pillow(pixels, 'WEBP', lossless=True, exact=True),
     'TIFF': lambda pixels: by_pillow(pixels, 'TIFF'), 'TIFF by tifffile': tiff,
     'TIFF of 16 bits': lambda pixels: tiff(deep(pixels)),
@@ -89,7 +91,8 @@ WRITERS = {
     'JPEG XL that is turned': turned_jpeg_xl,
     'MPO': lambda pixels: by_pillow(pixels, 'MPO', quality=100, subsampling=0)}
 CASES = [(name, kind) for name in WRITERS for kind in SAMPLES
-         if kind != 'opacity' or name in ('PNG', 'PNG of 16 bits', 'WebP', 'AVIF', 'JPEG XL')]
+         if kind != 'opacity' or name in ('WebP', 'AVIF', 'JPEG XL')
+         or name.startswith('PNG')]
 
 
 def check(path: Path, pixels: np.ndarray) -> None:
@@ -98,13 +101,14 @@ def check(path: Path, pixels: np.ndarray) -> None:
     for how in (ImageReading(), ImageReading(3, 'dtype'), ImageReading(3, view_dtype='float32')):
         levels = read_levels(str(path), how)
         assert levels.shape == (48, 32, 3) and np.abs(levels - expected).max() <= 5, how
-    assert upright_size(str(path)) == (32, 48)
 
 
 @pytest.mark.parametrize('name, kind', CASES)
 def test_a_quarter_to_the_right(tmp_path: Path, name: str, kind: str) -> None:
     (tmp_path / 'a').write_bytes(WRITERS[name](SAMPLES[kind]))
     check(tmp_path / 'a', SAMPLES[kind])
+    if 'late' not in name:  # of which headers don't tell
+        assert upright_size(str(tmp_path / 'a')) == (32, 48)
 
 
 def test_jpeg_xl_of_16_bits(tmp_path: Path) -> None:
