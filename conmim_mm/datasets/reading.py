@@ -206,7 +206,7 @@ def _read(path: str, data: bytes, how: ImageReading, max_pixels: int) -> Stored:
         return read_array(data, how.channels, max_pixels)
     if is_dicom(data):
         return read_dicom(data, how.channels, how.bands_from, max_pixels)
-    if data[:4] in MARKS and is_plain_tiff(data):
+    if data[:4] in MARKS and is_plain_tiff(data, how.bands_from):
         return read_tiff(data, how.channels, how.bands_from, max_pixels)
     return read_picture(path, max_pixels, data, partial(picture_bands, channels=how.channels))
 

@@ -18,12 +18,18 @@ MAX_PAGES = 1000
 logging.getLogger('tifffile').setLevel(logging.CRITICAL)
 
 
-def is_plain_tiff(data: bytes) -> bool:
-    """Whether a TIFF file's values are levels as they are: no palette, CMYK or YCbCr."""
+def is_plain_tiff(data: bytes, bands_from: str) -> bool:
+    """Whether a TIFF file's values are levels as they are: no palette, CMYK or YCbCr.
+
+    Args:
+        data: The file's content.
+        bands_from: As of :func:`read_tiff`. One page of black and white is left to Pillow, which
+            decodes all kinds of it.
+    """
     with tifffile.TiffFile(BytesIO(data)) as file:
         page = file.pages.first
-        # Pillow reads all kinds of black and white
-        return page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) and page.bitspersample > 1
+        return page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) and (
+            page.bitspersample > 1 or (bands_from == 'pages' and len(file.pages) > 1))
 
 
 def read_tiff(data: bytes, channels: int, bands_from: str, max_pixels: int) -> Stored:

@@ -113,6 +113,14 @@ def test_pages_are_bands_on_request(tmp_path: Path) -> None:
         stored(tmp_path / 'b.tif', 2, bands_from='pages')
 
 
+@pytest.mark.parametrize('kind', ['minisblack', 'miniswhite'])
+def test_pages_of_two_values(tmp_path: Path, kind: str) -> None:
+    pixels = RNG.random((5, *SIZE)) > 0.5
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric=kind)
+    levels = read_levels(str(tmp_path / 'a.tif'), ImageReading(5, bands_from='pages'))
+    assert np.array_equal(levels > 0, np.moveaxis(pixels == (kind == 'minisblack'), 0, -1))
+
+
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_upright_as_pillow_has_it(tmp_path: Path, orientation: int) -> None:
     pixels = bands(3, 'uint8')
