@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from yapf.yapflib import yapf_api
 
@@ -60,6 +61,12 @@ RUN_NUMBERS = itertools.count()
 GOLDEN = Path(__file__).parent / 'data' / 'golden'
 # Any folder of further pretrain_*.npz; a relative path counts from the working directory.
 PARITY_DIR = Path(os.environ.get('CONMIM_GOLDEN_DIR') or GOLDEN).resolve()
+
+
+@pytest.fixture(autouse=True)
+def no_scope() -> None:
+    """A user's process has none until the first call sets it, in whichever test that would be."""
+    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 from torch.utils.data import Dataset
 
@@ -154,6 +155,7 @@ def config_datasets(cfg: Config) -> tuple[Dataset, Dataset]:
     Raises:
         InputError: Images are missing, or the two have different classes.
     """
+    init_default_scope('mmpretrain')
     pipeline = cfg.test_dataloader.dataset.pipeline
     try:
         reference, queries = (

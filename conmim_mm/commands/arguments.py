@@ -142,7 +142,8 @@ def _pretrain(parser: argparse.ArgumentParser) -> None:
                        help='processes, one on each GPU (default: 1)')
     again = where.add_mutually_exclusive_group()
     again.add_argument('--resume', action='store_true',
-                       help='go on with the run in --out; more --epochs make it longer')
+                       help='go on with the run in --out; more --epochs make it longer, --data '
+                       '(--list, --shards) says where the same images are now')
     again.add_argument('--overwrite', action='store_true',
                        help='start anew; the run in --out is moved aside')
     where.add_argument('--allow-mismatch', action='store_true',

@@ -4,7 +4,8 @@ import logging
 import os
 import stat
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
@@ -19,11 +20,21 @@ from .storage import reads_local_files
 
 EXTENSIONS = PICTURE_ENDINGS
 NAMED_ENDINGS = 5
+# what may be wrong with the first line of a list: of text, or of a table
+_FIRST_LINE = (' (the names of columns, and commas between them, are for a file named .csv)',
+               f' (a line with the names of columns must have {PATH!r} in it, and commas)')
+
+T = TypeVar('T')
 
 
 def is_image(name: str, extensions: tuple[str, ...] = EXTENSIONS) -> bool:
     """Whether a file of this name counts as an image: by its ending, and not hidden."""
     return name.lower().endswith(extensions) and not name.startswith('.')
+
+
+def is_image_or_array(name: str) -> bool:
+    """Whether a file of this name counts as an image where there are no others."""
+    return is_image(name, (*EXTENSIONS, *ARRAYS.endings))
 
 
 @DATASETS.register_module()
@@ -42,9 +53,10 @@ class ImageFiles(ReplacingDataset):
     Arrays, .npy and .npz, may be labels or features of the images beside them. So they count where
     there are no other images, unless ``extensions`` has them.
 
-    What is left out in a folder, files for their endings and folders that may not be listed, is
-    ``left_out`` in words, and a warning in the log. A file that several folders lead to, or that a
-    list without labels names again, is taken once; how many there were is ``repeated`` in words.
+    What is left out in a folder, files for their endings and folders that may not be listed, and
+    labels of a list that are no whole numbers, is ``left_out`` in words, and a warning in the log.
+    A file that several folders lead to, or that a list without labels names again, is taken once;
+    how many there were is ``repeated`` in words.
 
     Args:
         data_root: The folder, or several. Sub-folders are searched, hidden ones and hidden files
@@ -119,7 +131,8 @@ class ImageFiles(ReplacingDataset):
 
     def _why_no_label(self, path: str) -> str:
         if self.ann_file:
-            return f'{path} has no label: its line in {self.ann_file} must end with a number'
+            return (f'{path} has no label: its line in {self.ann_file} must end with a whole '
+                    'number, also for classes that have names')
         folder, name = self._place(path)
         if os.path.isdir(os.path.join(folder, name)):
             return (f'{path} has no label: its folder {name} is none of metainfo.classes '
@@ -170,19 +183,12 @@ class ImageFiles(ReplacingDataset):
             raise InputError(f'no such folder: {folder} (set data_root and data_prefix'
                              f'{_other_spelling(folder)})')
         paths, arrays, others, closed = [], [], Counter(), []
-        visited = {os.path.realpath(folder)}
-        for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
-            # Links may lead in circles; hidden folders hold thumbnails and the like.
-            folders[:] = [
-                name for name in sorted(folders) if not name.startswith('.')
-                and (place := os.path.realpath(os.path.join(parent, name))) not in visited
-                and not visited.add(place)
-            ]
-            for file in sorted(files):
+        for parent, files in files_below(folder, closed):
+            for file in files:
                 if is_image(file, self.extensions):
                     paths.append(os.path.join(parent, file))
                 elif not file.startswith('.'):
-                    others[os.path.splitext(file)[1].lower()] += 1
+                    others[_ending(file)] += 1
                     if is_image(file, ARRAYS.endings):
                         arrays.append(os.path.join(parent, file))
         if not paths and self.extensions == EXTENSIONS:  # then nobody has asked for them
@@ -203,39 +209,96 @@ class ImageFiles(ReplacingDataset):
     def _read_list(self) -> list[dict]:
         if not os.path.isfile(self.ann_file):
             raise InputError(f'no such list file: {self.ann_file}')
-        samples, files, local = [], [], reads_local_files(self)
-        for line, name, label in read_list(self.ann_file):
+        samples, files, no_labels, local = [], [], [], reads_local_files(self)
+        listed = read_list(self.ann_file, lambda name: local and os.path.isfile(
+            os.path.join(self.folder, name)))
+        for line, name, label, other in listed:
             path = os.path.join(self.folder, name)
-            files.append(self._file(path, line) if local else path)
+            files.append(self._file(path, line, not samples) if local else path)
             samples.append(dict(img_path=path, gt_label=label))
+            if other:
+                no_labels.append(f'{other!r} in line {line}')
         if not samples:
             raise InputError(f'the list file is empty: {self.ann_file}')
-        return samples if self.with_label else self._each_once(samples, files)
+        if self.with_label:
+            return samples
+        self.left_out = self.repeated = ''
+        if no_labels:
+            self.left_out = (f'labels that are no whole numbers: {len(no_labels):,}, the first '
+                             f'{escape_name(no_labels[0])}')
+            print_log(f'left out in {self.ann_file}: {self.left_out}', logger='current',
+                      level=logging.WARNING)
+        return self._each_once(samples, files)
 
-    def _file(self, path: str, line: int) -> tuple[int, int]:
+    def _file(self, path: str, line: int, is_first: bool) -> tuple[int, int]:
         """What tells a listed file from all others."""
-        try:
-            status = os.stat(path)
-        except (OSError, ValueError):
-            status = None
-        if status is None or not stat.S_ISREG(status.st_mode):
-            hint = f' (a line with the names of columns must have {PATH!r} in it)' if (
-                line == 1 and self.ann_file.lower().endswith('.csv')) else ''
+        if (file := file_identity(path)) is None:
+            hint = _FIRST_LINE[self.ann_file.lower().endswith('.csv')] if is_first else ''
             raise InputError(
                 f'{self.ann_file}, line {line}: no such image: {escape_name(path)}{hint}')
-        return status.st_dev, status.st_ino
+        return file
 
     def _each_once(self, samples: list[dict], files: Iterable[Hashable]) -> list[dict]:
-        """Of the samples of a file the first, and in words how many others there are."""
-        first, others = {}, []
-        for sample, file in zip(samples, files, strict=True):
-            if first.setdefault(file, sample) is not sample:
-                others.append((first[file]['img_path'], sample['img_path']))
-        if others:
-            self.repeated = f'{len(others):,}, taken once, such as ' + escape_name(
-                ' and '.join(dict.fromkeys(others[0])))
-            print_log(f'found again: {self.repeated}', logger='current', level=logging.WARNING)
-        return [*first.values()]
+        kept, self.repeated = each_once(samples, files, lambda sample: sample['img_path'])
+        return kept
+
+
+def files_below(folder: str, closed: list[OSError]) -> Iterator[tuple[str, list[str]]]:
+    """Each folder below one, and itself, with the names of its files, in order.
+
+    Args:
+        folder: Links to folders are followed, each folder once; hidden ones are left out.
+        closed: Gets the error of each that cannot be listed.
+    """
+    visited = {os.path.realpath(folder)}
+    for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
+        # Links may lead in circles; hidden folders hold thumbnails and the like.
+        folders[:] = [
+            name for name in sorted(folders) if not name.startswith('.')
+            and (place := os.path.realpath(os.path.join(parent, name))) not in visited
+            and not visited.add(place)
+        ]
+        yield parent, sorted(files)
+
+
+def only_other_files(folder: str) -> str | None:
+    """What a folder without images holds, in words; None for one with images or arrays."""
+    closed, others = [], Counter()
+    for _, files in files_below(folder, closed):
+        if any(map(is_image_or_array, files)):
+            return None
+        others.update(_ending(file) for file in files if not file.startswith('.'))
+    return describe_left_out(others, closed)
+
+
+def file_identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from all others, whatever leads to it; None if there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
+
+
+def each_once(items: Iterable[T], files: Iterable[Hashable], path: Callable[[T], str] = str
+              ) -> tuple[list[T], str]:
+    """Of the items of a file the first, and in words how many others there are, also in the log.
+
+    Args:
+        items: To choose from.
+        files: What tells the file of each from others.
+        path: The name of an item's file.
+    """
+    first, others = {}, []
+    for item, file in zip(items, files, strict=True):
+        if first.setdefault(file, item) is not item:
+            others.append((path(first[file]), path(item)))
+    if not others:
+        return [*first.values()], ''
+    repeated = f'{len(others):,}, taken once, such as ' + escape_name(
+        ' and '.join(dict.fromkeys(others[0])))
+    print_log(f'found again: {repeated}', logger='current', level=logging.WARNING)
+    return [*first.values()], repeated
 
 
 def describe_left_out(endings: Counter, closed: Sequence[OSError]) -> str:
@@ -256,6 +319,10 @@ def describe_left_out(endings: Counter, closed: Sequence[OSError]) -> str:
         parts.append(f'{len(closed):,} folder{"s" * (len(closed) > 1)} that cannot be listed '
                      f'({first.filename}: {first.strerror}{more})')
     return ', '.join(escape_name(part) for part in parts)
+
+
+def _ending(file: str) -> str:
+    return os.path.splitext(file)[1].lower()
 
 
 def _other_spelling(folder: str) -> str:

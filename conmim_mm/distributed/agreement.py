@@ -5,6 +5,7 @@ together; with other data sets they train on, wrongly, or hang at the end of an 
 """
 
 import os
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,18 +18,23 @@ from ..errors import InputError
 from ..utils.sizes import spread_indices
 
 CHECKED_NAMES = 10_000
+# of data that are compared by their names, and what was asked for to begin with
+_PLACES = re.compile(
+    r'data_root|started_with\..+|(train|val|test)_(dataloader|evaluator)\.(.+\.)?'
+    r'(data_root|data_prefix(\..+)?|ann_file|shards)')
 
 
 def check_configs_agree(cfg: Config) -> None:
     """Compares the configs of all processes; to be called before the runner is built.
 
-    Does nothing for one process. The process group is there already.
+    Does nothing for one process. The process group is there already. Where the data lies each may
+    say for itself.
 
     Args:
         cfg: The run's config, the same on all processes.
 
     Raises:
-        InputError: On every process, if they differ in any setting.
+        InputError: On every process, if they differ in any other setting.
     """
     if not is_distributed():
         return
@@ -41,8 +47,8 @@ def check_configs_agree(cfg: Config) -> None:
 def check_data_agrees(dataset: Dataset) -> None:
     """Compares the data sets of all processes: their sizes, and the names of their images.
 
-    Of more than 10,000 names as many are compared, evenly spread; folders above ``data_root`` may
-    differ.
+    Of more than 10,000 names as many are compared, evenly spread; the folders that they lie below
+    may differ, and where there are several, be in different places.
 
     Args:
         dataset: This process' data set, loaded.
@@ -55,7 +61,7 @@ def check_data_agrees(dataset: Dataset) -> None:
     difference = describe_disagreement(all_gather_object(_contents(dataset)))
     if difference:
         raise InputError(f'the processes see different data: {difference}. Give all nodes the same '
-                         'files below data_root')
+                         'files below data_root, several folders in the same order')
 
 
 def describe_disagreement(facts: Sequence[Mapping[str, object]]) -> str:
@@ -76,9 +82,9 @@ def describe_disagreement(facts: Sequence[Mapping[str, object]]) -> str:
 
 
 def names_checksum(dataset: Dataset) -> int | None:
-    """A check sum of the names of the images, which stays as it is where their folder moves.
+    """A check sum of the names of the images, which stays as it is where their folders move.
 
-    Of more than 10,000 names as many count, evenly spread.
+    Of more than 10,000 names as many count, evenly spread, and of several folders the order.
 
     Args:
         dataset: Loaded.
@@ -86,9 +92,11 @@ def names_checksum(dataset: Dataset) -> int | None:
     Returns:
         None for a data set that does not tell the names.
     """
-    names = _names(dataset)
+    names, roots = _names(dataset), _roots(dataset)
     if not any(names):
         return None
+    if len(roots) > 1:
+        return _checksum(_below(name, roots) for name in names)
     above = os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name in names])
     return _checksum(os.path.relpath(name, above) for name in names)
 
@@ -98,7 +106,7 @@ def _settings(cfg: Mapping) -> dict[str, str]:
     plain = str | int | float | list | tuple | Mapping | None
     return {name: repr(value) if isinstance(value, plain)
             else getattr(value, '__qualname__', type(value).__name__)
-            for name, value in flat_settings(cfg)}
+            for name, value in flat_settings(cfg) if not _PLACES.fullmatch(name)}
 
 
 def _names(dataset: Dataset) -> list[str]:
@@ -108,13 +116,25 @@ def _names(dataset: Dataset) -> list[str]:
     return [str(dataset.get_data_info(index).get('img_path', '')) for index in indices]
 
 
+def _roots(dataset: Dataset) -> list[str]:
+    return getattr(dataset, 'folders', None) or [str(getattr(dataset, 'data_root', None) or '')]
+
+
+def _below(name: str, roots: Sequence[str]) -> str:
+    """A name without the first of the folders that it lies in; of several, with its number."""
+    for number, root in enumerate(roots, start=1):
+        if name.startswith(os.path.join(root, '')):
+            return f'{number}:' * (len(roots) > 1) + name.removeprefix(root.rstrip(os.sep))
+    return name
+
+
 def _checksum(names: Iterable[str]) -> int:
     return zlib.crc32('\n'.join(names).encode(errors='surrogateescape'))
 
 
 def _contents(dataset: Dataset) -> dict[str, object]:
-    root = str(getattr(dataset, 'data_root', None) or '')
-    names = [name.removeprefix(root) for name in _names(dataset)]
+    roots = _roots(dataset)
+    names = [_below(name, roots) for name in _names(dataset)]
     contents: dict[str, object] = {'the number of samples': len(dataset)}
     return contents if not names else contents | {
         'the first image': names[0],

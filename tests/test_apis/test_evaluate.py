@@ -61,7 +61,8 @@ def dataset(root: Path, part: str, **kwargs):
     """Upright RGB images of 64 pixels need no further treatment."""
     return DATASETS.build(dict(
         type='ImageFiles', data_root=str(root), data_prefix=part, with_label=True,
-        pipeline=[dict(type='LoadRGBImage'), dict(type='PackInputs')], **kwargs))
+        pipeline=[dict(type='mmpretrain.LoadRGBImage'), dict(type='mmpretrain.PackInputs')],
+        **kwargs))
 
 
 def one_nearest_by_hand(folder: Path, weights: dict, **form) -> float:

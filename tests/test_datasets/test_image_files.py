@@ -319,9 +319,19 @@ def test_a_list_with_repetitions(tmp_path: Path) -> None:
     assert labels(build(tmp_path, ann_file='list.csv', with_label=True)) == [1, 0, 2, 1, 2]
 
 
+def test_labels_that_are_no_whole_numbers(tmp_path: Path, warnings: list[str]) -> None:
+    put(tmp_path, 'a.jpg', 'b.jpg', 'IM 12')
+    (tmp_path / 'list.txt').write_text('a.jpg -1\nIM 12\nb.jpg\tbig cat\n')
+    dataset = build(tmp_path, ann_file='list.txt')
+    assert listed(dataset, tmp_path) == ['a.jpg', 'IM 12', 'b.jpg']
+    assert dataset.left_out == "labels that are no whole numbers: 2, the first '-1' in line 1"
+    assert warnings == [f'left out in {tmp_path}/list.txt: {dataset.left_out}']
+    assert 'must end with a whole number' in message(tmp_path, ann_file='list.txt', with_label=True)
+
+
 @pytest.mark.parametrize(('content', 'words'), [
     ('file,label\na.jpg,1\n', "list.csv, line 1: no such image: {root}/file (a line with the "
-     "names of columns must have 'path' in it)"),
+     "names of columns must have 'path' in it, and commas)"),
     ('path\na.jpg\n\ngone.jpg\n', 'list.csv, line 4: no such image: {root}/gone.jpg'),
     ('path,label\n,1\n', 'list.csv, line 2: no such image: {root}/'),
     ('a\0.jpg\n', 'list.csv')])

@@ -116,7 +116,7 @@ def test_a_wrong_graph_is_not_written(tmp_path, monkeypatch, fails, without_grap
     ('out.onnx --format onnx --blocks 1', '--blocks goes with --output featmap'),
     ('out.onnx --format onnx --output featmap --blocks 3', '--blocks has 3, but there are 3'),
     ('out.onnx --format onnx --img-size 30', 'img_size'),
-    ('out.onnx --format onnx --img-size any', "must be a whole number, but is 'any'"),
+    ('out.onnx --format onnx --img-size any', "or HEIGHT WIDTH, but is 'any'"),
     ('there.onnx --format onnx', 'there.onnx.data exists already'),
 ])
 def test_wrong_arguments(tmp_path, monkeypatch, fails, words: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""What mmpretrain's methods need to train the same ViT, and that ViT as a ConMIMViT."""
+"""What studies need besides: mmpretrain's methods on the same ViT, and that ViT as a ConMIMViT."""
 
 from dataclasses import replace
 
@@ -10,6 +10,8 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS, MODELS, TRANSFORMS
 from torch import nn
 
+from conmim_mm.datasets import TeacherPerturbation, sample_rng
+from conmim_mm.datasets.transforms.perturbation import perturb
 from conmim_mm.formats.backbone import backbone_settings, read_sizes
 from conmim_mm.formats.mmpretrain_format import from_mmpretrain
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
@@ -73,6 +75,20 @@ class BothViews(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Adds ``img``, a list of two."""
         results['img'] = [results['student_view'], results['teacher_view']]
+        return results
+
+
+@TRANSFORMS.register_module()
+class PerturbStudent(BaseTransform):
+    """Perturbs the student's view as well, in another way than the teacher's."""
+
+    def __init__(self) -> None:
+        self.perturbation = TeacherPerturbation()
+
+    def transform(self, results: dict) -> dict:
+        """Changes ``student_view``."""
+        drawn = self.perturbation.draw(sample_rng(results))
+        results['student_view'] = perturb(results['student_view'], drawn)
         return results
 
 

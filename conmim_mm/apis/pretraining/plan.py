@@ -61,6 +61,7 @@ _COMMAND_LINE_OPTION = {
     'train_dataloader.batch_size': '--batch-size', 'train_cfg.max_epochs': '--epochs',
     'train_cfg.max_iters': '--epochs', 'optim_wrapper.optimizer.lr': '--lr', 'work_dir': '--out',
     'data_root': '--data', 'train_dataloader.dataset.data_root': '--data',
+    'train_dataloader.dataset.ann_file': '--list', 'train_dataloader.dataset.shards': '--shards',
     'model.backbone.img_size': '--img-size', 'model.backbone.in_channels': '--channels',
     'model.data_preprocessor.shown_bands': '--show-bands',
     'resume': '--resume', 'launcher': '--gpus'}
@@ -194,7 +195,8 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
     if options.arch and not options.student and is_short(cfg, images, options.epochs):
         cfg = read_config(str(recipe_file(options.arch, 'visible')))
         set_training_images(cfg, options.sources)
-    lines = {'images': f'{images:,} in {place}', 'left out': getattr(training_set, 'left_out', ''),
+    left_out = options.sources.left_out, getattr(training_set, 'left_out', '')
+    lines = {'images': f'{images:,} in {place}', 'left out': '; '.join(filter(None, left_out)),
              'found again': getattr(training_set, 'repeated', '')}
     init, reading_options = None, {
         name: value for name in READING_OPTIONS if (value := getattr(options, name))}

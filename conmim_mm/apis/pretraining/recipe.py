@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mmengine.config import Config, ConfigDict
 
-from ...checkpoint.settings import type_name
+from ...checkpoint.settings import dicts_in, type_name
 from ...errors import InputError
 from ...utils.machine import usable_cores
 from ...utils.sizes import short_size, to_size
@@ -190,7 +190,7 @@ def low_lr_warning(cfg: Config, steps: int) -> str:
 
 
 def set_image_size(cfg: Config, size: int | Sequence[int]) -> None:
-    """Changes the size of the views in the model and in the pipeline.
+    """Changes the size of the views in the model and in the pipeline, and of what judges them.
 
     The crops change their proportions with the views, so that these show things no more stretched
     than before.
@@ -209,6 +209,12 @@ def set_image_size(cfg: Config, size: int | Sequence[int]) -> None:
                 if key == 'size' and stretch != 1:
                     transform.ratio = tuple(
                         round(stretch * bound, 4) for bound in transform.get('ratio', CROP_RATIO))
+    for loader in ('val_dataloader', 'test_dataloader'):
+        for part in dicts_in(cfg.get(loader)):
+            for key, turn in (('size', 1), ('img_size', 1), ('crop_size', -1)):  # width first
+                before, now = old[::turn], new[::turn]
+                if part.get(key) in (short_size(before), before, [*before]):
+                    part[key] = short_size(now)
 
 
 def _is_ours(schedule: ConfigDict | list | None) -> bool:

@@ -22,7 +22,14 @@ from .image_reading import READING_OPTIONS, show_bands
 from .plan import STARTED_WITH, PretrainOptions, given_options, set_other_options
 from .recipe import set_image_size
 from .run_folder import CONFIG, describe_progress, holds_run
-from .sources import missing_source, set_training_images
+from .sources import (
+    SOURCE_OPTIONS,
+    Sources,
+    check_outside,
+    replace_training_images,
+    resumed_sources,
+    why_missing,
+)
 from .starting_weights import follow_folder
 
 # options without which it would not be that run; and such that it can be told to take all the same
@@ -52,7 +59,7 @@ def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resum
     """Prepares the run in ``options.out`` to go on.
 
     Its config stays what it is, but for what is asked for now and may change: the number of epochs,
-    the folder of the images, evaluation, trackers, workers and the like; with ``allow_mismatch``
+    where the images are, evaluation, trackers, workers and the like; with ``allow_mismatch``
     anything but the model's.
 
     Args:
@@ -78,7 +85,8 @@ def resumed_run(options: PretrainOptions, say: Callable[[str], object]) -> Resum
                          '--config of the run again')
     check_same_options(cfg[STARTED_WITH], given_options(options), out, options.allow_mismatch)
     old = copy.deepcopy(cfg)
-    apply_options(cfg, options)
+    sources = choose_sources(Sources.of_options(cfg[STARTED_WITH]), options, say)
+    apply_options(cfg, options, sources)
     saved = newest_complete_checkpoint(out, checkpoint_folder(out, cfg))
     meta = read_meta(saved) if saved else {}
     words, is_finished = describe_progress(meta, saved, cfg.train_cfg)
@@ -149,17 +157,52 @@ def check_same_options(before: dict, now: dict, out: Path, allow_mismatch: bool)
                 'another --out for a new run')
 
 
-def apply_options(cfg: Config, options: PretrainOptions) -> None:
+def choose_sources(before: Sources, options: PretrainOptions, say: Callable[[str], object]
+                   ) -> Sources:
+    """Where the images of a run are from now on.
+
+    Without ``allow_mismatch`` they are the same ones, so that of a list its folder or file may be
+    given alone; with it what is given takes the place of all that was.
+
+    Args:
+        before: Where they were when it was started.
+        options: What is asked for.
+        say: As for :func:`resumed_run`.
+
+    Raises:
+        InputError: There is no such thing, or the run lies in it.
+    """
+    given = options.sources
+    if not given:
+        return before
+    if given.left_out:
+        say(f'left out: {given.left_out}')
+    now = given if options.allow_mismatch else resumed_sources(before, given)
+    if now != given:
+        say(f'{now.list_file} is read with paths from {now.folders[0]}')
+    check_outside(options.out, now)
+    return now
+
+
+def apply_options(cfg: Config, options: PretrainOptions, sources: Sources | None = None) -> None:
     """Changes the config of a run by what is asked for now and was not before.
+
+    Args:
+        cfg: Changed in place.
+        options: What is asked for.
+        sources: Where the images are; by default where they were.
 
     Raises:
         InputError: An option that does not fit the config.
     """
     follow_folder(cfg, options.out)
-    before, now = cfg[STARTED_WITH], given_options(options)
-    new = {name: value for name, value in now.items() if before.get(name) != value}
-    if new.keys() & options.sources.as_options().keys():
-        set_training_images(cfg, options.sources)
+    before = cfg[STARTED_WITH]
+    new = {name: value for name, value in given_options(options).items()
+           if before.get(name) != value and name not in SOURCE_OPTIONS}
+    old_sources = Sources.of_options(before)
+    sources = sources or old_sources
+    if sources != old_sources:
+        replace_training_images(cfg, old_sources, sources)
     if 'epochs' in new:
         set_epochs(cfg, new['epochs'], options.out)
     if 'batch_size' in new:
@@ -180,7 +223,8 @@ def apply_options(cfg: Config, options: PretrainOptions) -> None:
         set_other_options(cfg, options.cfg_options)
         new['cfg_options'] = before.get('cfg_options', {}) | new['cfg_options']
     new.pop('gpus', None)  # the batch in the config is for those that were planned
-    cfg[STARTED_WITH] = before | new
+    others = {name: value for name, value in before.items() if name not in SOURCE_OPTIONS}
+    cfg[STARTED_WITH] = others | sources.as_options() | new
 
 
 def check_changes(cfg: Config, old: Config, facts: dict, options: PretrainOptions) -> list[str]:
@@ -200,10 +244,14 @@ def check_changes(cfg: Config, old: Config, facts: dict, options: PretrainOption
     """
     settings = changed_settings(dict(settings=plain_data(old.to_dict())), cfg.to_dict())
     dataset = cfg.train_dataloader.dataset
-    if missing := missing_source(dataset):
-        raise InputError(f'the images are no longer in {missing}: give --data with the folder they '
-                         'are in now (or --list)')
-    others = in_words(settings.others)
+    if missing := why_missing(dataset):
+        raise InputError(missing)
+    was, now = (Sources.of_options(one[STARTED_WITH]) for one in (old, cfg))
+    others = []
+    if was.kind != now.kind:
+        others.append(f'{now.in_words} in place of {was.in_words}')
+        settings.others.pop('train_dataloader.dataset.type', None)
+    others += in_words(settings.others)
     if options.sources:
         images = DATASETS.build(dataset | dict(pipeline=[]))
         others += describe_changes(facts, data_facts(images))

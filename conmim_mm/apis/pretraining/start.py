@@ -25,7 +25,7 @@ from ..train import run_training
 from .plan import STARTED_WITH, PretrainOptions, plan_run
 from .resumed_run import Resumption, resumed_run
 from .run_folder import CONFIG, check_folder, discard, move_aside
-from .sources import Places, find_sources
+from .sources import Places, check_outside, find_sources
 
 MISMATCH_OPTIONS = dict(rescale='--elastic', allow='--allow-mismatch')  # of tools/train.py
 
@@ -66,9 +66,12 @@ def pretrain(data: Places | None = None, out: str | Path | None = None, *,
         amp: Mixed precision, where the config has none (the recipes do).
         cfg_options: Changes to any other setting of the config, by dotted key.
         gpus: Processes, one on each GPU. More than one are started beside this process.
-        resume: Go on with the run in ``out``; more ``epochs`` make it longer.
+        resume: Go on with the run in ``out``; more ``epochs`` make it longer, and ``data``,
+            ``list_file`` or ``shards`` say where its images are now; of a list what is not given
+            stays, its file or the folder of its paths.
         overwrite: Start anew; a run in ``out`` is moved aside.
-        allow_mismatch: With ``resume``: go on with other images or settings than before.
+        allow_mismatch: With ``resume``: go on with other images or settings than before; what is
+            given of ``data``, ``list_file`` and ``shards`` takes the place of all three.
         eval_data: Labelled images, or images and maps, on which the features are judged while
             training.
         track: Where else to log to: ``'tensorboard'``, ``'wandb'``, ``'mlflow'``.
@@ -216,16 +219,12 @@ def check_run_folders(options: PretrainOptions) -> None:
         InputError: No such images, or no place of its own for the run.
     """
     out = options.out
-    folders = () if options.sources.list_file else options.sources.folders
     if options.eval_data and not options.eval_data.is_dir():
         raise InputError(f'--eval-data: no such folder: {options.eval_data}')
     if Path.cwd().is_relative_to(out.resolve()):
         raise InputError(f'--out {out} is the folder you are in, or one above it: give the run a '
                          'folder of its own')
-    for data in folders:
-        if out.resolve().is_relative_to(data.resolve()):
-            raise InputError(f'--out {out} lies inside --data {data}, where the pictures of its '
-                             'report would be taken for images: choose another --out')
+    check_outside(out, options.sources)
     with writing(out):
         check_folder(out, options.overwrite)
 

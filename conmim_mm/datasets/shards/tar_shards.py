@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
 from ...errors import InputError
-from ..image_files import EXTENSIONS
+from ..image_files import EXTENSIONS, each_once, file_identity
 from ..replacing_dataset import ReplacingDataset
 from ..transforms.loading import check_size, reading
 from .index import NO_LABEL, ShardIndex, cached_index, join_indexes
@@ -76,7 +76,8 @@ class TarShards(ReplacingDataset):
     A sample has ``img_path``, the shard's path with the name in it as if it were a folder, and
     ``img_bytes``. Only transforms that read these, as ``LoadRGBImage``, can load it. A shard that
     was cut off or is damaged gives the images that its headers still lead to, with a warning; one
-    that vanishes or shrinks later makes its images unreadable.
+    that vanishes or shrinks later makes its images unreadable. One that is named several times, by
+    links too, is taken once; how many there were is ``repeated`` in words.
 
     Args:
         shards: File name, which may hold ranges such as ``imagenet-{000000..000146}.tar`` or
@@ -107,6 +108,7 @@ class TarShards(ReplacingDataset):
                  **kwargs) -> None:
         self.patterns = [shards] if isinstance(shards, str) else list(shards)
         self.with_label = with_label
+        self.repeated = ''
         self.extensions = tuple(ext.lower() for ext in extensions or EXTENSIONS)
         self.reader = ShardReader()
         super().__init__(
@@ -115,9 +117,11 @@ class TarShards(ReplacingDataset):
             serialize_data=False,
             lazy_init=True,
             **kwargs)
+        self.folders = [*dict.fromkeys(
+            _folder_above(self.data_prefix['img_path'], pattern) for pattern in self.patterns)]
         if any(isinstance(transform, LoadImageFromFile) for transform in self.pipeline.transforms):
-            raise InputError('LoadImageFromFile cannot read from tar shards: put LoadRGBImage into '
-                             'the pipeline of TarShards in its place')
+            raise InputError('LoadImageFromFile cannot read from tar shards: put LoadRGBImage in '
+                             'its place in the pipeline')
         if not lazy_init:
             self.full_init()
 
@@ -128,7 +132,8 @@ class TarShards(ReplacingDataset):
             ``(n,)`` int64: of each image its row in ``index``. A dict for each would take too much
             memory and time.
         """
-        self.shards = expand_shards(self.patterns, self.data_prefix['img_path'])
+        paths = expand_shards(self.patterns, self.data_prefix['img_path'])
+        self.shards, self.repeated = each_once(paths, map(file_identity, paths))
         # each process begins elsewhere, so that they find what the others have indexed
         rank, world_size = get_dist_info()
         first = rank * len(self.shards) // world_size
@@ -188,7 +193,7 @@ class TarShards(ReplacingDataset):
 
 
 def expand_shards(patterns: Sequence[str], folder: str) -> list[str]:
-    """Paths of shards from ranges and wildcards; each pattern's in order, none twice.
+    """Paths of shards from ranges and wildcards, each pattern's in order.
 
     Args:
         patterns: ``{008..011}`` in them counts up, with the zeros of its first number; ``*``,
@@ -199,7 +204,7 @@ def expand_shards(patterns: Sequence[str], folder: str) -> list[str]:
         InputError: There is no pattern, or no file that fits one.
     """
     if not patterns:
-        raise InputError('TarShards needs at least one shard')
+        raise InputError('no tar file is named: there must be at least one shard')
     found = []
     for pattern in patterns:
         for name in _expand_ranges(os.path.expanduser(pattern)) or [pattern]:
@@ -209,10 +214,24 @@ def expand_shards(patterns: Sequence[str], folder: str) -> list[str]:
             paths = [os.path.join(folder, name) for name in names]
             paths = [path for path in paths if os.path.isfile(path)]
             if not paths:
-                raise InputError(f'no such shard: {os.path.join(folder, name)} (are data_root and '
-                                 'shards of TarShards right?)')
+                path = os.path.join(folder, name)
+                raise InputError(
+                    f'no such shard: {path} (' + (
+                        f'that is a folder: give {path}/*.tar' if os.path.isdir(path) else
+                        'is --shards right, or data_root and shards in the config?') + ')')
             found += paths
-    return list(dict.fromkeys(found))
+    return found
+
+
+def _folder_above(folder: str, pattern: str) -> str:
+    """The folder that shards lie in or below: the common one, or that of an absolute pattern."""
+    pattern = os.path.expanduser(pattern)
+    if not os.path.isabs(pattern):
+        return folder
+    folder = os.path.dirname(_RANGE.sub('*', pattern))
+    while glob.has_magic(folder) and not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def _expand_ranges(pattern: str) -> list[str]:

@@ -110,6 +110,19 @@ def test_image_size_reaches_model_and_pipeline() -> None:
     assert cfg.model.backbone.img_size == views['size'] == mask['img_size'] == 160
 
 
+def test_image_size_reaches_what_judges_the_features() -> None:
+    cfg = recipe()
+    cfg.val_dataloader = dict(dataset=dict(type='LabelledImages', size=224))
+    cfg.test_dataloader = dict(dataset=dict(pipeline=[
+        dict(type='ResizeToCover', size=224), dict(type='CenterCrop', crop_size=224),
+        dict(type='Own', size=100)]))
+    for size in ((160, 320), (320, 64)):
+        set_image_size(cfg, size)
+        assert cfg.val_dataloader.dataset.size == size
+        cover, crop, own = cfg.test_dataloader.dataset.pipeline
+        assert (cover['size'], crop['crop_size'], own['size']) == (size, size[::-1], 100)
+
+
 def test_rates_too_small_to_learn_are_named() -> None:
     cfg = recipe()
     cfg.optim_wrapper.optimizer.lr = 1e-4

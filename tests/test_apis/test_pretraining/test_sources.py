@@ -11,8 +11,8 @@ from conmim_mm.apis.pretraining import start
 from conmim_mm.apis.pretraining.sources import (
     Sources,
     find_sources,
-    missing_source,
     set_training_images,
+    why_missing,
 )
 from conmim_mm.commands import main
 from conmim_mm.errors import InputError
@@ -61,11 +61,52 @@ def test_the_name_of_a_run(sources: Sources, name: str) -> None:
     (['--data', 'a', '--shards', 'x.tar'], 'give --shards or --data: a run reads either'),
     (['--list', 'list.csv', '--shards', 'x.tar'], 'give --shards or --list'),
     (['--shards', 'x-{0..1}.tar'], 'no such shard: '),
-    (['--data', 'a', 'b', '--out', 'b/train/run'], 'lies inside --data')])
+    (['--data', 'a', 'b', '--out', 'b/train/run'], 'lies inside --data'),
+    (['--data', 'e*'], 'the pattern e* fits no folder of images; 2 folders without images, such as '
+     '{root}/e1 (1 .txt there)'),
+    (['--list', 'names.txt'], 'names.txt, line 2: no such image: {root}/path label (the names of '
+     'columns, and commas between them, are for a file named .csv)')])
 def test_what_is_not_there(folders, toy, fails, words, reason) -> None:
     out = [] if '--out' in words else ['--out', 'run']
-    assert reason in fails('pretrain', '--config', toy.config, *words, *out)
+    for name in ('e1', 'e2'):
+        (folders / name).mkdir()
+    (folders / 'e1' / 'notes.txt').touch()
+    (folders / 'names.txt').write_text('\npath label\na/0.png 1\n')
+    line = fails('pretrain', '--config', toy.config, *words, *out)
+    assert reason.replace('{root}', str(folders)) in line
     assert not list(folders.rglob('run'))
+
+
+@pytest.mark.parametrize(('data', 'taken', 'left_out'), [
+    ('*', ['a', 'b'], '2 folders without images, such as {root}/e (1 .txt there); 1 image beside '
+     'the folders, such as {root}/loose.png'),
+    ('b/*', ['b/train'], '1 folder to hold out beside a part to train on, such as {root}/b/val'),
+    ('b/*/', ['b/train'], '1 folder to hold out beside a part to train on, such as {root}/b/val'),
+    ('b/*/cat', ['b/train/cat'],
+     '1 folder to hold out beside a part to train on, such as {root}/b/val/cat'),
+    ('b/v*', ['b/val'], ''), (['b/train', 'b/val'], ['b/train', 'b/val'], ''),
+    (['b/*', 'b/val'], ['b/train', 'b/val'], ''), (['*', '.'], ['a', 'b', ''],
+     '2 folders without images, such as {root}/e (1 .txt there)')])
+def test_what_patterns_fit_besides(folders, data, taken, left_out) -> None:
+    for name in ('e', 'f/.thumbnails', 'b/train/cat', 'b/val/cat'):
+        (folders / name).mkdir(parents=True)
+    for name in ('e/notes.txt', 'f/.thumbnails/0.png', 'loose.png', 'b/train/cat/0.png',
+                 'b/val/cat/0.png'):
+        (folders / name).touch()
+    found = find_sources(data)
+    assert found.folders == tuple(folders / name for name in taken)
+    assert found.left_out == left_out.format(root=folders)
+
+
+def test_what_is_left_out_is_in_the_summary(folders, toy, started, capsys) -> None:
+    (folders / 'empty').mkdir()
+    (folders / 'b' / 'test').mkdir()
+    (folders / 'a' / 'x.xcf').touch()
+    main(['pretrain', '--config', str(toy.config), '--data', '*'])
+    said = capsys.readouterr().out
+    assert f'{folders}/b/train (test, val beside it are left out)\n' in said
+    assert (f'left out       1 folder without images, such as {folders}/empty; 1 .xcf in '
+            f'{folders}/a\n') in said
 
 
 @pytest.fixture
@@ -104,9 +145,9 @@ def test_a_list(folders, toy, started, capsys) -> None:
     assert f'images         4 in {folders}/list.csv, below {folders}\n' in capsys.readouterr().out
     dataset = started[0].train_dataloader.dataset
     assert (dataset.data_root, dataset.ann_file) == (f'{folders}', f'{folders}/list.csv')
-    assert not missing_source(dataset)
+    assert not why_missing(dataset)
     dataset.ann_file = 'gone.csv'
-    assert missing_source(dataset) == 'gone.csv'
+    assert why_missing(dataset).startswith(f'the list {folders}/gone.csv is no longer there')
 
 
 def test_shards_train_on_the_same_images(folders, toy, capsys) -> None:

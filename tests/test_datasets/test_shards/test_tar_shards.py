@@ -107,7 +107,7 @@ def test_nothing_is_looked_at_before_it_is_needed(shards: Path) -> None:
     (['{08..11}.tar'], ['08.tar', '09.tar', '10.tar', '11.tar']),
     (['{8..9}.tar'], ['8.tar', '9.tar']),
     (['{1..2}-{0..1}.tar'], ['1-0.tar', '1-1.tar', '2-0.tar', '2-1.tar']),
-    (['b*.tar', '{8..9}.tar', 'b2.tar'], ['b1.tar', 'b2.tar', '8.tar', '9.tar']),
+    (['b*.tar', '{8..9}.tar', 'b2.tar'], ['b1.tar', 'b2.tar', '8.tar', '9.tar', 'b2.tar']),
     (['[odd]?.tar'], ['[odd]?.tar']), (['[89].tar'], ['8.tar', '9.tar'])])
 def test_ranges_and_wildcards(tmp_path: Path, patterns: list[str], names: list[str]) -> None:
     for name in ('08', '09', '10', '11', '8', '9', '1-0', '1-1', '2-0', '2-1', 'b1', 'b2',
@@ -119,10 +119,27 @@ def test_ranges_and_wildcards(tmp_path: Path, patterns: list[str], names: list[s
     assert expand_shards(absolute, 'elsewhere') == [str(tmp_path / name) for name in names]
 
 
+def test_a_shard_that_is_named_again_is_taken_once(shards: Path, warnings: list[str]) -> None:
+    (shards / 'link.tar').symlink_to('1.tar')
+    dataset = build(shards, ['1.tar', '{0..2}.tar', f'{shards}/../shards/2.tar', 'link.tar'])
+    assert listed(dataset) == [f'{i // 4}.tar/{i}.png' for i in (4, 5, 6, 7, 0, 1, 2, 3, 8, 9)]
+    assert dataset.repeated == f'3, taken once, such as {shards}/1.tar'
+    assert build(shards, '{0..2}.tar').repeated == ''
+
+
+@pytest.mark.parametrize('pattern, folder', [
+    ('/d/x-{0..9}.tar', '/d'), ('/d/*/e/x.tar', '/d'), ('/d/{0..9}/x.tar', '/d'),
+    ('x/*.tar', '/root')])
+def test_folders_that_shards_lie_below(pattern: str, folder: str) -> None:
+    assert TarShards([pattern], data_prefix='/root', lazy_init=True).folders == [folder]
+
+
 @pytest.mark.parametrize('patterns, missing', [
     (['0.tar', '{0..3}.tar'], '3.tar'), (['x*.tar'], 'x*.tar'), (['{2..1}.tar'], '{2..1}.tar')])
 def test_no_such_shard(shards: Path, patterns: list[str], missing: str) -> None:
     assert f'no such shard: {shards}/{missing} ' in message(shards, patterns)
+    assert '--shards' in message(shards, 'x.tar')
+    assert f'{shards}/. (that is a folder: give' in message(shards, '.')
     assert 'at least one shard' in message(shards, [])
 
 

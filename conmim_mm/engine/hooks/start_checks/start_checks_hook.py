@@ -70,6 +70,7 @@ class StartChecksHook(Hook):
             runner.logger.warning(warning)
         check_labels(unwrap_model(runner.model), loader.dataset)
         if runner.val_loop is not None:
+            check_data_agrees(runner.val_loop.dataloader.dataset)
             self._check_evaluation(runner, runner.val_loop, names_of_classes(loader.dataset))
 
     def before_test(self, runner: Runner) -> None:

@@ -1,0 +1,23 @@
+# The paper's claims at the setting of our recipe, one thing changed at a time, 60,000 images each.
+_here = '{{ fileDirname }}'
+_mask = 'train_dataloader.dataset.pipeline.1'
+_tables = {
+    'model.backbone.use_sincos_pos_emb': False, 'model.backbone.rel_pos_init_slope': 2.,
+    'optim_wrapper.paramwise_cfg.custom_keys.relative_position_bias_table': dict(
+        lr_mult=10., decay_mult=0.)}
+_changes = {
+    'recipe': {},
+    'no momentum teacher': {
+        'default_hooks.teacher.momentum': 0., 'default_hooks.teacher.end_momentum': 0.},
+    'blocks of two patches': {f'{_mask}.block_size': 8},
+    'one table for all blocks': _tables | {'model.backbone.use_shared_rel_pos_bias': True},
+    'a table per block': _tables | {'model.backbone.use_rel_pos_bias': True},
+}
+budget = dict(images=60000)
+judges = f'{_here}/finetune.py'
+finetunes = False
+arms = {name: dict(config=f'{_here}/visible.py', options=options)
+        for name, options in _changes.items()} | {
+    'view of the teacher perturbed': dict(config=f'{_here}/visible_perturbed.py'),
+    'both views perturbed': dict(config=f'{_here}/both_perturbed.py'),
+}
