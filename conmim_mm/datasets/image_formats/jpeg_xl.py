@@ -15,10 +15,12 @@ class Header(NamedTuple):
     Attributes:
         pixels: Height times width.
         depth: Bits of a whole number; 0 for floats, and where it is not known.
+        orientation: EXIF's, which decoders undo.
     """
 
     pixels: int
     depth: int
+    orientation: int
 
 
 def read_header(data: bytes) -> Header:
@@ -48,18 +50,15 @@ def read_header(data: bytes) -> Header:
         ratio = take(3)
         return height * (int(height * _RATIOS[ratio - 1]) if ratio else side())
 
-    def take_depth() -> int:
-        if take(1):  # all is as usual
-            return 8
+    pixels = take_size()
+    if take(1):  # all is as usual
+        return Header(pixels, 8, 1)
+    orientation, is_still = 1, True
+    if take(1):
+        orientation = take(3) + 1
         if take(1):
-            take(3)  # the orientation
-            if take(1):
-                take_size()  # that it is to be shown at
-            if take(2):  # a preview, or frames
-                return 0
-        if take(1):  # floats
-            return 0
-        number = take(2)
-        return _DEPTHS[number] if number < len(_DEPTHS) else take(6) + 1
-
-    return Header(take_size(), take_depth())
+            take_size()  # that it is to be shown at
+        is_still = not take(2)  # else there is a preview, or are frames, and more of these
+    is_float, number = take(1), take(2)
+    depth = _DEPTHS[number] if number < len(_DEPTHS) else take(6) + 1
+    return Header(pixels, depth if is_still and not is_float else 0, orientation)

@@ -199,6 +199,8 @@ def orientation_of(image: Image.Image) -> int:
     """As :func:`orientation_in`, of a file that Pillow has opened."""
     if image.format == 'TIFF':  # which Pillow has turned already, except in old versions
         return image.tag_v2.get(ORIENTATION, 1)
+    if image.format == 'JXL' and not image.jpeg and jpeg_xl.read_header(image.fc).orientation > 1:
+        return 1  # its decoder has turned it, whatever EXIF says
     exif, xmp = image.info.get('exif') or b'', image.info.get('xmp') or b''
     if not exif and (text := image.info.get('Raw profile type exif')):  # ImageMagick's, in a PNG
         with suppress(ValueError):

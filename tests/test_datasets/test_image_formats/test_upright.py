@@ -68,14 +68,15 @@ def jpeg_xl(pixels: np.ndarray) -> bytes:
 
 
 def turned_jpeg_xl(pixels: np.ndarray) -> bytes:
-    """Which says itself how it lies, and no JPEG file can be made of it again."""
+    """Which says how it lies itself, beside EXIF, and no JPEG file can be made of it again."""
     content, kept, place = imagecodecs.jpegxl_encode_jpeg(WRITERS['JPEG'](pixels)), b'', 0
     while place < len(content):
         size, kind = struct.unpack_from('>I4s', content, place)
         end = place + size if size else len(content)
-        kept += content[place:end] * (kind != b'jbrd')
+        kept += content[place:end] * (kind not in (b'jbrd', b'brob'))
         place = end
-    return kept
+    exif = bytes(4) + EXIF.tobytes()[6:]
+    return kept + struct.pack('>I4s', 8 + len(exif), b'Exif') + exif
 
 
 WRITERS = {
