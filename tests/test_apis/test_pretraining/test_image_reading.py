@@ -11,6 +11,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from conmim_mm.apis import pretrain
+from conmim_mm.apis.pretraining.image_reading import with_range
 from conmim_mm.apis.pretraining.plan import PretrainOptions, plan_run
 from conmim_mm.apis.pretraining.resumed_run import apply_options
 from conmim_mm.apis.pretraining.starting_weights import spread_channels
@@ -18,6 +19,8 @@ from conmim_mm.checkpoint.plain_data import plain_data
 from conmim_mm.checkpoint.reading import load_checkpoint_file
 from conmim_mm.checkpoint.settings import saved_reading
 from conmim_mm.commands import main
+from conmim_mm.datasets import ImageReading
+from conmim_mm.datasets.image_formats.stored import Stored
 from conmim_mm.engine.hooks.start_checks.changed_settings import changed_settings
 from conmim_mm.errors import InputError
 from conmim_mm.models import ConMIMViT
@@ -155,6 +158,20 @@ def test_types_of_the_same_values_are_measured_together(tmp_path: Path, kinds: t
     assert reader(plan).reading.value_range == pytest.approx((low, high), abs=high / 60)
     assert plan.lines['value range'].endswith(
         f'which are {" and ".join(sorted({kind.partition(":")[0] for kind in kinds}))})')
+
+
+@pytest.mark.parametrize('windows, words', [
+    (3, 'the window of each file'),
+    (2, 'the window of each file (1 of 3 looked at have none: that of their bits)'),
+    (1, '0 to 999 (percentiles 0.5 and 99.5 of the images, which are uint16)')])
+def test_windows_count_where_most_files_have_one(windows: int, words: str) -> None:
+    """Whichever comes first."""
+    pixels = np.arange(1000, dtype='uint16').reshape(10, 100, 1)
+    samples = [Stored(pixels, window=(0, 100) if number >= 3 - windows else None)
+               for number in range(3)]
+    how, said = with_range(samples, ImageReading(1), None)
+    assert re.sub(r'^4.* to 99\S*', '0 to 999', said) == words
+    assert bool(how.value_range) == (windows < 2)
 
 
 def test_each_type_may_have_its_own_range(tmp_path: Path) -> None:
