@@ -33,8 +33,10 @@ class UnreadableImageError(InputError):
     Args:
         message: The line as in :class:`InputError`, with the file's name.
         reason: What is wrong with the file, without its name.
+        bands: How many channels it has, where these are others than are asked for.
     """
 
-    def __init__(self, message: str, reason: str = '') -> None:
+    def __init__(self, message: str, reason: str = '', bands: int | None = None) -> None:
         super().__init__(message)
         self.reason = reason or message
+        self.bands = bands

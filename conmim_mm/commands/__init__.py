@@ -146,11 +146,11 @@ def _report(work_dir: Path) -> None:
     print(f'wrote {report(work_dir)}')
 
 
-def _doctor(data: Path | None) -> None:
+def _doctor(data: Path | None, **reading: object) -> None:
     # does without the components, and says what is wrong where these can't be imported
     from .doctor.doctor import run
 
-    run(data)
+    run(data, **reading)
 
 
 _COMMANDS = dict(pretrain=_pretrain, knn=_knn, linear=_linear, compare=_compare, embed=_embed,

@@ -75,6 +75,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
                      '--resume --out DIR to go on with a run')
     if args.command == 'pretrain' and args.allow_mismatch and not args.resume:
         parser.error('--allow-mismatch goes with --resume')
+    if args.command == 'doctor' and not args.data and (
+            args.channels or args.value_range or args.bands_from):
+        parser.error('--channels, --value-range and --bands-from go with --data')
     if args.command in ('knn', 'linear'):
         _check_evaluation(args, parser)
     return args
@@ -156,21 +159,25 @@ def _pretrain(parser: argparse.ArgumentParser) -> None:
 
 
 def _bands(images: argparse._ArgumentGroup) -> None:
-    images.add_argument('--channels', type=_positive, metavar='N',
-                        help='of the images; others are skipped (default: 3)')
-    images.add_argument('--value-range', nargs='+', action=_ValueRange, metavar='LOW HIGH',
-                        help='stored values that become black and white; auto: the percentiles 0.5 '
-                        'and 99.5 of the images; dtype: the range of their type of integers')
+    _reading(images)
     images.add_argument('--mean-std', choices=MEAN_STD, metavar='{auto,imagenet}',
                         help='what images are normalised by: auto measures it (default: imagenet '
                         'for 3 channels without --value-range, else auto)')
-    images.add_argument('--bands-from', choices=BANDS_FROM, metavar='{channels,pages}',
-                        help='what holds the bands of a TIFF file (default: channels)')
     images.add_argument('--view-dtype', choices=VIEW_DTYPES, metavar='{uint8,float32}',
                         help='float32 keeps the fractions of grey levels (default: uint8)')
     images.add_argument('--show-bands', type=_positive, nargs='+', metavar='N', default=[],
                         help='the channels that pictures show as red, green and blue, or one as '
                         'grey, from 1 (default: the first three, or the first)')
+
+
+def _reading(images: argparse._ActionsContainer) -> None:
+    images.add_argument('--channels', type=_positive, metavar='N',
+                        help='of the images; others are skipped (default: 3)')
+    images.add_argument('--value-range', nargs='+', action=_ValueRange, metavar='LOW HIGH',
+                        help='stored values that become black and white; auto: the percentiles 0.5 '
+                        'and 99.5 of the images; dtype: the range of their type of integers')
+    images.add_argument('--bands-from', choices=BANDS_FROM, metavar='{channels,pages}',
+                        help='what holds the bands of a TIFF file (default: channels)')
 
 
 class _ValueRange(argparse.Action):
@@ -271,6 +278,7 @@ def _report(parser: argparse.ArgumentParser) -> None:
 def _doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--data', type=_path, metavar='DIR',
                         help='also look at these images, and how fast they are read')
+    _reading(parser.add_argument_group('images that are not 8-bit RGB, as conmim pretrain'))
 
 
 def _checkpoint(parser: argparse.ArgumentParser) -> None:

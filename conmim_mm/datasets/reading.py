@@ -3,24 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
-from io import BytesIO
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 from torch.utils.data import Dataset
 
 from ..errors import InputError, UnreadableImageError
 from .image_formats.arrays import NPY, NPZ, read_array
 from .image_formats.dicom import is_dicom, read_dicom
-from .image_formats.pictures import is_deep, picture_bands, read_deep
-from .image_formats.stored import Range, Stored, check_bands, full_range
+from .image_formats.pictures import picture_bands
+from .image_formats.stored import Range, Stored, check_bands
 from .image_formats.tiff import MARKS, is_plain_tiff, read_tiff
 from .transforms.loading import (
-    FORMATS,
     MAX_PIXELS,
     NOT_AN_IMAGE,
-    check_pixels,
     read_file,
     read_picture,
     read_rgb,
@@ -133,13 +129,12 @@ class ImageReading:
         """
         if isinstance(self.value_range, tuple):
             return self.value_range
-        whole = stored.whole or full_range(stored.pixels.dtype)
         if self.value_range is None:
-            return stored.window or whole or (0., WHITE)
-        if whole is None:
+            return stored.window or stored.range or (0., WHITE)
+        if stored.range is None:
             raise InputError('floats have no range of their own: give --value-range LOW HIGH, or '
                              'auto')
-        return whole
+        return stored.range
 
     def view(self, levels: np.ndarray) -> np.ndarray:
         """Resized levels as a view: whole ones uint8, or float32, from 0 to 255."""
@@ -168,7 +163,7 @@ def read_stored(path: str, how: ImageReading, max_pixels: int = MAX_PIXELS,
     with reading(path):
         data = read_file(path) if data is None else data
         stored = _read(path, data, how, max_pixels)
-        return stored._replace(pixels=_fit_bands(stored, how.channels))
+        return stored._replace(pixels=_fit_bands(stored, how.channels), path=path)
 
 
 def read_levels(path: str, how: ImageReading = RGB, max_pixels: int = MAX_PIXELS,
@@ -211,12 +206,8 @@ def _read(path: str, data: bytes, how: ImageReading, max_pixels: int) -> Stored:
         return read_array(data, how.channels, max_pixels)
     if is_dicom(data):
         return read_dicom(data, how.channels, how.bands_from, max_pixels)
-    if data[:4] in MARKS and is_plain_tiff(data):
+    if data[:4] in MARKS and is_plain_tiff(data, how.bands_from):
         return read_tiff(data, how.channels, how.bands_from, max_pixels)
-    if is_deep(data):
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
-            check_pixels(image.width * image.height, max_pixels)
-        return read_deep(data)
     return read_picture(path, max_pixels, data, partial(picture_bands, channels=how.channels))
 
 

@@ -4,12 +4,14 @@ import importlib
 import subprocess
 import sys
 from collections import namedtuple
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
 
+from conmim_mm.commands import main
 from conmim_mm.commands.doctor import checks_data, checks_machine, checks_software, doctor
 from conmim_mm.commands.doctor.checks import NOTE, OK, PROBLEM, Check, collect
 
@@ -184,18 +186,54 @@ def test_images(toy, monkeypatch, tmp_path) -> None:
     assert missing.status == PROBLEM and 'no such folder' in missing.finding
 
 
-def test_images_of_other_channels(tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def others(tmp_path, monkeypatch):
+    """Writes a folder of three images of 12 bits in 16, ``(40, 50)`` or with bands behind."""
     monkeypatch.setattr(checks_data, 'MAX_VIEWS', 3)
-    for number in range(3):
-        tifffile.imwrite(tmp_path / f'{number}.tif', np.random.default_rng(number).integers(
-            0, 4095, (7, 40, 50), dtype='uint16'), photometric='minisblack',
-            planarconfig='separate')
-    checks = {check.name: check for check in checks_data.check_data(tmp_path)}
+
+    def write(ending: str, *bands: int) -> Path:
+        for number in range(3):
+            pixels = np.random.default_rng(number).integers(0, 4095, (40, 50, *bands), 'uint16')
+            path = tmp_path / f'{number}.{ending}'
+            if ending == 'npy':
+                np.save(path, pixels)
+            else:
+                tifffile.imwrite(path, pixels, photometric='minisblack',
+                                 planarconfig='contig' if bands else None)
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.parametrize('ending', ['tif', 'npy'])
+def test_images_of_other_channels(others, ending: str) -> None:
+    checks = {check.name: check for check in checks_data.check_data(others(ending, 7))}
     assert checks['channels'].finding == '7 in most images'
     assert checks['channels'].advice.endswith('--channels 7')
-    assert checks['grey levels'].advice.startswith('choose the values that become black and white')
+    # as pretrain would read them
+    assert 'which are uint16' in checks['value range'].finding and 'grey levels' not in checks
     assert checks['readable'].status == OK and 'data speed' in checks
     assert checks['size'].finding == 'median 50 x 40 pixels'
+
+
+def test_images_are_read_as_pretrain_is_told(others, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(doctor, 'all_checks', lambda folder, **how: checks_data.check_data(
+        folder, **how))
+    monkeypatch.setattr(doctor.shutil, 'get_terminal_size', lambda: SimpleNamespace(columns=999))
+    folder = str(others('tif'))
+    words = ['doctor', '--data', folder, '--channels']
+    main([*words, '1', '--value-range', '0', '4095'])
+    out = capsys.readouterr().out
+    assert '0 to 4095' in out and 'all of 3 looked at' in out and 'no problems' in out
+    with pytest.raises(SystemExit):
+        main([*words, '1', '--value-range', 'dtype'])
+    assert 'hardly any grey levels' in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([*words, '4'])
+    assert 'it has 1 channel, not 4; give --channels 1' in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(['doctor', '--channels', '4'])
+    assert '--bands-from go with --data' in capsys.readouterr().err
 
 
 def test_it_starts_without_pytorch(tmp_path) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from conmim_mm.commands.doctor import checks_data
 from conmim_mm.datasets import ImageFiles, TarShards
-from conmim_mm.datasets.grey_levels import describe_lost_levels
+from conmim_mm.datasets.grey_levels import describe_lost_levels, look_at
 
 from ..shards import shard_tree
 
@@ -33,6 +33,7 @@ LOST = {
     '32 bits': (levels(0, 2**31, 'int32'), 'tif', 'stored as int32, '),
     'constant': (np.full((*SHAPE, 3), 99, 'uint8'), 'png', 'has 1: there is little'),
     'constant jpeg': (np.full((*SHAPE, 3), 99, 'uint8'), 'jpg', 'has 1: there is little'),
+    'two values': (RNG.random(SHAPE) > 0.5, 'npy', '2 (stored as bool, 0 to 1): there is little'),
     'labels': (RNG.integers(0, 20, SHAPE).astype('uint8'), 'png', 'has 20: there is little'),
 }
 KEPT = {
@@ -42,12 +43,18 @@ KEPT = {
 
 
 def save(pixels: np.ndarray, path: Path) -> None:
-    if pixels.dtype == np.int16:  # which Pillow reads, but does not write
+    if path.suffix == '.npy':
+        np.save(path, pixels)
+    elif pixels.dtype == np.int16:  # which Pillow reads, but does not write
         file = io.BytesIO()
         Image.fromarray(pixels.view('uint16')).save(file, 'TIFF', tiffinfo={339: 2})
         path.write_bytes(file.getvalue())
     else:
         Image.fromarray(pixels).save(path)
+
+
+def described(dataset: ImageFiles | TarShards) -> str:
+    return describe_lost_levels(look_at(dataset).levels)
 
 
 @pytest.mark.parametrize('name', LOST)
@@ -56,13 +63,16 @@ def test_lost_levels(name: str, tmp_path: Path) -> None:
     pixels, ending, words = LOST[name]
     for i in range(3):
         save(pixels, tmp_path / f'{i}.{ending}')
-    (tmp_path / 'broken.png').touch()
-    text = describe_lost_levels(ImageFiles(data_root=str(tmp_path)))
+    if ending != 'npy':  # which are images where there are no others
+        (tmp_path / 'broken.png').touch()
+    text = described(ImageFiles(data_root=str(tmp_path)))
     assert text.startswith('3 of 3 images looked at have hardly any grey levels')
     assert words in text and f'{tmp_path}/0.{ending} has ' in text and '\n' not in text
+    if ending == 'npy':
+        return
     (tmp_path / 'broken.png').unlink()
     shard_tree(tmp_path, tmp_path / 'shards', 3)
-    assert words in describe_lost_levels(TarShards('*.tar', data_root=str(tmp_path / 'shards')))
+    assert words in described(TarShards('*.tar', data_root=str(tmp_path / 'shards')))
 
 
 @pytest.mark.parametrize('name', KEPT)
@@ -71,7 +81,7 @@ def test_kept_levels(name: str, tmp_path: Path) -> None:
         save(KEPT[name][0], tmp_path / f'{i:02}.{KEPT[name][1]}')
     for i in (3, 8):  # a tenth may be blank
         save(np.zeros(SHAPE, 'uint8'), tmp_path / f'{i:02}.{KEPT[name][1]}')
-    assert describe_lost_levels(ImageFiles(data_root=str(tmp_path))) == ''
+    assert described(ImageFiles(data_root=str(tmp_path))) == ''
 
 
 def test_the_doctor_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,8 @@ def test_order_is_not_the_file_systems(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 IMAGES = ['a.jpg', 'b.JPEG', 'c.Png', 'd.webp', 'e.BMP', 'f.tif', 'g.TIFF', 'h.b.jpg', 'i.gif',
-          'j.JFIF', 'k.avif', 'l.jp2', 'm.j2k', 'n.pgm', 'o.ppm', 'p.tga', 'q.mpo']
+          'j.JFIF', 'k.avif', 'l.jp2', 'm.j2k', 'n.pgm', 'o.ppm', 'p.tga', 'q.mpo', 'r.pbm',
+          's.pnm']
 
 
 @pytest.mark.parametrize('names, settings, expected', [

@@ -7,15 +7,21 @@ import numpy as np
 from mmengine.config import Config
 
 from ...checkpoint.settings import type_name
-from ...datasets.grey_levels import measure_mean_std, measure_values, sample_images
-from ...datasets.image_formats.stored import Stored
-from ...datasets.reading import ImageReading
+from ...datasets.grey_levels import (
+    FEW_LEVELS,
+    measure_mean_std,
+    measure_values,
+    sample_images,
+)
+from ...datasets.image_formats.stored import Range, Stored
+from ...datasets.reading import WHITE, ImageReading
 from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError
 from ...models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from .recipe import because
 
 READING_OPTIONS = ('channels', 'value_range', 'mean_std', 'bands_from', 'view_dtype', 'show_bands')
+MAX_NAMED = 3  # ranges or types
 _READERS = ('LoadTwoViews', 'LoadImage', 'LoadRGBImage')
 
 
@@ -49,7 +55,7 @@ def set_reading(cfg: Config, images: ReplacingDataset, given: dict
         if given.get(key, 'auto') != 'auto'})
     if given.keys() - {'show_bands'} or channels != before.channels:
         samples = sample_images(images, how)
-        how, lines['value range'] = _with_range(samples, how, given.get('value_range'))
+        how, lines['value range'] = with_range(samples, how, given.get('value_range'))
         levels_differ = (how.channels, how.value_range) != (before.channels, before.value_range)
         if given.get('mean_std') or levels_differ:  # else they stay as they are
             lines |= _set_normalisation(cfg, samples, how, given.get('mean_std'))
@@ -79,30 +85,73 @@ def put_reading(readers: list[dict], how: ImageReading) -> None:
         reader.reading = how.keys()
 
 
-def _with_range(samples: list[Stored], how: ImageReading, given: object
-                ) -> tuple[ImageReading, str]:
-    """The reading with its range of values, and that in words."""
-    values = measure_values(samples)
-    kind, seen = values.first.pixels.dtype, (
-        f'percentiles 0.5 and 99.5 of the images: {values.low:g} and {values.high:g}')
+def with_range(samples: list[Stored], how: ImageReading, given: object
+               ) -> tuple[ImageReading, str]:
+    """The reading with its range of values, and that in words.
+
+    Args:
+        samples: As of :func:`sample_images`.
+        how: What is known of the reading.
+        given: The range as it is asked for; ``'auto'`` to measure it, and None to measure it where
+            there are other than three channels, unless all have 8 bits or most a window.
+
+    Raises:
+        InputError: All pixels have one level, floats have no range of their own, or the images are
+            of types that one range does not fit.
+    """
+    values, kinds = measure_values(samples), {stored.kind: stored for stored in reversed(samples)}
+    windows = sum(bool(stored.window) for stored in samples)
+    has_windows = windows > len(samples) / 2
     # three channels keep to what has always been done
-    is_chosen = given == 'auto' or not (
-        how.channels == 3 or how.value_range or values.first.window or kind == np.uint8)
+    is_chosen = given == 'auto' or not (how.channels == 3 or how.value_range or has_windows or all(
+        stored.pixels.dtype == np.uint8 for stored in kinds.values()))
     # of sparse images, such as line scans, both percentiles may be their background
     chosen = (values.low, values.high) if values.low < values.high else (
         values.lowest, values.highest)
     if is_chosen and chosen[0] < chosen[1]:
         how = replace(how, value_range=chosen)
-    if values.first.window and not how.value_range:
-        return how, 'the window of each file'
-    low, high = how.range_of(values.first)
-    ends = np.array([[[values.lowest, values.highest]]])
-    levels = how.view(replace(how, value_range=(low, high)).levels(ends))
-    if levels.min() == levels.max():
-        raise InputError(f'--value-range: from {low:g} to {high:g}, all pixels have one grey level '
-                         f'({seen}); give a range around these')
-    return how, f'{low:g} to {high:g}' + because(
-        f'percentiles 0.5 and 99.5 of the images, which are {kind}' if is_chosen else '')
+        _check_kinds(samples, kinds, chosen)
+    if has_windows and not how.value_range:
+        others = len(samples) - windows
+        return how, 'the window of each file' + because(
+            f'{others} of {len(samples)} looked at have none: that of their bits' if others else '')
+    ranges = sorted({how.range_of(stored) for stored in samples})
+    words = ' or '.join(f'{low:g} to {high:g}' for low, high in ranges[:MAX_NAMED])
+    if _is_one_level(samples, how):
+        raise InputError(f'--value-range: from {words}, all pixels have one grey level '
+                         f'(percentiles 0.5 and 99.5 of the images: {values.low:g} and '
+                         f'{values.high:g}); give a range around these')
+    if len(ranges) > 1:
+        return how, f'that of each file, such as {words}'
+    return how, words + because(
+        'percentiles 0.5 and 99.5 of the images, which are '
+        + (' and '.join(sorted(kinds)) if len(kinds) <= MAX_NAMED else f'of {len(kinds)} types')
+        if is_chosen else '')
+
+
+def _is_one_level(samples: list[Stored], how: ImageReading) -> bool:
+    ends = []
+    for stored in samples:
+        levels = how.view(how.levels(stored.pixels, stored))[np.isfinite(stored.pixels)]
+        ends += [levels.min(), levels.max()] if levels.size else []
+    return len(set(ends)) < 2
+
+
+def _check_kinds(samples: list[Stored], kinds: dict[str, Stored], chosen: Range) -> None:
+    """Refuses kinds of images that one range does not fit, as that of 16 bits leaves 8 no levels.
+
+    It counts what a type of integers can hold, so that dark images are none.
+    """
+    low, high = chosen
+    for kind, first in kinds.items() if len(kinds) > 1 else ():
+        lowest, highest = first.range if first.pixels.dtype.kind != 'f' else measure_values(
+            [stored for stored in samples if stored.kind == kind])[:2]
+        if (min(highest, high) - max(lowest, low)) / (high - low) * WHITE <= FEW_LEVELS:
+            other = next(one for one in kinds.values() if one.kind != kind)
+            raise InputError(
+                f'--value-range auto: from {low:g} to {high:g}, {first.path}, which is {kind}, '
+                f'keeps hardly any grey levels, beside {other.path}, which is {other.kind}; give '
+                'images of one type, or LOW HIGH, or dtype for the range of each type of integers')
 
 
 def _set_normalisation(cfg: Config, samples: list[Stored], how: ImageReading, given: str | None

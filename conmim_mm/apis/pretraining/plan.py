@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
 from ...checkpoint.settings import type_name
-from ...datasets.grey_levels import describe_lost_levels
+from ...datasets.grey_levels import check_channels, describe_lost_levels, look_at
 from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError, one_line
 from ...formats.backbone import save_weights
@@ -213,7 +213,9 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
     if isinstance(training_set, ReplacingDataset):
         found, how = set_reading(cfg, training_set, reading_options)
         lines |= found
-        lines['grey levels'] = describe_lost_levels(training_set, how)
+        seen = look_at(training_set, how)
+        check_channels(seen.errors, len(seen.errors) + len(seen.levels), how.channels)
+        lines['grey levels'] = describe_lost_levels(seen.levels)
     lines['model'] = describe_model(
         cfg, options.config or f'configs/conmim/{Path(cfg.filename).name}')
     lines['student'] = describe_student(cfg, options.arch, options.student)

@@ -1,10 +1,10 @@
 """Can a folder's images be read, and fast enough?"""
 
 import math
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -14,8 +14,9 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
+from ...apis.pretraining.image_reading import with_range
 from ...datasets import ImageFiles, SampleIndex
-from ...datasets.grey_levels import describe_lost_levels
+from ...datasets.grey_levels import Looked, describe_lost_levels, look_at, sample_images
 from ...datasets.reading import ImageReading, read_levels
 from ...engine.hooks.skipped_images_hook import allowed_unreadable
 from ...errors import InputError, UnreadableImageError
@@ -23,18 +24,22 @@ from ...utils.machine import usable_cores
 from ...utils.shipped_files import recipe_file
 from .checks import NOTE, OK, PROBLEM, Check
 
-NUM_CHECKED_IMAGES, NUM_FOR_CHANNELS = 200, 10
+NUM_CHECKED_IMAGES = 200
 MAX_VIEWS, SECONDS = 1000, 5.  # of measuring the pipeline
 GPU_RATE = 3140  # a ViT-B on an H100, by the cost model in docs/performance.md
 LARGE_PIXELS = 8e6
 MIN_IMAGES_ADVISED = 500
 
 
-def check_data(folder: Path) -> Iterator[Check]:
+def check_data(folder: Path, channels: int | None = None, bands_from: str | None = None,
+               value_range: tuple[float, float] | str | None = None) -> Iterator[Check]:
     """Number, readability and size of the images, and what one core makes of them in a second.
 
     Args:
         folder: Of images.
+        channels: They and the next two as of :func:`pretrain`; by default those of most images.
+        bands_from: The same.
+        value_range: The same.
     """
     try:
         dataset = ImageFiles(data_root=str(folder))
@@ -48,30 +53,33 @@ def check_data(folder: Path) -> Iterator[Check]:
     if dataset.left_out:
         yield Check(NOTE, 'left out', dataset.left_out,
                     'convert them to JPEG or PNG if they are images; make the folders readable')
+    how = ImageReading(channels or 3, None if value_range == 'auto' else value_range,
+                       bands_from or 'channels')
+    if not channels and (found := common_channels(look_at(dataset, how))) != how.channels:
+        how = replace(how, channels=found)
+        yield Check(NOTE, 'channels', f'{found} in most images',
+                    f'give conmim pretrain --channels {found}')
+    try:
+        if value_range or not how.is_rgb:
+            how, text = with_range(sample_images(dataset, how), how, value_range)
+            yield Check(OK, 'value range', text)
+    except InputError as error:
+        yield Check(PROBLEM, 'values', str(error), 'see docs/own_images.md')
+        return
+    if lost := describe_lost_levels(look_at(dataset, how).levels):
+        yield Check(PROBLEM, 'grey levels', *lost.split(': ', 1))
     step = max(count // NUM_CHECKED_IMAGES, 1)
     chosen = range(0, count, step)[:NUM_CHECKED_IMAGES]
     paths = [dataset.get_data_info(i)['img_path'] for i in chosen]
-    how = ImageReading(common_channels(paths[:NUM_FOR_CHANNELS]))
-    if not how.is_rgb:
-        yield Check(NOTE, 'channels', f'{how.channels} in most images',
-                    f'give conmim pretrain --channels {how.channels}')
-    if lost := describe_lost_levels(dataset, how):
-        yield Check(PROBLEM, 'grey levels', *lost.split(': ', 1))
     yield from check_readable(paths, how)
     yield from check_speed(paths, how)
 
 
-def common_channels(paths: list[str]) -> int:
-    """Of most of the images; 3 where they can be read as colours."""
-    counts = Counter()
-    for path in paths:
-        try:
-            read_levels(path)
-            counts[3] += 1
-        except UnreadableImageError as error:
-            if found := re.match(r'it has (\d+) channel', error.reason):
-                counts[int(found[1])] += 1
-    return counts.most_common(1)[0][0] if counts else 3
+def common_channels(looked: Looked) -> int:
+    """Of most of the images that were read as colours; 3 where they could be."""
+    counts = Counter({3: len(looked.levels)})
+    counts.update(error.bands for error in looked.errors if error.bands)
+    return counts.most_common(1)[0][0]
 
 
 def check_readable(paths: list[str], how: ImageReading) -> Iterator[Check]:

@@ -15,16 +15,17 @@ PROBLEM_STATUS = 1
 _SYMBOLS = {OK: 'ok', NOTE: 'note', PROBLEM: 'PROBLEM'}
 
 
-def run(folder: Path | None) -> None:
+def run(folder: Path | None, **reading: object) -> None:
     """Prints the table; ends with status 1 where there is a problem.
 
     Args:
         folder: Of images to look at, too.
+        **reading: How to read them, as of :func:`check_data`.
     """
     counts = dict.fromkeys(_SYMBOLS, 0)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        for check in all_checks(folder):
+        for check in all_checks(folder, **reading):
             counts[check.status] += 1
             print(format_check(check), flush=True)
     if counts[PROBLEM]:
@@ -33,7 +34,7 @@ def run(folder: Path | None) -> None:
     print('\nno problems')
 
 
-def all_checks(folder: Path | None) -> Iterator[Check]:
+def all_checks(folder: Path | None, **reading: object) -> Iterator[Check]:
     """The checks in their order; those that take time come last."""
     yield from collect(
         software.check_python, software.check_versions,
@@ -42,14 +43,14 @@ def all_checks(folder: Path | None) -> Iterator[Check]:
         machine.check_gpus, machine.check_disk, machine.check_shared_memory,
         machine.check_open_files, machine.check_cores)
     if folder:
-        yield from collect(partial(check_images, folder))
+        yield from collect(partial(check_images, folder, **reading))
 
 
-def check_images(folder: Path) -> Iterator[Check]:
+def check_images(folder: Path, **reading: object) -> Iterator[Check]:
     """The checks of a folder, which need libraries that may be broken."""
     from .checks_data import check_data
 
-    yield from check_data(folder)
+    yield from check_data(folder, **reading)
 
 
 def format_check(check: Check) -> str:

@@ -6,7 +6,7 @@ from typing import IO
 
 import numpy as np
 
-from .stored import Stored, check_array
+from .stored import OtherBands, Stored, check_array
 
 NPY, NPZ = b'\x93NUMPY', b'PK\x03\x04'
 IMAGE_KEY = 'image'
@@ -63,5 +63,5 @@ def _band_axis(shape: tuple[int, ...], channels: int) -> int | None:
             for axis in (-1, 0):
                 if shape[axis] == bands:
                     return axis
-    raise ValueError(f'it has the shape {shape}, which is neither (H, W, {channels}) nor '
-                     f'({channels}, H, W)')
+    reason = f'it has the shape {shape}, which is neither (H, W, {channels}) nor ({channels}, H, W)'
+    raise OtherBands(reason, min(shape[0], shape[-1])) if len(shape) == 3 else ValueError(reason)

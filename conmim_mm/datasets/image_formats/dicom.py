@@ -4,7 +4,7 @@ from io import BytesIO
 
 import numpy as np
 
-from .stored import Range, Stored, check_array, check_bands
+from .stored import Range, Stored, check_array, check_bands, range_of_bits
 
 MARK = b'DICM'
 MARK_AT = 128
@@ -51,9 +51,9 @@ def read_dicom(data: bytes, channels: int, bands_from: str, max_pixels: int) -> 
     pixels = np.concatenate(parts, axis=-1)
     if kind == 'PALETTE COLOR':
         return Stored(apply_color_lut(pixels[..., 0], file))
+    whole = range_of_bits(file.BitsStored, signed)
     if not kind.startswith('MONOCHROME'):
-        return Stored(pixels)
-    whole = _range_of_bits(file.BitsStored, signed)
+        return Stored(pixels, whole=whole)
     if _is_rescaled(file):
         whole = tuple(sorted(apply_modality_lut(np.array(whole), file).tolist()))
         pixels = apply_modality_lut(pixels, file).astype(np.float32)
@@ -63,10 +63,6 @@ def read_dicom(data: bytes, channels: int, bands_from: str, max_pixels: int) -> 
 def _is_rescaled(file: 'pydicom.Dataset') -> bool:  # noqa: F821  (need not be installed)
     return 'ModalityLUTSequence' in file or (
         float(file.get('RescaleSlope') or 1), float(file.get('RescaleIntercept') or 0)) != (1, 0)
-
-
-def _range_of_bits(bits: int, signed: bool) -> Range:
-    return (-2**(bits - 1), 2**(bits - 1) - 1) if signed else (0, 2**bits - 1)
 
 
 def _window(file: 'pydicom.Dataset') -> Range | None:  # noqa: F821

@@ -34,7 +34,7 @@ IMAGE_FORMATS = (
     ImageFormat('BMP', ('.bmp', ), 'BMP'),
     ImageFormat('AVIF', ('.avif', ), 'AVIF'),
     ImageFormat('JPEG 2000', ('.jp2', '.j2k'), 'JPEG2000'),
-    ImageFormat('PPM', ('.ppm', '.pgm'), 'PPM'),
+    ImageFormat('PPM', ('.ppm', '.pgm', '.pbm', '.pnm'), 'PPM'),
     ImageFormat('HEIF', ('.heic', '.heif'), 'HEIF', 'pillow_heif', 'pillow-heif'),
     ImageFormat('JPEG XL', ('.jxl', ), 'JXL', 'pillow_jxl', 'pillow-jxl-plugin'),
     # it has no mark of its own, so Pillow is to try it last

@@ -10,6 +10,19 @@ Range = tuple[float, float]
 KINDS = 'buif'  # of NumPy's types, those of grey levels
 
 
+class OtherBands(ValueError):
+    """An image has another number of bands than is asked for.
+
+    Args:
+        message: What is wrong.
+        bands: How many it has.
+    """
+
+    def __init__(self, message: str, bands: int) -> None:
+        super().__init__(message)
+        self.bands = bands
+
+
 class Stored(NamedTuple):
     """An image as its file has it, upright.
 
@@ -20,6 +33,7 @@ class Stored(NamedTuple):
         is_negative: Whether the lowest value is white.
         has_alpha: Whether the last band is opacity.
         hint: How else it could be read, for messages.
+        path: Where it is from.
     """
 
     pixels: np.ndarray
@@ -28,6 +42,19 @@ class Stored(NamedTuple):
     is_negative: bool = False
     has_alpha: bool = False
     hint: str = ''
+    path: str = ''
+
+    @property
+    def range(self) -> Range | None:
+        """The lowest and highest value that it could hold; None where nothing tells."""
+        return self.whole or full_range(self.pixels.dtype)
+
+    @property
+    def kind(self) -> str:
+        """The type of its values, and where they are whole numbers of fewer bits, their range."""
+        dtype = self.pixels.dtype
+        is_usual = dtype.kind == 'f' or self.range == full_range(dtype)
+        return dtype.name if is_usual else '{} from {} to {}'.format(dtype.name, *self.whole)
 
 
 def check_array(shape: tuple[int, ...], dtype: np.dtype, max_pixels: int, bands: int) -> None:
@@ -56,8 +83,13 @@ def full_range(dtype: np.dtype) -> Range | None:
     return None if dtype.kind == 'f' else (np.iinfo(dtype).min, np.iinfo(dtype).max)
 
 
+def range_of_bits(bits: int, signed: bool = False) -> Range:
+    """The lowest and highest whole number of so many bits."""
+    return (-2**(bits - 1), 2**(bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
 def check_bands(found: int, channels: int, has_alpha: bool = False, hint: str = '') -> None:
-    """Refuses, by a ValueError, an image that does not have the bands that are asked for.
+    """Refuses, by :class:`OtherBands`, an image that does not have the bands that are asked for.
 
     Args:
         found: Its bands.
@@ -67,5 +99,5 @@ def check_bands(found: int, channels: int, has_alpha: bool = False, hint: str = 
     """
     usable = {found, found - has_alpha}
     if channels not in usable and not (channels == 3 and 1 in usable):
-        raise ValueError(f'it has {found} channel{"s" * (found > 1)}, not {channels}'
-                         + f' ({hint})' * bool(hint))
+        raise OtherBands(f'it has {found} channel{"s" * (found > 1)}, not {channels}'
+                         + f' ({hint})' * bool(hint), found)

@@ -7,21 +7,29 @@ import numpy as np
 import tifffile
 
 from ..transforms.image_metadata import ORIENTATION, upright
-from .stored import Stored, check_array, check_bands
+from ..transforms.loading import WHITE_IS_ZERO
+from .stored import Range, Stored, check_array, check_bands, range_of_bits
 
 MARKS = b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
+BLACK_IS_ZERO, RGB = 1, 2
 ALPHA = (1, 2)  # of TIFF's ExtraSamples
 MAX_PAGES = 1000
 # It tells of damaged files, beside the error.
 logging.getLogger('tifffile').setLevel(logging.CRITICAL)
 
 
-def is_plain_tiff(data: bytes) -> bool:
-    """Whether a TIFF file's values are levels as they are: no palette, CMYK or YCbCr."""
+def is_plain_tiff(data: bytes, bands_from: str) -> bool:
+    """Whether a TIFF file's values are levels as they are: no palette, CMYK or YCbCr.
+
+    Args:
+        data: The file's content.
+        bands_from: As of :func:`read_tiff`. One page of black and white is left to Pillow, which
+            decodes all kinds of it.
+    """
     with tifffile.TiffFile(BytesIO(data)) as file:
         page = file.pages.first
-        return page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) and page.bitspersample >= 8
+        return page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) and (
+            page.bitspersample > 1 or (bands_from == 'pages' and len(file.pages) > 1))
 
 
 def read_tiff(data: bytes, channels: int, bands_from: str, max_pixels: int) -> Stored:
@@ -58,8 +66,14 @@ def read_tiff(data: bytes, channels: int, bands_from: str, max_pixels: int) -> S
             count > len(pages)) else ''
         check_bands(len(pages) * bands, channels, has_alpha, hint)
         pixels = np.concatenate([_bands_last(page) for page in pages], axis=-1)
-        return Stored(upright(pixels, first.tags.valueof(ORIENTATION, 1)), has_alpha=has_alpha,
-                      is_negative=first.photometric == WHITE_IS_ZERO, hint=hint)
+        return Stored(upright(pixels, first.tags.valueof(ORIENTATION, 1)), whole=_range(first),
+                      has_alpha=has_alpha, is_negative=first.photometric == WHITE_IS_ZERO,
+                      hint=hint)
+
+
+def _range(page: tifffile.TiffPage) -> Range | None:
+    is_float = page.dtype.kind == 'f'
+    return None if is_float else range_of_bits(page.bitspersample, page.dtype.kind == 'i')
 
 
 def _bands_last(page: tifffile.TiffPage) -> np.ndarray:

@@ -24,7 +24,8 @@ FORMATS = tuple(one.pillow for one in IMAGE_FORMATS if one.pillow and is_install
 MAX_PIXELS = 2**26
 MAX_BYTES = 2**30
 NOT_AN_IMAGE = 'not an image'
-BITS, PLANAR = 258, 284  # tags of TIFF
+BITS, PHOTOMETRIC, PLANAR = 258, 262, 284  # tags of TIFF
+WHITE_IS_ZERO = 0
 MAX_SCANS = 50  # each takes two seconds where there are as many pixels as that
 
 _UPRIGHT = {
@@ -64,7 +65,8 @@ def reading(path: str) -> Iterator[None]:
         raise UnreadableImageError(f'no such image: {path}', 'no such file') from error
     except Exception as error:
         reason = describe_read_error(error)
-        raise UnreadableImageError(f'cannot read the image {path}: {reason}', reason) from error
+        raise UnreadableImageError(f'cannot read the image {path}: {reason}', reason,
+                                   getattr(error, 'bands', None)) from error
 
 
 def describe_read_error(error: Exception) -> str:
@@ -109,9 +111,10 @@ def _open_without_waiting(path: str, flags: int) -> int:
 def read_rgb(path: str, max_pixels: int = MAX_PIXELS, data: bytes | None = None) -> Image.Image:
     """Reads an image file of one of ``FORMATS`` as 8-bit RGB, upright.
 
-    EXIF rotation is applied; palette, grey, CMYK and 16-bit grey are converted; transparency is
-    dropped, keeping the colours below it, as in the original implementation. Of several pictures in
-    a file it is the first. Metadata that is damaged, or more than Pillow takes, is passed over.
+    EXIF rotation is applied; palette, grey, CMYK and 16-bit grey are converted; of floats NaN and
+    infinity become black; transparency is dropped, keeping the colours below it, as in the original
+    implementation. Of several pictures in a file it is the first. Metadata that is damaged, or more
+    than Pillow takes, is passed over.
 
     Args:
         path: The file.
@@ -126,19 +129,20 @@ def read_rgb(path: str, max_pixels: int = MAX_PIXELS, data: bytes | None = None)
 
 
 def read_picture(path: str, max_pixels: int, data: bytes | None,
-                 convert: Callable[[Image.Image], T]) -> T:
+                 convert: Callable[[Image.Image, bytes], T]) -> T:
     """As :func:`read_rgb`, with another end.
 
     Args:
         path: The file.
         max_pixels: As there.
         data: As there.
-        convert: Makes the result of the upright image.
+        convert: Makes the result of an image that is opened, but not decoded, and of the content
+            that it is from.
     """
     with reading(path):
         data = read_file(path) if data is None else data
         try:
-            return convert(_decode(data, max_pixels))
+            return _open(data, max_pixels, convert)
         except (_Refused, MemoryError):
             raise
         except Exception:
@@ -146,13 +150,13 @@ def read_picture(path: str, max_pixels: int, data: bytes | None,
             if plain is None or plain == data:
                 raise
             with suppress(Exception):  # then the first error is the one to tell of
-                return convert(_decode(plain, max_pixels))
+                return _open(plain, max_pixels, convert)
             raise
 
 
-def _decode(data: bytes, max_pixels: int) -> Image.Image:
+def _open(data: bytes, max_pixels: int, convert: Callable[[Image.Image, bytes], T]) -> T:
     if data.startswith(jpeg_xl.MARKS):
-        check_pixels(jpeg_xl.count_pixels(data), max_pixels)
+        check_pixels(jpeg_xl.read_header(data).pixels, max_pixels)
     with _pillows_limit(max_pixels), Image.open(BytesIO(data), formats=FORMATS) as image:
         # from the header; no pixel is decoded yet
         check_pixels(image.width * image.height, max_pixels)
@@ -161,17 +165,28 @@ def _decode(data: bytes, max_pixels: int) -> Image.Image:
             raise UnidentifiedImageError('planes of 16 bits')
         if image.format in ('JPEG', 'MPO') and has_too_many_scans(data):
             raise _Refused(f'a JPEG file of more than {MAX_SCANS} scans')
-        image.load()
-        method = _UPRIGHT.get(orientation_of(image))
-        return image if method is None else image.transpose(method)
+        return convert(image, data)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith('I'):
-        # Pillow would clip 16-bit grey levels at 255, which is nearly all of them.
-        levels = np.asarray(image).clip(0, 2**16 - 1) // 2**8
-        image = Image.fromarray(levels.astype(np.uint8))
-    return image if image.mode == 'RGB' else image.convert('RGB')
+def _to_rgb(image: Image.Image, _: bytes) -> Image.Image:
+    image.load()
+    rgb = _to_levels(image) if image.mode[0] in 'FI' else image
+    rgb = rgb if rgb.mode == 'RGB' else rgb.convert('RGB')
+    method = _UPRIGHT.get(orientation_of(image))
+    return rgb if method is None else rgb.transpose(method)
+
+
+def _to_levels(image: Image.Image) -> Image.Image:
+    """The upper 8 of 16 bits, and of floats what is 0 to 255, where Pillow has no levels itself."""
+    values = np.asarray(image)
+    # of 8 bits and less Pillow turns that over
+    is_negative = image.format == 'TIFF' and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO
+    if image.mode == 'F':
+        values = np.where(np.isfinite(values), values, 255 * is_negative).clip(0, 255)
+    else:  # Pillow would clip 16-bit grey levels at 255, which is nearly all of them
+        values = values.clip(0, 2**16 - 1) // 2**8
+    levels = values.astype(np.uint8)
+    return Image.fromarray(255 - levels if is_negative else levels)
 
 
 def check_pixels(count: int, max_pixels: int) -> None:
@@ -184,6 +199,8 @@ def orientation_of(image: Image.Image) -> int:
     """As :func:`orientation_in`, of a file that Pillow has opened."""
     if image.format == 'TIFF':  # which Pillow has turned already, except in old versions
         return image.tag_v2.get(ORIENTATION, 1)
+    if image.format == 'JXL' and not image.jpeg and jpeg_xl.read_header(image.fc).orientation > 1:
+        return 1  # its decoder has turned it, whatever EXIF says
     exif, xmp = image.info.get('exif') or b'', image.info.get('xmp') or b''
     if not exif and (text := image.info.get('Raw profile type exif')):  # ImageMagick's, in a PNG
         with suppress(ValueError):

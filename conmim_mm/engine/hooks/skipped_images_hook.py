@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
-from ...datasets.grey_levels import describe_lost_levels
+from ...datasets.grey_levels import describe_lost_levels, look_at
 from ...datasets.replacing_dataset import ReplacingDataset
 from ...errors import InputError
 from ...utils.files import escape_name, write_text
@@ -67,7 +67,8 @@ class SkippedImagesHook(Hook):
             if counts:
                 self._write(runner, counts)
             dataset = runner.train_dataloader.dataset
-            if isinstance(dataset, ReplacingDataset) and (lost := describe_lost_levels(dataset)):
+            if isinstance(dataset, ReplacingDataset) and (
+                    lost := describe_lost_levels(look_at(dataset).levels)):
                 runner.logger.warning(lost)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from conmim_mm.apis import pretrain
+from conmim_mm.apis.pretraining.image_reading import with_range
 from conmim_mm.apis.pretraining.plan import PretrainOptions, plan_run
 from conmim_mm.apis.pretraining.resumed_run import apply_options
 from conmim_mm.apis.pretraining.starting_weights import spread_channels
@@ -18,6 +19,8 @@ from conmim_mm.checkpoint.plain_data import plain_data
 from conmim_mm.checkpoint.reading import load_checkpoint_file
 from conmim_mm.checkpoint.settings import saved_reading
 from conmim_mm.commands import main
+from conmim_mm.datasets import ImageReading
+from conmim_mm.datasets.image_formats.stored import Stored
 from conmim_mm.engine.hooks.start_checks.changed_settings import changed_settings
 from conmim_mm.errors import InputError
 from conmim_mm.models import ConMIMViT
@@ -79,8 +82,8 @@ def test_a_range_is_taken_as_it_is(tiles: Path, asked: object, expected: object)
 
 
 @pytest.mark.parametrize('options, reason', [
-    (dict(channels=4), r'none of the images looked at can be read: .*/0.tif: it has 5 channels, '
-     'not 4'),
+    (dict(channels=4), '10 of 10 images looked at do not have 4 channels: .*/0.tif: it has 5 '
+     'channels, not 4; give --channels 5'), ({}, 'it has 5 channels, not 3; give --channels 5'),
     (dict(channels=5, value_range=(5000., 9000.)), 'from 5000 to 9000, all pixels have one grey '
      r'level \(percentiles 0.5 and 99.5 of the images: \d+.* and \d+'),
     (dict(channels=5, value_range=(9., 3.)), 'low below high'),
@@ -90,6 +93,91 @@ def test_a_range_is_taken_as_it_is(tiles: Path, asked: object, expected: object)
 def test_what_is_refused(tiles: Path, options: dict, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         planned(tiles, **options)
+
+
+@pytest.mark.parametrize('channels, count, refused', [
+    (None, 4, False), (None, 6, True), (5, 6, False), (5, 4, True), (2, 6, True)])
+def test_most_images_must_have_the_channels(tmp_path: Path, channels: int | None, count: int,
+                                            refused: bool) -> None:
+    """Of arrays and pictures; the others are skipped while training."""
+    (tmp_path / 'mixed').mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(COUNT):
+        bands = 5 if number < count else 3
+        tifffile.imwrite(tmp_path / 'mixed' / f'{number}.tif', rng.integers(
+            0, 256, (SIZE, SIZE, bands), 'uint8'), photometric='rgb')
+    if refused:
+        with pytest.raises(InputError, match=rf'images looked at do not have {channels or 3} '
+                           f'channels: .*; give --channels {3 if channels == 5 else 5}$'):
+            planned(tmp_path / 'mixed', channels=channels)
+    else:
+        assert planned(tmp_path / 'mixed', channels=channels).cfg.model.backbone.get(
+            'in_channels', 3) == (channels or 3)
+
+
+def test_a_folder_of_others_leaves_no_run_behind(tiles: Path, capsys) -> None:
+    out = tiles.parent / 'none'
+    with pytest.raises(SystemExit):
+        main(['pretrain', '--data', str(tiles), '--out', str(out), '--arch', 'tiny'])
+    assert capsys.readouterr().err.rstrip().endswith('not 3; give --channels 5')
+    assert not out.exists()
+
+
+def written(folder: Path, *kinds: str) -> Path:
+    """One-band arrays, each over the whole range of its type; floats up to 1."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number, kind in enumerate(kinds):
+        dtype, _, highest = kind.partition(':')
+        top = float(highest) if highest else np.iinfo(dtype).max if dtype[0] in 'ui' else 1
+        np.save(folder / f'{number}.npy', (rng.random((SIZE, SIZE)) * top).round(
+            6 if dtype[0] == 'f' else 0).astype(dtype))
+    return folder
+
+
+@pytest.mark.parametrize('kinds', [
+    ('uint8', *4 * ['uint16']), (*4 * ['uint16'], 'uint8'), (*3 * ['uint8'], *3 * ['uint16']),
+    ('uint8', *4 * ['float32']), ('float32:60000', *4 * ['uint8']), ('uint16', *3 * ['float64'])])
+@pytest.mark.parametrize('asked', [None, 'auto'])
+def test_types_that_no_range_fits_are_refused_by_name(tmp_path: Path, kinds: tuple[str, ...],
+                                                      asked: str | None) -> None:
+    folder = written(tmp_path / 'mixed', *kinds)
+    with pytest.raises(InputError) as error:
+        planned(folder, channels=1, value_range=asked)
+    named = dict(re.findall(r'(\d)\.npy, which is (\w+)', str(error.value)))
+    assert len(named) == 2
+    assert all(kinds[int(number)].partition(':')[0] == kind for number, kind in named.items())
+
+
+@pytest.mark.parametrize('kinds, low, high', [
+    (('uint16:3000', 'int16:3000', 'float32:3000'), 0, 3000), (('uint8', 'float32:255'), 0, 255),
+    (('uint8:40', 'uint16:255'), 0, 255), (3 * ['bool'], 0, 1)])
+def test_types_of_the_same_values_are_measured_together(tmp_path: Path, kinds: tuple[str, ...],
+                                                        low: float, high: float) -> None:
+    plan = planned(written(tmp_path / 'mixed', *kinds), channels=1)
+    assert reader(plan).reading.value_range == pytest.approx((low, high), abs=high / 60)
+    assert plan.lines['value range'].endswith(
+        f'which are {" and ".join(sorted({kind.partition(":")[0] for kind in kinds}))})')
+
+
+@pytest.mark.parametrize('windows, words', [
+    (3, 'the window of each file'),
+    (2, 'the window of each file (1 of 3 looked at have none: that of their bits)'),
+    (1, '0 to 999 (percentiles 0.5 and 99.5 of the images, which are uint16)')])
+def test_windows_count_where_most_files_have_one(windows: int, words: str) -> None:
+    """Whichever comes first."""
+    pixels = np.arange(1000, dtype='uint16').reshape(10, 100, 1)
+    samples = [Stored(pixels, window=(0, 100) if number >= 3 - windows else None)
+               for number in range(3)]
+    how, said = with_range(samples, ImageReading(1), None)
+    assert re.sub(r'^4.* to 99\S*', '0 to 999', said) == words
+    assert bool(how.value_range) == (windows < 2)
+
+
+def test_each_type_may_have_its_own_range(tmp_path: Path) -> None:
+    plan = planned(written(tmp_path / 'mixed', 'uint8', 'uint16'), channels=1, value_range='dtype')
+    assert plan.lines['value range'] == 'that of each file, such as 0 to 255 or 0 to 65535'
+    np.testing.assert_allclose(plan.cfg.model.data_preprocessor.mean, 127.5, atol=3)
 
 
 def test_images_of_one_value(tmp_path: Path) -> None:
@@ -192,7 +280,7 @@ def test_other_bands_may_be_shown_later(tiles: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize('key', ['pipeline.0.reading', 'pipeline.0.reading.channels'])
 def test_the_reading_has_options(tiles: Path, key: str) -> None:
     with pytest.raises(InputError, match='give --channels, --value-range and the like in place of'):
-        planned(tiles, cfg_options={f'train_dataloader.dataset.{key}': 1})
+        planned(tiles, channels=CHANNELS, cfg_options={f'train_dataloader.dataset.{key}': 1})
 
 
 @pytest.mark.parametrize('words, reason', [

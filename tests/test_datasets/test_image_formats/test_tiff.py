@@ -113,6 +113,14 @@ def test_pages_are_bands_on_request(tmp_path: Path) -> None:
         stored(tmp_path / 'b.tif', 2, bands_from='pages')
 
 
+@pytest.mark.parametrize('kind', ['minisblack', 'miniswhite'])
+def test_pages_of_two_values(tmp_path: Path, kind: str) -> None:
+    pixels = RNG.random((5, *SIZE)) > 0.5
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric=kind)
+    levels = read_levels(str(tmp_path / 'a.tif'), ImageReading(5, bands_from='pages'))
+    assert np.array_equal(levels > 0, np.moveaxis(pixels == (kind == 'minisblack'), 0, -1))
+
+
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_upright_as_pillow_has_it(tmp_path: Path, orientation: int) -> None:
     pixels = bands(3, 'uint8')
@@ -135,11 +143,20 @@ def test_opacity_is_no_fourth_colour(tmp_path: Path) -> None:
     assert error.value.reason == 'it has 4 channels, not 3'
 
 
-def test_white_may_be_zero(tmp_path: Path) -> None:
-    pixels = bands(1)
-    tifffile.imwrite(tmp_path / 'a.tif', pixels[..., 0], photometric='miniswhite')
-    levels = read_levels(str(tmp_path / 'a.tif'), ImageReading(1))
-    assert np.abs(levels - (255 - pixels / 257.)).max() <= 0.5
+@pytest.mark.parametrize('dtype', ['bool', 'uint8', 'uint16', 'int16', 'uint32', 'float32'])
+@pytest.mark.parametrize('how', [ImageReading(), ImageReading(1), ImageReading(3, (0, 100))])
+def test_white_may_be_zero(tmp_path: Path, dtype: str, how: ImageReading) -> None:
+    """Default or not, it is the other way round than where black is."""
+    pixels = np.linspace(0, 1, SIZE[0] * SIZE[1]).reshape(SIZE)
+    pixels = (pixels > 0.5 if dtype == 'bool' else pixels * 255 if dtype == 'float32' else
+              pixels * np.iinfo(dtype).max).astype(dtype)
+    levels = []
+    for kind in ('miniswhite', 'minisblack'):
+        tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric=kind)
+        levels.append(read_levels(str(tmp_path / 'a.tif'), how).astype(int))
+    if dtype in ('uint32', 'int16') and how.is_rgb:  # Pillow opens one kind of these alone
+        levels[1] = read_levels(str(tmp_path / 'a.tif'), ImageReading(3, 'dtype')).astype(int)
+    assert np.abs(levels[0] + levels[1] - 255).max() <= 1 and np.ptp(levels[0]) > 99
 
 
 @pytest.mark.parametrize('photometric, options', [
@@ -199,8 +216,16 @@ def test_colours_of_16_bits_without_any_option(tmp_path: Path, layout: str) -> N
     assert read.dtype == np.uint8 and np.abs(read - ramp / 257).max() <= 1
 
 
-def test_no_number_is_black_where_black_is_the_highest_value(tmp_path: Path) -> None:
-    pixels = np.array([[np.nan, 0, 1]], dtype=np.float32)
-    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric='miniswhite')
-    read = read_levels(str(tmp_path / 'a.tif'), ImageReading(1, (0, 1)))
-    assert read[0, :, 0].tolist() == [0, 255, 0]
+@pytest.mark.parametrize('dtype', ['float16', 'float32', 'float64'])
+@pytest.mark.parametrize('kind', ['minisblack', 'miniswhite', 'rgb'])
+@pytest.mark.parametrize('how', [
+    ImageReading(), ImageReading(view_dtype='float32'), ImageReading(3, (0, 200))])
+def test_what_is_no_number_is_black(tmp_path: Path, dtype: str, kind: str,
+                                    how: ImageReading) -> None:
+    """Even where black is the highest value."""
+    pixels = np.array([[np.nan, np.inf, -np.inf, 0, 255]], dtype=dtype)
+    pixels = pixels[..., None].repeat(3, axis=-1) if kind == 'rgb' else pixels
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric=kind)
+    read = read_levels(str(tmp_path / 'a.tif'), how)
+    expected = [0, 0, 0, *((255, 0) if kind == 'miniswhite' else (0, 255))]
+    assert read[0, :, 0].tolist() == read[0, :, 2].tolist() == expected
