@@ -19,6 +19,7 @@ from .replacing_dataset import ReplacingDataset
 from .storage import reads_local_files
 
 EXTENSIONS = PICTURE_ENDINGS
+INDEX_SUFFIX = '.index.npz'  # of what is kept beside a tar shard
 NAMED_ENDINGS = 5
 # what may be wrong with the first line of a list: of text, or of a table
 _FIRST_LINE = (' (the names of columns, and commas between them, are for a file named .csv)',
@@ -29,7 +30,8 @@ T = TypeVar('T')
 
 def is_image(name: str, extensions: tuple[str, ...] = EXTENSIONS) -> bool:
     """Whether a file of this name counts as an image: by its ending, and not hidden."""
-    return name.lower().endswith(extensions) and not name.startswith('.')
+    return name.lower().endswith(extensions) and not (
+        name.startswith('.') or name.endswith(INDEX_SUFFIX))
 
 
 def is_image_or_array(name: str) -> bool:

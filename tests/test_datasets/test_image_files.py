@@ -76,7 +76,7 @@ IMAGES = ['a.jpg', 'b.JPEG', 'c.Png', 'd.webp', 'e.BMP', 'f.tif', 'g.TIFF', 'h.b
 
 @pytest.mark.parametrize('names, settings, expected', [
     ([*IMAGES, 'notes.txt', 'a.jpg.txt', 'jpg', 'm.xcf', 'n.npy', 'README'], {}, IMAGES),
-    (['a.npy', 'b.NPZ', 'c.txt'], {}, ['a.npy', 'b.NPZ']),
+    (['a.npy', 'b.NPZ', 'c.txt', 's.tar', 's.tar.index.npz'], {}, ['a.npy', 'b.NPZ']),
     (['a.npy', 'b.jpg'], dict(extensions=('.npy', )), ['a.npy']),
     (['a.jpg', 'b.gif', 'c.GIF'], dict(extensions=('.Gif',)), ['b.gif', 'c.GIF']),
     (['odd.jpg/a.png'], {}, ['odd.jpg/a.png'])],

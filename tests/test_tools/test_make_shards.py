@@ -103,6 +103,15 @@ def test_a_list_with_labels(tmp_path: Path) -> None:
         ('a/2.jpg', 7), ('b/3.jpg', None), (f'{tmp_path}/other/4.jpg'.lstrip('/'), 5)]
 
 
+def test_arrays_alone(tmp_path: Path) -> None:
+    put(tmp_path, 'a/1.npy', 'a/2.npz', 'b/3.jpg')
+    images, _ = images_to_shard(str(tmp_path / 'a'))
+    assert [image.name for image in images] == ['1.npy', '2.npz']
+    (tmp_path / 'list.txt').write_text('a/1.npy\nb/3.jpg\n')
+    with pytest.raises(InputError, match='would not find .*1.npy'):
+        images_to_shard(str(tmp_path), str(tmp_path / 'list.txt'))
+
+
 @pytest.mark.parametrize('lines, words', [
     (['a.jpg 1', 'a.png 2'], 'a.jpg and {tmp_path}/a.png would share the file of their label, but '
      'have 1 and 2'),

@@ -18,7 +18,8 @@ import numpy as np
 from scenes.processes import map_jobs
 from tqdm import tqdm
 
-from conmim_mm.datasets.image_files import ImageFiles, is_image
+from conmim_mm.datasets.image_files import EXTENSIONS, ImageFiles, is_image
+from conmim_mm.datasets.image_formats.known import ARRAYS
 from conmim_mm.datasets.labelled_folder import class_folders
 from conmim_mm.datasets.shards.index import LABEL_SUFFIX, cached_index
 from conmim_mm.datasets.transforms.loading import describe_read_error
@@ -67,13 +68,16 @@ def images_to_shard(root: str, ann_file: str = '') -> tuple[list[ShardImage], tu
     found = ImageFiles(
         data_root=root, ann_file=ann_file and os.path.abspath(ann_file),
         with_label=bool(classes), serialize_data=False)
+    only_arrays = all(is_image(os.path.basename(info['img_path']), ARRAYS.endings)
+                      for info in found.data_list)
+    endings = ARRAYS.endings if only_arrays else EXTENSIONS
     images, labels = [], {}
     for info in found.data_list:
         path = info['img_path']
         name = os.path.relpath(path, found.folder)
         if name.startswith(os.pardir + os.sep):
             name = os.path.abspath(path).lstrip(os.sep)
-        if not is_image(os.path.basename(name)) or f'/{name}'.count('/.'):
+        if not is_image(os.path.basename(name), endings) or f'/{name}'.count('/.'):
             raise InputError(f'TarShards would not find {path}: it is hidden, or its name does not '
                              'end like an image\'s; rename it or take it out of the list')
         image = ShardImage(path, name, info.get('gt_label'))

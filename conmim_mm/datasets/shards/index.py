@@ -1,11 +1,13 @@
 """Where in a tar file its images lie; kept in a file, so that a second start reads no header."""
 
 import hashlib
+import json
 import os
 import posixpath
 import tarfile
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 
@@ -13,14 +15,14 @@ import numpy as np
 
 from ...errors import InputError
 from ...utils.files import written_whole
-from ..image_files import EXTENSIONS, is_image
+from ..image_files import EXTENSIONS, INDEX_SUFFIX, is_image
+from ..image_formats.known import ARRAYS
 from ..transforms.loading import describe_read_error
 from .headers import Member, read_headers
 
-INDEX_SUFFIX = '.index.npz'
 LABEL_SUFFIX = '.cls'
 NO_LABEL = -1
-_FORMAT = 1  # of the file with an index
+_FORMAT = 2  # of the file with an index
 _COLUMNS = ('name_ends', 'offsets', 'sizes', 'labels')
 _MAX_LABEL = 2**31 - 1
 _MAGIC = {b'\x1f\x8b': 'gzip', b'BZh': 'bzip2', b'\xfd7zXZ': 'xz', b'\x28\xb5\x2f\xfd': 'zstd'}
@@ -37,6 +39,7 @@ class ShardIndex:
         sizes: ``(n,)`` int64, in bytes.
         labels: ``(n,)`` int64, ``NO_LABEL`` where there is none.
         damage: Why the shard may have held more than this; empty for a whole one.
+        others: How many files of each ending are neither images nor labels.
     """
 
     names: np.ndarray
@@ -45,6 +48,7 @@ class ShardIndex:
     sizes: np.ndarray
     labels: np.ndarray
     damage: str = ''
+    others: Counter = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -60,8 +64,9 @@ def index_shard(path: str, extensions: tuple[str, ...] = EXTENSIONS) -> ShardInd
 
     What lies behind a damaged header cannot be found, and a file that was cut off has lost its end:
     then ``damage`` says so. Hidden files, and those in hidden folders, are left out, as are
-    symbolic links and sparse files. The label of ``a/b.jpg`` is the number in ``a/b.cls``, and that
-    of ``a/b.left.jpg`` in ``a/b.left.cls`` or ``a/b.cls``, as in WebDataset.
+    symbolic links and sparse files. Arrays count where there are no other images, as in
+    :class:`ImageFiles`. The label of ``a/b.jpg`` is the number in ``a/b.cls``, and that of
+    ``a/b.left.jpg`` in ``a/b.left.cls`` or ``a/b.cls``, as in WebDataset.
 
     Args:
         path: The file.
@@ -101,7 +106,7 @@ def join_indexes(indexes: Sequence[ShardIndex]) -> ShardIndex:
 
 def _index(file: FileIO, members: Sequence[Member], extensions: tuple[str, ...],
            damage: str) -> ShardIndex:
-    places, labels, rows = {}, {}, []
+    places, labels, rows, arrays, others = {}, {}, [], [], Counter()
     for member in members:
         name = posixpath.normpath(member.name).lstrip('/')
         if member.target is None:
@@ -110,11 +115,19 @@ def _index(file: FileIO, members: Sequence[Member], extensions: tuple[str, ...],
             continue
         place = places[member.name if member.target is None else member.target]
         folder, _, base = name.rpartition('/')
-        if is_image(base, extensions) and not f'/{folder}'.count('/.'):
+        is_hidden = f'/{name}'.count('/.')
+        if is_image(base, extensions) and not is_hidden:
             rows.append((name, *place))
         elif base.lower().endswith(LABEL_SUFFIX):
             labels[name[:-len(LABEL_SUFFIX)]] = _read_label(file, *place)
+        elif not is_hidden:
+            others[posixpath.splitext(base)[1].lower()] += 1
+            if is_image(base, ARRAYS.endings):
+                arrays.append((name, *place))
 
+    if not rows and extensions == EXTENSIONS:  # then nobody has asked for them
+        rows, others = arrays, Counter(
+            {ending: others[ending] for ending in others.keys() - {*ARRAYS.endings}})
     encoded = [name.encode('utf-8', 'surrogateescape') for name, *_ in rows]
     return ShardIndex(
         names=np.frombuffer(b''.join(encoded), np.uint8),
@@ -122,7 +135,8 @@ def _index(file: FileIO, members: Sequence[Member], extensions: tuple[str, ...],
         offsets=np.array([offset for _, offset, _ in rows], np.int64),
         sizes=np.array([size for *_, size in rows], np.int64),
         labels=np.array([_label_of(name, labels) for name, *_ in rows], np.int64),
-        damage=damage)
+        damage=damage,
+        others=others)
 
 
 def _read_label(file: FileIO, offset: int, size: int) -> int:
@@ -185,7 +199,9 @@ def _load(place: Path, stamp: bytes) -> ShardIndex | None:
             if is_compressed or file['stamp'].tobytes() != stamp:  # ours never is, but a bomb
                 return None
             return ShardIndex(file['names'], *(file[key] for key in _COLUMNS),
-                              damage=file['damage'].tobytes().decode())
+                              damage=file['damage'].tobytes().decode(),
+                              others=Counter({str(ending): int(count) for ending, count in
+                                              json.loads(file['others'].tobytes()).items()}))
     except Exception:  # damaged files raise nearly anything, and the index can be made anew
         return None
 
@@ -207,6 +223,7 @@ def _store(place: Path, stamp: bytes, index: ShardIndex) -> bool:
         with written_whole(place) as aside, open(aside, 'wb') as file:
             np.savez(file, names=index.names, **{key: getattr(index, key) for key in _COLUMNS},
                      damage=np.frombuffer(index.damage.encode(errors='replace'), np.uint8),
+                     others=np.frombuffer(json.dumps(index.others).encode(), np.uint8),
                      stamp=np.frombuffer(stamp, np.uint8))
     except InputError:
         return False

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import weakref
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -16,7 +17,7 @@ from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
 from ...errors import InputError
-from ..image_files import EXTENSIONS, each_once, file_identity
+from ..image_files import EXTENSIONS, describe_left_out, each_once, file_identity
 from ..replacing_dataset import ReplacingDataset
 from ..transforms.loading import check_size, reading
 from .index import NO_LABEL, ShardIndex, cached_index, join_indexes
@@ -77,7 +78,8 @@ class TarShards(ReplacingDataset):
     ``img_bytes``. Only transforms that read these, as ``LoadRGBImage``, can load it. A shard that
     was cut off or is damaged gives the images that its headers still lead to, with a warning; one
     that vanishes or shrinks later makes its images unreadable. One that is named several times, by
-    links too, is taken once; how many there were is ``repeated`` in words.
+    links too, is taken once; how many there were is ``repeated`` in words. Arrays, and what is left
+    out, are as in :class:`ImageFiles`.
 
     Args:
         shards: File name, which may hold ranges such as ``imagenet-{000000..000146}.tar`` or
@@ -108,7 +110,7 @@ class TarShards(ReplacingDataset):
                  **kwargs) -> None:
         self.patterns = [shards] if isinstance(shards, str) else list(shards)
         self.with_label = with_label
-        self.repeated = ''
+        self.left_out = self.repeated = ''
         self.extensions = tuple(ext.lower() for ext in extensions or EXTENSIONS)
         self.reader = ShardReader()
         super().__init__(
@@ -147,6 +149,10 @@ class TarShards(ReplacingDataset):
                       f'{self.shards[kept.index(False)]}, can be kept neither beside them nor in '
                       "the user's cache folder: every start will read all their headers",
                       logger='current')
+        self.left_out = describe_left_out(sum((index.others for index in indexes), Counter()), ())
+        if self.left_out:
+            print_log(f'left out in the shards: {self.left_out}', logger='current',
+                      level=logging.WARNING)
         self.shard_ends = np.cumsum([len(index) for index in indexes])
         self.index = join_indexes(indexes)
         return np.arange(len(self.index))

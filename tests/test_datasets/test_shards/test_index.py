@@ -42,7 +42,7 @@ def contents(path: Path, index: ShardIndex) -> dict[str, bytes]:
 
 
 def equal(first: ShardIndex, second: ShardIndex) -> bool:
-    return first.damage == second.damage and all(
+    return (first.damage, first.others) == (second.damage, second.others) and all(
         np.array_equal(getattr(first, key), getattr(second, key))
         for key in ('names', 'name_ends', 'offsets', 'sizes', 'labels'))
 
@@ -69,8 +69,21 @@ def test_names_long_and_of_any_bytes(tmp_path: Path, format: int) -> None:
 def test_what_is_left_out(tmp_path: Path) -> None:
     names = ['./a.jpg', '/b.jpg', '._a.jpg', '.hidden/c.jpg', 'x/.y/d.jpg', 'e.JPG.txt', 'f.xcf']
     path = write_shard(tmp_path / 's.tar', dict.fromkeys(names, b'x'))
-    assert list(contents(path, index_shard(str(path)))) == ['a.jpg', 'b.jpg']
+    index = index_shard(str(path))
+    assert list(contents(path, index)) == ['a.jpg', 'b.jpg']
+    assert index.others == {'.txt': 1, '.xcf': 1}
     assert list(contents(path, index_shard(str(path), ('.xcf',)))) == ['f.xcf']
+
+
+@pytest.mark.parametrize('images, found', [([], ['a.npy', 'b.NPZ']), (['i.jpg'], ['i.jpg'])])
+def test_arrays_where_there_are_no_other_images(tmp_path: Path, images: list[str],
+                                                found: list[str]) -> None:
+    names = ['a.npy', 'b.NPZ', 'a.cls', 'c.json', '.d.npy', *images]
+    path = write_shard(tmp_path / 's.tar', dict.fromkeys(names, b'7'))
+    index, _ = cached_index(str(path))
+    assert list(contents(path, index)) == found
+    assert index.labels[0] == (NO_LABEL if images else 7)
+    assert index.others == {'.json': 1} | ({'.npy': 1, '.npz': 1} if images else {})
 
 
 def test_links(tmp_path: Path) -> None:

@@ -171,6 +171,14 @@ def test_a_shard_that_was_cut_off(shards: Path, warnings: list[str]) -> None:
         warnings.clear()
 
 
+def test_others_are_told(shards: Path, warnings: list[str]) -> None:
+    assert build(shards).left_out == ''
+    write_shard(shards / '9.tar', {'a.jpg': b'x', 'a.json': b'x', 'b.xcf': b'x'})
+    write_shard(shards / '8.tar', {'c.jpg': b'x', 'c.cls': b'1', 'c.json': b'x'})
+    assert build(shards).left_out == '2 .json, 1 .xcf'
+    assert warnings == ['left out in the shards: 2 .json, 1 .xcf']
+
+
 def test_shards_without_images(shards: Path) -> None:
     write_shard(shards / 'none.tar', {'a.txt': b'x'})
     assert message(shards) == (
