@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from ..utils.cli import COMMAND, run_tool
 from .arguments import parse_arguments
@@ -39,9 +40,10 @@ def _pretrain(**options: object) -> None:
     from ..utils.work_dir import last_checkpoint
 
     out = pretrain(**options, say=partial(print, flush=True), in_place=True)
+    run = quote(str(out))
     print(f'finished: {last_checkpoint(out)}. Judge it on labelled images with '
-          f'`{COMMAND} knn {out} --data DIR`, take its features with '
-          f'`{COMMAND} embed {out} --data DIR --out FILE.npz`')
+          f'`{COMMAND} knn {run} --data DIR`, take its features with '
+          f'`{COMMAND} embed {run} --data DIR --out FILE.npz`')
 
 
 def _knn(**options: object) -> None:

@@ -178,15 +178,20 @@ def look_at(dataset: ReplacingDataset, how: ImageReading | None = None) -> Looke
     return looked
 
 
+def describe_gaps(seen: list[Levels]) -> str:
+    """In one line, how many images hold values that are no finite numbers; empty if none does."""
+    gaps = sum(levels.has_gaps for levels in seen)
+    return (f'{gaps} of {len(seen)} images looked at hold NaN or infinity: that is read as black '
+            '(docs/own_images.md)' if gaps else '')
+
+
 def describe_lost_levels(seen: list[Levels]) -> str:
     """In one line, what has become of the images' levels; empty if nothing has.
 
     Args:
         seen: As of :func:`look_at`.
     """
-    gaps = sum(levels.has_gaps for levels in seen)
-    gaps = (f'{gaps} of {len(seen)} images looked at hold NaN or infinity: that is read as black '
-            '(docs/own_images.md)' if gaps else '')
+    gaps = describe_gaps(seen)
     poor = [levels for levels in seen if levels.count <= FEW_LEVELS or levels.is_clipped]
     if len(poor) <= MAX_SHARE * len(seen):
         return gaps

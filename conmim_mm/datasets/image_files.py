@@ -236,6 +236,8 @@ class ImageFiles(ReplacingDataset):
         """What tells a listed file from all others."""
         if (file := file_identity(path)) is None:
             hint = _FIRST_LINE[self.ann_file.lower().endswith('.csv')] if is_first else ''
+            if any('\udc80' <= letter <= '\udcff' for letter in path):  # bytes kept as they are
+                hint = ' (the list is not in UTF-8: save it so)'
             raise InputError(
                 f'{self.ann_file}, line {line}: no such image: {escape_name(path)}{hint}')
         return file

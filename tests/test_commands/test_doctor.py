@@ -216,6 +216,16 @@ def test_images_of_other_channels(others, ending: str) -> None:
     assert checks['size'].finding == 'median 50 x 40 pixels'
 
 
+def test_gaps_are_no_problem(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(checks_data, 'MAX_VIEWS', 1)
+    pixels = np.random.default_rng(0).normal(size=(40, 50)).astype('float32')
+    pixels[:9] = np.nan
+    np.save(tmp_path / 'a.npy', pixels)
+    checks = {check.name: check for check in checks_data.check_data(tmp_path, 1)}
+    assert checks['grey levels'].finding == '1 of 1 images looked at hold NaN or infinity'
+    assert checks['grey levels'].status == NOTE
+
+
 def test_images_are_read_as_pretrain_is_told(others, capsys, monkeypatch) -> None:
     monkeypatch.setattr(doctor, 'all_checks', lambda folder, **how: checks_data.check_data(
         folder, **how))

@@ -334,10 +334,13 @@ def test_labels_that_are_no_whole_numbers(tmp_path: Path, warnings: list[str]) -
      "names of columns must have 'path' in it, and commas)"),
     ('path\na.jpg\n\ngone.jpg\n', 'list.csv, line 4: no such image: {root}/gone.jpg'),
     ('path,label\n,1\n', 'list.csv, line 2: no such image: {root}/'),
+    (os.fsdecode('ä.jpg'.encode('latin-1')), '.jpg (the list is not in UTF-8: save it so)'),
+    (os.fsdecode('a.jpg'.encode('utf-16')), ' (the list is not in UTF-8: save it so)'),
+    ('ä.jpg', 'line 1: no such image: {root}/ä.jpg (a line with'),
     ('a\0.jpg\n', 'list.csv')])
 def test_bad_lines_of_a_table(tmp_path: Path, content: str, words: str) -> None:
     put(tmp_path, 'a.jpg')
-    (tmp_path / 'list.csv').write_text(content)
+    (tmp_path / 'list.csv').write_bytes(os.fsencode(content))
     assert words.format(root=tmp_path) in message(tmp_path, ann_file='list.csv')
 
 

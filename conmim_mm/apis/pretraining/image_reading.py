@@ -41,6 +41,8 @@ def set_reading(cfg: Config, images: ReplacingDataset, given: dict
     Raises:
         InputError: The config or the images do not fit, or no image can be read.
     """
+    if given.get('mean_std', 'auto') not in ('auto', 'imagenet'):
+        raise InputError(f"mean_std must be 'auto' or 'imagenet', but is {given['mean_std']!r}")
     readers = find_readers(cfg)
     how = ImageReading.from_keys(readers[0].get('reading') if readers else None)
     channels = given.get('channels') or cfg.model.backbone.get('in_channels', 3)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 
 import torch
 from mmengine.config import Config
@@ -195,9 +196,9 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
     if options.arch and not options.student and is_short(cfg, images, options.epochs):
         cfg = read_config(str(recipe_file(options.arch, 'visible')))
         set_training_images(cfg, options.sources)
-    left_out = options.sources.left_out, getattr(training_set, 'left_out', '')
-    lines = {'images': f'{images:,} in {place}', 'left out': '; '.join(filter(None, left_out)),
-             'found again': getattr(training_set, 'repeated', '')}
+    lines = {'images': f'{images:,} in {place}'} | {name: '; '.join(filter(None, (
+        getattr(found, key, '') for found in (options.sources, training_set))))
+        for name, key in {'left out': 'left_out', 'found again': 'repeated'}.items()}
     init, reading_options = None, {
         name: value for name in READING_OPTIONS if (value := getattr(options, name))}
     if source:
@@ -310,8 +311,8 @@ def find_places(cfg: Config, out: Path) -> dict[str, str]:
         + (f', the last {kept} are kept' if kept > 0 else ''),
         log=f'{out}/DATE/DATE.log',
         report=f'{out}/report.html',
-        config=f'{out}/config.py; the same run again: python tools/train.py {out}/config.py '
-        '--work-dir ANOTHER')
+        config=f'{out}/config.py; the same run again: python tools/train.py '
+        f'{quote(f"{out}/config.py")} --work-dir ANOTHER')
 
 
 def _table(lines: dict[str, str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,12 +33,14 @@ class Sources:
         list_file: Names the images; None for all that are in the folders.
         shards: File names, which may hold ranges and wildcards.
         left_out: What patterns of folders fit besides, in words.
+        repeated: Folders that are named again, in words.
     """
 
     folders: tuple[Path, ...] = ()
     list_file: Path | None = None
     shards: tuple[str, ...] = ()
     left_out: str = field(default='', compare=False)
+    repeated: str = field(default='', compare=False)
 
     @classmethod
     def of_options(cls, options: Mapping[str, object]) -> 'Sources':
@@ -96,8 +99,9 @@ def find_sources(data: Places | None = None, list_file: str | Path | None = None
     # the folder of a list need not hold what would count as an image
     match = match_folders if list_file else match_folders_of_images
     fitting = {place: match(place) for place in given if _is_pattern(place)}
-    folders = [*dict.fromkeys(folder for place in given for folder in (
-        fitting[place].folders if place in fitting else [place.absolute()]))]
+    named = Counter(folder for place in given for folder in (
+        fitting[place].folders if place in fitting else [place.absolute()]))
+    folders, again = [*named], [folder for folder, times in named.items() if times > 1]
     if list_file and not list_file.is_file():
         raise InputError(f'--list: no such file: {list_file}')
     if list_file and len(folders) > 1:
@@ -105,7 +109,8 @@ def find_sources(data: Places | None = None, list_file: str | Path | None = None
                          f'relative to, not {len(folders)}')
     return Sources(tuple(folders), list_file and list_file.absolute(),
                    tuple(str(pattern.absolute()) for pattern in patterns),
-                   '' if list_file else describe_others(fitting.values(), folders))
+                   '' if list_file else describe_others(fitting.values(), folders),
+                   f'{_in_words([*map(str, again)])}, taken once' if again else '')
 
 
 def resumed_sources(before: Sources, now: Sources) -> Sources:

@@ -41,7 +41,7 @@ def pretrain(data: Places | None = None, out: str | Path | None = None, *,
              eval_data: str | Path | None = None, track: Sequence[str] = (),
              channels: int | None = None, value_range: Sequence[float] | str | None = None,
              mean_std: str | None = None, bands_from: str | None = None,
-             view_dtype: str | None = None, show_bands: Sequence[int] = (),
+             view_dtype: str | None = None, show_bands: Sequence[int] | int = (),
              say: Callable[[str], object] = lambda line: None, in_place: bool = False) -> Path:
     """Pre-trains on images, or goes on with a run.
 
@@ -126,7 +126,7 @@ def pretrain(data: Places | None = None, out: str | Path | None = None, *,
         channels=channels,
         value_range=value_range if value_range is None or isinstance(value_range, str)
         else tuple(value_range), mean_std=mean_std, bands_from=bands_from, view_dtype=view_dtype,
-        show_bands=tuple(show_bands))
+        show_bands=(show_bands, ) if isinstance(show_bands, int) else tuple(show_bands))
     if resume:
         if not out.is_dir():
             raise InputError(f'there is no run in {out}: start one without --resume')

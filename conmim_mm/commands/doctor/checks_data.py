@@ -16,7 +16,13 @@ from mmengine.registry import init_default_scope
 
 from ...apis.pretraining.image_reading import with_range
 from ...datasets import ImageFiles, SampleIndex
-from ...datasets.grey_levels import Looked, describe_lost_levels, look_at, sample_images
+from ...datasets.grey_levels import (
+    Looked,
+    describe_gaps,
+    describe_lost_levels,
+    look_at,
+    sample_images,
+)
 from ...datasets.reading import ImageReading, read_levels
 from ...engine.hooks.skipped_images_hook import allowed_unreadable
 from ...errors import InputError, UnreadableImageError
@@ -66,8 +72,10 @@ def check_data(folder: Path, channels: int | None = None, bands_from: str | None
     except InputError as error:
         yield Check(PROBLEM, 'values', str(error), 'see docs/own_images.md')
         return
-    if lost := describe_lost_levels(look_at(dataset, how).levels):
-        yield Check(PROBLEM, 'grey levels', *lost.split(': ', 1))
+    seen = look_at(dataset, how).levels
+    if lost := describe_lost_levels(seen):  # gaps alone are usual, as at a mosaic's edge
+        yield Check(NOTE if lost == describe_gaps(seen) else PROBLEM, 'grey levels',
+                    *lost.split(': ', 1))
     step = max(count // NUM_CHECKED_IMAGES, 1)
     chosen = range(0, count, step)[:NUM_CHECKED_IMAGES]
     paths = [dataset.get_data_info(i)['img_path'] for i in chosen]

@@ -36,7 +36,7 @@ class ConMIMDataPreprocessor(BaseDataPreprocessor):
                  std: tuple[float, ...] | None = IMAGENET_STD,
                  to_rgb: bool = False,
                  non_blocking: bool = True,
-                 shown_bands: Sequence[int] | None = None) -> None:
+                 shown_bands: Sequence[int] | int | None = None) -> None:
         super().__init__(non_blocking)
         if (mean is None) != (std is None):
             raise ValueError('give both mean and std, or neither')
@@ -45,8 +45,8 @@ class ConMIMDataPreprocessor(BaseDataPreprocessor):
         if mean is not None and std is not None:
             self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
             self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
-        bands = tuple(shown_bands or ())
-        most = len(mean) if mean is not None else max(bands, default=0)
+        bands = (shown_bands, ) if isinstance(shown_bands, int) else tuple(shown_bands or ())
+        most = len(self.mean) if self.normalises else max(bands, default=0)
         if bands and (len(bands) not in (1, 3) or not all(1 <= band <= most for band in bands)):
             raise InputError(f'shown_bands (--show-bands) must be one or three of the channels 1 '
                              f'to {most}, but are {" ".join(map(str, bands))}')

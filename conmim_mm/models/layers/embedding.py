@@ -15,13 +15,20 @@ INIT_STD = 0.02
 
 
 class PatchEmbed(nn.Module):
-    """Cuts ``(B, 3, H, W)`` into patches and embeds each: ``(B, L, C)``, row by row."""
+    """Cuts ``(B, in_channels, H, W)`` into patches and embeds each: ``(B, L, C)``, row by row.
+
+    Raises:
+        InputError: From :meth:`forward`, images of other channels.
+    """
 
     def __init__(self, patch_size: int, in_channels: int, embed_dims: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(in_channels, embed_dims, patch_size, stride=patch_size)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.shape[1] != self.proj.in_channels:
+            raise InputError(f'the images have {images.shape[1]} channels, and the backbone '
+                             f'{self.proj.in_channels}: set its in_channels in the config')
         return self.proj(images).flatten(2).transpose(1, 2)
 
 

@@ -19,7 +19,7 @@ def count_visible(mask: torch.Tensor) -> int:
         raise InputError(
             f'of the {mask.shape[1]} patches of each image {", ".join(map(str, counts))} are '
             'visible; a decoder needs as many in each, at least one, and a masked one: mask with '
-            'RandomPatchMask or BlockPatchMask')
+            'RandomPatchMask or BlockPatchMask, a smaller share, or take larger views (--img-size)')
     return counts[0]
 
 

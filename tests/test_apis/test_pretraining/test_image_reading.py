@@ -89,7 +89,8 @@ def test_a_range_is_taken_as_it_is(tiles: Path, asked: object, expected: object)
     (dict(channels=5, value_range=(9., 3.)), 'low below high'),
     (dict(channels=5, mean_std='imagenet'), "ImageNet's are of 3 channels, the images have 5"),
     (dict(channels=5, show_bands=(1, 6, 2)), r'one or three of the channels 1 to 5, but are 1 6 2'),
-    (dict(channels=5, show_bands=(1, 2)), r'--show-bands.* but are 1 2')])
+    (dict(channels=5, show_bands=(1, 2)), r'--show-bands.* but are 1 2'),
+    (dict(channels=5, mean_std='Auto'), "mean_std must be 'auto' or 'imagenet', but is 'Auto'")])
 def test_what_is_refused(tiles: Path, options: dict, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         planned(tiles, **options)
@@ -259,7 +260,7 @@ def reader_of(cfg) -> dict:
 
 
 def test_goes_on_as_it_was(run: Path, tiles: Path) -> None:
-    for options in (dict(channels=5), dict(value_range=(500., 2500.)), dict(show_bands=[4]), {}):
+    for options in (dict(channels=5), dict(value_range=(500., 2500.)), dict(show_bands=4), {}):
         pretrain(tiles, run, resume=True, **options)
     for options in (dict(channels=4), dict(value_range='auto'), dict(view_dtype='float32')):
         with pytest.raises(InputError, match=f'started with --{[*options][0].replace("_", "-")} '):

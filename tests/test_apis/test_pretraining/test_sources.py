@@ -36,7 +36,9 @@ def folders(tmp_path, monkeypatch) -> Path:
 
 def test_patterns_and_folders(folders) -> None:
     assert find_sources('a').as_options() == dict(data=f'{folders}/a')
-    assert find_sources(['b', '[ab]', 'a']).folders == (folders / 'b', folders / 'a')
+    found = find_sources(['b', '[ab]', 'b'])
+    assert found.folders == (folders / 'b', folders / 'a')
+    assert found.repeated == f'{folders}/b, taken once' and not find_sources('a').repeated
     (folders / 'x[1]').mkdir()
     assert find_sources('x[1]').folders == (folders / 'x[1]', )
     assert not find_sources() and find_sources().as_options() == {}

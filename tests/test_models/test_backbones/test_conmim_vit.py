@@ -163,6 +163,8 @@ def test_bad_settings(settings: dict, words: str) -> None:
 
 def test_bad_inputs() -> None:
     images = torch.randn(1, 3, IMG_SIZE, IMG_SIZE)
+    with pytest.raises(InputError, match='the images have 2 channels, and the backbone 3: set its'):
+        build().forward_tokens(images[:, :2])
     with pytest.raises(InputError, match='the mask is'):
         build().forward_tokens(images, torch.ones(1, 9, dtype=torch.bool))
     with pytest.raises(InputError, match='use_mask_token=True'):
