@@ -18,8 +18,8 @@ def is_dicom(data: bytes) -> bool:
 def read_dicom(data: bytes, channels: int, bands_from: str, max_pixels: int) -> Stored:
     """The first frame, or all of them, in the units that the file tells (of a CT, Hounsfield's).
 
-    Its window is the first that the file has; without one the range of its bits. Windows of other
-    shapes than a line are taken for one.
+    Its window is the first that the file has for the first frame; without one the range of its bits
+    counts. Windows of other shapes than a line are taken for one.
 
     Args:
         data: The file's content.
@@ -48,16 +48,27 @@ def read_dicom(data: bytes, channels: int, bands_from: str, max_pixels: int) -> 
     if kind != 'PALETTE COLOR':
         check_bands(taken * bands, channels, hint=hint)
     parts = [np.atleast_3d(pixel_array(file, index=number)) for number in range(taken)]
-    pixels = np.concatenate(parts, axis=-1)
     if kind == 'PALETTE COLOR':
-        return Stored(apply_color_lut(pixels[..., 0], file))
+        return Stored(apply_color_lut(parts[0][..., 0], file))
     whole = range_of_bits(file.BitsStored, signed)
     if not kind.startswith('MONOCHROME'):
-        return Stored(pixels, whole=whole)
+        return Stored(np.concatenate(parts, axis=-1), whole=whole)
+    for number in reversed(range(taken)):  # so that the first frame's are left
+        _take_settings(file, number)
+        if _is_rescaled(file):
+            parts[number] = apply_modality_lut(parts[number], file).astype(np.float32)
     if _is_rescaled(file):
         whole = tuple(sorted(apply_modality_lut(np.array(whole), file).tolist()))
-        pixels = apply_modality_lut(pixels, file).astype(np.float32)
-    return Stored(pixels, _window(file) or whole, whole, kind == 'MONOCHROME1')
+    return Stored(np.concatenate(parts, axis=-1), _window(file), whole, kind == 'MONOCHROME1')
+
+
+def _take_settings(file: 'pydicom.Dataset', frame: int) -> None:  # noqa: F821
+    """Puts a frame's units and window, which enhanced files have beside, into the file itself."""
+    for groups, place in (('Shared', 0), ('PerFrame', frame)):
+        for group in file.get(f'{groups}FunctionalGroupsSequence', [])[place:place + 1]:
+            for name in ('PixelValueTransformationSequence', 'FrameVOILUTSequence'):
+                for settings in group.get(name, [])[:1]:
+                    file.update(settings)
 
 
 def _is_rescaled(file: 'pydicom.Dataset') -> bool:  # noqa: F821  (need not be installed)

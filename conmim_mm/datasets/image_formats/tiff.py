@@ -14,6 +14,7 @@ MARKS = b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'
 BLACK_IS_ZERO, RGB = 1, 2
 ALPHA = (1, 2)  # of TIFF's ExtraSamples
 MAX_PAGES = 1000
+OVERVIEW_OR_MASK = 1 | 4  # bits of a page's type
 # It tells of damaged files, beside the error.
 logging.getLogger('tifffile').setLevel(logging.CRITICAL)
 
@@ -38,7 +39,8 @@ def read_tiff(data: bytes, channels: int, bands_from: str, max_pixels: int) -> S
     Args:
         data: The file's content.
         channels: How many bands are asked for; nothing is decoded of a file with others.
-        bands_from: ``'channels'``, or ``'pages'`` to put those of all pages behind one another.
+        bands_from: ``'channels'``, or ``'pages'`` to put those of all pages behind one another,
+            less overviews and masks.
         max_pixels: Height times width above which nothing is decoded.
 
     Raises:
@@ -50,7 +52,8 @@ def read_tiff(data: bytes, channels: int, bands_from: str, max_pixels: int) -> S
         if bands_from == 'pages':
             if count > MAX_PAGES:
                 raise ValueError(f'it has {count} pages, more than {MAX_PAGES}')
-            pages = [page.aspage() for page in file.pages]
+            pages = [page for page in map(tifffile.TiffPage.aspage, file.pages)
+                     if not page.subfiletype & OVERVIEW_OR_MASK]
         if first.imagedepth != 1:
             raise ValueError('it is a volume')
         for page in pages:

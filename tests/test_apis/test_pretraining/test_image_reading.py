@@ -175,6 +175,21 @@ def test_windows_count_where_most_files_have_one(windows: int, words: str) -> No
     assert bool(how.value_range) == (windows < 2)
 
 
+def test_units_without_a_window_are_measured(tmp_path: Path) -> None:
+    pytest.importorskip('pydicom')
+    from ...test_datasets.test_image_formats.test_dicom import write as write_dicom
+
+    (tmp_path / 'ct').mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        write_dicom(tmp_path / 'ct' / f'{number}.dcm',
+                    rng.integers(0, 1001, (SIZE, SIZE)).astype('int16'), bits=16,
+                    RescaleSlope=1, RescaleIntercept=-500)
+    plan = planned(tmp_path / 'ct', channels=1)
+    assert reader(plan).reading.value_range == pytest.approx((-500, 500), abs=10)
+    assert plan.lines['value range'].endswith('of the images, which are float32)')
+
+
 def test_each_type_may_have_its_own_range(tmp_path: Path) -> None:
     plan = planned(written(tmp_path / 'mixed', 'uint8', 'uint16'), channels=1, value_range='dtype')
     assert plan.lines['value range'] == 'that of each file, such as 0 to 255 or 0 to 65535'

@@ -47,7 +47,7 @@ def test_units_and_their_range(tmp_path: Path, compressed: bool) -> None:
                  RescaleIntercept=-1024)
     stored = read_stored(path, ImageReading(1), MAX)
     assert np.array_equal(stored.pixels[..., 0], 2. * CT - 1024)
-    assert stored.window == stored.whole == (-1024, 2 * 4095 - 1024)
+    assert stored.window is None and stored.whole == (-1024, 2 * 4095 - 1024)
     levels = read_levels(path, ImageReading(1, (0, 100)))
     assert np.array_equal(levels[..., 0], np.rint(np.clip(2.55 * (2. * CT - 1024), 0, 255)))
     for how in (ImageReading(1), ImageReading(1, 'dtype')):
@@ -84,6 +84,29 @@ def test_colours_and_frames(tmp_path: Path) -> None:
         read_stored(path, ImageReading(4), MAX)
     assert error.value.reason == (
         'it has 1 channel, not 4 (3 frames, which --bands-from pages takes as bands)')
+
+
+def test_frames_have_units_of_their_own(tmp_path: Path) -> None:
+    """In enhanced files, where those of the file itself do not stand."""
+    def group(name: str, **values: object) -> pydicom.Dataset:
+        inner, outer = pydicom.Dataset(), pydicom.Dataset()
+        inner.update(values)
+        setattr(outer, name, [inner])
+        return outer
+
+    frames = np.stack([CT, CT // 2])
+    path = write(
+        tmp_path / 'a.dcm', frames,
+        SharedFunctionalGroupsSequence=[group('FrameVOILUTSequence', WindowCenter=40.5,
+                                              WindowWidth=401)],
+        PerFrameFunctionalGroupsSequence=[
+            group('PixelValueTransformationSequence', RescaleSlope=slope, RescaleIntercept=-1024)
+            for slope in (1, 3)])
+    stored = read_stored(path, ImageReading(2, bands_from='pages'), MAX)
+    expected = np.stack([CT - 1024., 3. * (CT // 2) - 1024], axis=-1)
+    assert np.array_equal(stored.pixels, expected)
+    assert stored.window == (-160, 240) and stored.whole == (-1024, 4095 - 1024)
+    assert np.array_equal(read_stored(path, ImageReading(1), MAX).pixels, expected[..., :1])
 
 
 def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

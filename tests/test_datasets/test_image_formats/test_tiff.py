@@ -113,6 +113,16 @@ def test_pages_are_bands_on_request(tmp_path: Path) -> None:
         stored(tmp_path / 'b.tif', 2, bands_from='pages')
 
 
+def test_overviews_are_no_bands(tmp_path: Path) -> None:
+    """As files have them that are made for the cloud."""
+    pixels = bands(3)
+    with tifffile.TiffWriter(tmp_path / 'a.tif') as file:
+        for band in range(3):
+            file.write(pixels[..., band], photometric='minisblack')
+        file.write(pixels[::2, ::2, 0], photometric='minisblack', subfiletype=1)
+    assert np.array_equal(stored(tmp_path / 'a.tif', 3, bands_from='pages'), pixels)
+
+
 @pytest.mark.parametrize('kind', ['minisblack', 'miniswhite'])
 def test_pages_of_two_values(tmp_path: Path, kind: str) -> None:
     pixels = RNG.random((5, *SIZE)) > 0.5
