@@ -116,8 +116,9 @@ def check_channels(errors: list[UnreadableImageError], seen: int, channels: int)
     if len(found) > seen / 2:
         usual = Counter(error.bands for error in found).most_common(1)[0][0]
         first = next(error for error in found if error.bands == usual)
+        other = '--bands-from pages, or ' * ('--bands-from pages' in str(first))
         raise InputError(f'{len(found)} of {seen} images looked at do not have {channels} '
-                         f'channel{"s" * (channels > 1)}: {first}; give --channels {usual}')
+                         f'channel{"s" * (channels > 1)}: {first}; give {other}--channels {usual}')
 
 
 def _some_pixels(pixels: np.ndarray) -> np.ndarray:

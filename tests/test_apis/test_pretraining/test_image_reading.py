@@ -116,6 +116,16 @@ def test_most_images_must_have_the_channels(tmp_path: Path, channels: int | None
             'in_channels', 3) == (channels or 3)
 
 
+def test_pages_may_be_meant(tmp_path: Path) -> None:
+    (tmp_path / 'pages').mkdir()
+    for number in range(3):
+        tifffile.imwrite(tmp_path / 'pages' / f'{number}.tif',
+                         np.full((4, SIZE, SIZE), number, 'uint8'), photometric='minisblack')
+    with pytest.raises(InputError, match=r'4 pages, which .*; give --bands-from pages, or '
+                       '--channels 1$'):
+        planned(tmp_path / 'pages', channels=4)
+
+
 def test_a_folder_of_others_leaves_no_run_behind(tiles: Path, capsys) -> None:
     out = tiles.parent / 'none'
     with pytest.raises(SystemExit):
