@@ -47,8 +47,7 @@ def measure_values(samples: list[Stored]) -> Values:
     Args:
         samples: As of :func:`sample_images`.
     """
-    values = np.concatenate([stored.pixels.ravel() for stored in samples])
-    values = values[np.isfinite(values)].astype(np.float64)
+    values = np.concatenate([stored.pixels[stored.known] for stored in samples]).astype(np.float64)
     return Values(*np.percentile(values, (*PERCENTILES, 0, 100)).tolist() if values.size
                   else 4 * [0.])
 
@@ -199,7 +198,8 @@ def describe_lost_levels(seen: list[Levels]) -> str:
     lost = [levels for levels in poor if levels.is_lost or levels.is_clipped]
     first = (lost or poor)[0]
     constant = sum(levels.count == 1 for levels in poor)
-    advice = ('choose the values that become black and white by --value-range auto' if lost
+    advice = ('choose the values that become black and white by --value-range auto, or LOW HIGH '
+              'where some are no measurements, such as -9999' if lost
               else 'there is little to learn from such')
     return (f'{len(poor)} of {len(seen)} images looked at have hardly any grey levels as they are '
             f'read, {constant} of them a single one; {escape_name(first.path)} has {first.count}'
@@ -225,14 +225,14 @@ def count_levels(sample: dict, how: ImageReading) -> Levels:
         if isinstance(image, LazyJpeg):
             return Levels(path, count)
         stored = read_stored(path, how, data=data)
-        values = stored.pixels[np.isfinite(stored.pixels)]
+        values = stored.pixels[stored.known]
         low, high = (float(values.min()), float(values.max())) if values.size else 2 * (np.nan, )
         is_lost = count <= FEW_LEVELS and (
             not values.size or len(np.unique(_some_pixels(stored.pixels))) > count)
         described = f' (stored as {stored.pixels.dtype.name}, {low:g} to {high:g})'
         black, white = _black_and_white(stored, how, data)
         return Levels(path, count, described * (is_lost or stored.pixels.dtype != np.uint8),
-                      is_lost, low < black or high > white, values.size < stored.pixels.size)
+                      is_lost, low < black or high > white, not np.isfinite(stored.pixels).all())
 
 
 def _black_and_white(stored: Stored, how: ImageReading, data: bytes) -> Range:

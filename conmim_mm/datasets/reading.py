@@ -36,8 +36,9 @@ class ImageReading:
         channels: Bands of an image. A file with another number is unreadable, but for grey, which
             becomes three equal ones, and opacity, which is left out where it would be one too many.
         value_range: The stored values that become black and white; those beyond are cut off, and
-            what is no finite number becomes black. ``'dtype'``: the whole range of the file's type
-            of integers. None: what the file tells (DICOM), that range, or of floats 0 to 255.
+            what is no finite number, or none by the file's own word, becomes black. ``'dtype'``:
+            the whole range of the file's type of integers. None: what the file tells (DICOM), that
+            range, or of floats 0 to 255.
         bands_from: ``'channels'``, or ``'pages'`` where each page of a TIFF file, or frame of a
             DICOM file, holds some of the bands.
         view_dtype: ``'uint8'`` to round views to whole levels after they are resized, ``'float32'``
@@ -109,12 +110,15 @@ class ImageReading:
             return pixels
         low, high = self.range_of(stored or Stored(pixels))
         is_negative = stored is not None and stored.is_negative
-        if pixels.dtype == np.uint8 and (low, high) == (0, WHITE) and not is_negative:
+        as_they_are = not is_negative and (stored is None or not stored.missing)
+        if pixels.dtype == np.uint8 and (low, high) == (0, WHITE) and as_they_are:
             return pixels if self.view_dtype == 'uint8' else pixels.astype(np.float32)
         # float32 tells 24 bits apart
         values = pixels.astype(np.float64 if pixels.dtype.itemsize > 2 else np.float32)
+        black = high if is_negative else low
+        if stored is not None and stored.missing is not None:
+            values[pixels == stored.missing] = black
         if pixels.dtype.kind == 'f':
-            black = high if is_negative else low
             np.nan_to_num(values, copy=False, nan=black, posinf=black, neginf=black)
         values -= low
         values *= WHITE / (high - low)

@@ -134,7 +134,7 @@ def with_range(samples: list[Stored], how: ImageReading, given: object
 def _is_one_level(samples: list[Stored], how: ImageReading) -> bool:
     ends = []
     for stored in samples:
-        levels = how.view(how.levels(stored.pixels, stored))[np.isfinite(stored.pixels)]
+        levels = how.view(how.levels(stored.pixels, stored))[stored.known]
         ends += [levels.min(), levels.max()] if levels.size else []
     return len(set(ends)) < 2
 

@@ -32,6 +32,7 @@ class Stored(NamedTuple):
         whole: The lowest and highest value that it could hold, where that is not its type's.
         is_negative: Whether the lowest value is white.
         has_alpha: Whether the last band is opacity.
+        missing: The value that stands for none, where the file tells.
         hint: How else it could be read, for messages.
         path: Where it is from.
     """
@@ -41,8 +42,15 @@ class Stored(NamedTuple):
     whole: Range | None = None
     is_negative: bool = False
     has_alpha: bool = False
+    missing: float | None = None
     hint: str = ''
     path: str = ''
+
+    @property
+    def known(self) -> np.ndarray:
+        """``(H, W, C)`` bool: which values are finite numbers, and not the missing one."""
+        finite = np.isfinite(self.pixels)
+        return finite if self.missing is None else finite & (self.pixels != self.missing)
 
     @property
     def range(self) -> Range | None:

@@ -14,6 +14,7 @@ MARKS = b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'
 BLACK_IS_ZERO, RGB = 1, 2
 ALPHA = (1, 2)  # of TIFF's ExtraSamples
 MAX_PAGES = 1000
+GDAL_NODATA = 42113
 OVERVIEW_OR_MASK = 1 | 4  # bits of a page's type
 # It tells of damaged files, beside the error.
 logging.getLogger('tifffile').setLevel(logging.CRITICAL)
@@ -71,7 +72,14 @@ def read_tiff(data: bytes, channels: int, bands_from: str, max_pixels: int) -> S
         pixels = np.concatenate([_bands_last(page) for page in pages], axis=-1)
         return Stored(upright(pixels, first.tags.valueof(ORIENTATION, 1)), whole=_range(first),
                       has_alpha=has_alpha, is_negative=first.photometric == WHITE_IS_ZERO,
-                      hint=hint)
+                      missing=_missing(first), hint=hint)
+
+
+def _missing(page: tifffile.TiffPage) -> float | None:
+    try:
+        return float(page.tags.valueof(GDAL_NODATA))
+    except (TypeError, ValueError):
+        return None
 
 
 def _range(page: tifffile.TiffPage) -> Range | None:

@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from conmim_mm.datasets import ImageReading
+from conmim_mm.datasets.grey_levels import measure_values
 from conmim_mm.datasets.reading import read_levels, read_stored
 from conmim_mm.errors import UnreadableImageError
 
@@ -95,6 +96,24 @@ def test_what_gdal_writes(tmp_path: Path) -> None:
     (tmp_path / 'a.tif').write_bytes(gdal_file(pixels))
     assert np.array_equal(tifffile.imread(tmp_path / 'a.tif'), np.moveaxis(pixels, -1, 0))
     assert np.array_equal(stored(tmp_path / 'a.tif', 7), pixels)
+
+
+@pytest.mark.parametrize('dtype, missing, low, high', [
+    ('int16', '-9999', -200, 1800), ('int16', '32767', 0, 1000), ('uint16', '0', 100, 3000),
+    ('float32', '-3.4028235e+38', 0, 9), ('float64', 'nan', 0, 9), ('uint8', '255', 0, 255)])
+def test_what_gdal_calls_no_data_is_black(tmp_path: Path, dtype: str, missing: str, low: int,
+                                          high: int) -> None:
+    """And is not measured."""
+    pixels = RNG.integers(low + 1, high, (*SIZE, 2)).astype(dtype)
+    pixels[:3] = float(missing)
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric='minisblack', planarconfig='contig',
+                     extratags=[(42113, 2, 0, missing, True)])
+    how = ImageReading(2, (low, high), view_dtype='float32')
+    levels = read_levels(str(tmp_path / 'a.tif'), how)
+    expected = (pixels[3:].astype(float) - low) / (high - low) * 255
+    assert not levels[:3].any() and np.abs(levels[3:] - expected).max() < 1e-3
+    measured = measure_values([read_stored(str(tmp_path / 'a.tif'), how)])
+    assert (measured.lowest, measured.highest) == (pixels[3:].min(), pixels[3:].max())
 
 
 def test_pages_are_bands_on_request(tmp_path: Path) -> None:
