@@ -32,8 +32,23 @@ register_all_modules()
 cli.gc = SimpleNamespace(freeze=lambda: None)
 
 
+FROZEN = set()
+
+
 def pytest_collection_finish() -> None:
+    freeze_imports()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Between two files, when nothing of a test is left."""
+    if nextitem and nextitem.path != item.path and len(sys.modules) > len(FROZEN):
+        freeze_imports()
+
+
+def freeze_imports() -> None:
     """MMEngine collects garbage for every data set, and would go through all imports each time."""
+    FROZEN.update(sys.modules)
     gc.collect()
     gc.freeze()
 
