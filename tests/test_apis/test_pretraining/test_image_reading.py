@@ -261,7 +261,8 @@ def test_weights_of_colours_are_spread(channels: int) -> None:
 @pytest.fixture(scope='module')
 def run(tiles: Path, toy) -> Path:
     """A run on the tiles, from a run on colours."""
-    out = tiles.parent / 'run'
+    # not the toy's name: of two runs of a name in one second MMEngine mixes the logs
+    out = tiles.parent / 'run-on-tiles'
     main(['pretrain', '--data', str(tiles), '--init', str(toy.out), '--channels', '5', '--epochs',
           '1', '--batch-size', '4', '--out', str(out), '--config', str(toy.config),
           '--show-bands', '4', '--value-range', '500', '2500'])
