@@ -2,7 +2,7 @@
 
 import os
 
-from .image_files import EXTENSIONS, is_image
+from .image_formats.file_search import EXTENSIONS, is_image
 from .image_formats.known import ARRAYS
 
 TRAIN_NAMES = ('train', 'training')

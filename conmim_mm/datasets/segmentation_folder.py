@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 from ..errors import InputError, UnreadableImageError
 from ..utils.sizes import spread_indices, to_size
 from .class_folders import parts_of
-from .image_files import ImageFiles, is_image
+from .image_files import ImageFiles
+from .image_formats.file_search import is_image
 from .image_formats.image_size import known_size, opened
 from .labelled_folder import HELD_OUT_SHARE
 from .reading import RGB, ImageReading, read_levels

@@ -7,7 +7,7 @@ from mmpretrain.registry import DATASETS
 from PIL import Image
 
 from conmim_mm.datasets import ImageFiles, LoadRGBImage, image_files
-from conmim_mm.datasets.image_formats import known
+from conmim_mm.datasets.image_formats import file_search, known
 from conmim_mm.errors import InputError
 
 
@@ -89,7 +89,8 @@ def test_extensions(tmp_path: Path, names: list, settings: dict, expected: list)
 @pytest.fixture
 def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said = []
-    monkeypatch.setattr(image_files, 'print_log', lambda text, **_: said.append(text))
+    for module in (image_files, file_search):
+        monkeypatch.setattr(module, 'print_log', lambda text, **_: said.append(text))
     return said
 
 

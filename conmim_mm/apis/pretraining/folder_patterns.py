@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...datasets.class_folders import HELD_OUT_NAMES, TRAIN_NAMES
-from ...datasets.image_files import is_image_or_array, only_other_files
+from ...datasets.image_formats.file_search import is_image_or_array, only_other_files
 from ...datasets.labelled_folder import held_out_beside
 from ...errors import InputError
 from ...utils.files import escape_name

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...utils.files import written_whole
-from ..image_files import EXTENSIONS, INDEX_SUFFIX, is_image
+from ..image_formats.file_search import EXTENSIONS, INDEX_SUFFIX, is_image
 from ..image_formats.known import ARRAYS
 from ..transforms.loading import describe_read_error
 from .headers import Member, read_headers

@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
 from ...errors import InputError
-from ..image_files import EXTENSIONS, describe_left_out, each_once, file_identity
+from ..image_formats.file_search import EXTENSIONS, describe_left_out, each_once, file_identity
 from ..replacing_dataset import ReplacingDataset
 from ..transforms.loading import check_size, reading
 from .index import NO_LABEL, ShardIndex, cached_index, join_indexes

@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 
 from conmim_mm.datasets import ImageFiles, LoadRGBImage, SampleIndex, TarShards
-from conmim_mm.datasets.image_files import EXTENSIONS
+from conmim_mm.datasets.image_formats.file_search import EXTENSIONS
 from conmim_mm.datasets.shards import tar_shards
 from conmim_mm.datasets.shards.tar_shards import OPEN_SHARDS, ShardReader, expand_shards
 from conmim_mm.errors import InputError, UnreadableImageError

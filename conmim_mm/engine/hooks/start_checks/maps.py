@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from ....datasets.image_files import is_image
+from ....datasets.image_formats.file_search import is_image
 from ....datasets.image_formats.image_size import opened
 from ....datasets.segmentation_folder import check_map_form
 from ....datasets.storage import reads_local_files
