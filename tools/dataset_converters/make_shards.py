@@ -18,7 +18,8 @@ import numpy as np
 from scenes.processes import map_jobs
 from tqdm import tqdm
 
-from conmim_mm.datasets.image_files import EXTENSIONS, ImageFiles, is_image
+from conmim_mm.datasets.image_files import ImageFiles
+from conmim_mm.datasets.image_formats.file_search import EXTENSIONS, is_image
 from conmim_mm.datasets.image_formats.known import ARRAYS
 from conmim_mm.datasets.labelled_folder import class_folders
 from conmim_mm.datasets.shards.index import LABEL_SUFFIX, cached_index

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
@@ -10,7 +11,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS, MODELS, TRANSFORMS
 from torch import nn
 
-from conmim_mm.datasets import TeacherPerturbation, sample_rng
+from conmim_mm.datasets import TeacherPerturbation
 from conmim_mm.datasets.transforms.perturbation import perturb
 from conmim_mm.formats.backbone import backbone_settings, read_sizes
 from conmim_mm.formats.mmpretrain_format import from_mmpretrain
@@ -79,17 +80,13 @@ class BothViews(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class PerturbStudent(BaseTransform):
+class PerturbationOfBoth(TeacherPerturbation):
     """Perturbs the student's view as well, in another way than the teacher's."""
 
-    def __init__(self) -> None:
-        self.perturbation = TeacherPerturbation()
-
-    def transform(self, results: dict) -> dict:
-        """Changes ``student_view``."""
-        drawn = self.perturbation.draw(sample_rng(results))
-        results['student_view'] = perturb(results['student_view'], drawn)
-        return results
+    def perturb(self, results: dict, view: np.ndarray, rng: np.random.Generator) -> None:
+        """Adds ``teacher_view`` and changes ``student_view``."""
+        super().perturb(results, view, rng)
+        results['student_view'] = perturb(view, self.draw(rng))
 
 
 @HOOKS.register_module()

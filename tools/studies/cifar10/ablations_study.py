@@ -1,5 +1,6 @@
 # The paper's claims at the setting of our recipe, one thing changed at a time, 60,000 images each.
 _here = '{{ fileDirname }}'
+_perturbation = 'train_dataloader.dataset.pipeline.0.perturbation'
 _mask = 'train_dataloader.dataset.pipeline.1'
 _tables = {
     'model.backbone.use_sincos_pos_emb': False, 'model.backbone.rel_pos_init_slope': 2.,
@@ -9,6 +10,8 @@ _changes = {
     'recipe': {},
     'no momentum teacher': {
         'default_hooks.teacher.momentum': 0., 'default_hooks.teacher.end_momentum': 0.},
+    'view of the teacher perturbed': {_perturbation: dict(type='TeacherPerturbation')},
+    'both views perturbed': {_perturbation: dict(type='PerturbationOfBoth')},
     'blocks of two patches': {f'{_mask}.block_size': 8},
     'one table for all blocks': _tables | {'model.backbone.use_shared_rel_pos_bias': True},
     'a table per block': _tables | {'model.backbone.use_rel_pos_bias': True},
@@ -17,7 +20,4 @@ budget = dict(images=60000)
 judges = f'{_here}/finetune.py'
 finetunes = False
 arms = {name: dict(config=f'{_here}/visible.py', options=options)
-        for name, options in _changes.items()} | {
-    'view of the teacher perturbed': dict(config=f'{_here}/visible_perturbed.py'),
-    'both views perturbed': dict(config=f'{_here}/both_perturbed.py'),
-}
+        for name, options in _changes.items()}

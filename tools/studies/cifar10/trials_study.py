@@ -4,9 +4,9 @@ _ratio = 'train_dataloader.dataset.pipeline.1.mask_ratio'
 _rate = 'optim_wrapper.optimizer.lr'
 _decoder = {'model.neck.decoder_embed_dim': 128, 'model.neck.decoder_depth': 1}
 _view = 'train_dataloader.dataset.pipeline.0.perturbation'
-_weak = {f'{_view}.{key}': value for key, value in dict(
-    brightness=0.2, contrast=0.2, saturation=0.1, hue=0.05, grey_prob=0., blur_prob=0.,
-    solarise_prob=0.).items()}
+_full = dict(type='TeacherPerturbation')
+_weak = dict(_full, brightness=0.2, contrast=0.2, saturation=0.1, hue=0.05, grey_prob=0.,
+             blur_prob=0., solarise_prob=0.)
 _third = {'model.teacher.blocks': 2}  # whose tokens are the targets, of four
 _ours = {
     'third block': _third,
@@ -24,9 +24,10 @@ _ours = {
     'ratio 0.85': {_ratio: 0.85},
     'temperature 0.05': {'model.head.loss.temperature': 0.05},
     'rate 3e-3': {_rate: 3e-3},
+    'full perturbation': {_view: _full},
+    'weak perturbation': {_view: _weak},
     'recipe': {},
 }
-_perturbed = {'full perturbation': {}, 'weak perturbation': _weak}
 _mae = {
     'MAE, ratio 0.6': {'model.backbone.mask_ratio': 0.6},
     'MAE, ratio 0.85': {'model.backbone.mask_ratio': 0.85},
@@ -40,6 +41,4 @@ judges = f'{_here}/finetune.py'
 finetunes = False
 arms = {name: dict(config=f'{_here}/visible.py', options=options)
         for name, options in _ours.items()} | {
-    name: dict(config=f'{_here}/visible_perturbed.py', options=options)
-    for name, options in _perturbed.items()} | {
     name: dict(config=f'{_here}/mae.py', options=options) for name, options in _mae.items()}
