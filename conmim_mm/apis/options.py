@@ -3,15 +3,19 @@
 import os
 
 from mmengine.config import Config
+from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
 from ..checkpoint.settings import reading_in, type_name
 from ..datasets.labelled_folder import check_apart, labelled_split
+from ..datasets.reading import RGB, read_stored
 from ..datasets.segmentation_folder import holds_maps, segmentation_split
-from ..errors import InputError
+from ..errors import InputError, UnreadableImageError
+from ..utils.sizes import spread_indices
 
 FLOAT32_WRAPPERS = ('', 'OptimWrapper', 'GuardedOptimWrapper')
 
+CHECKED_IMAGES = 16
 BEST, BEST_OF_MAPS = 'val/knn_top1', 'val/dense_knn_miou'
 
 
@@ -49,6 +53,28 @@ def check_evaluation_folder(folder: str, training_set: Dataset) -> None:
     else:
         labelled_split(folder)
         check_apart(folder, training_set)
+
+
+def check_evaluation_images(cfg: Config) -> None:
+    """Reads some of the images that a config judges by, as those that it trains on are read.
+
+    Args:
+        cfg: As :func:`add_online_evaluation` leaves it.
+
+    Raises:
+        InputError: Most cannot be read so, as where they have other channels.
+    """
+    dataset = DATASETS.build(cfg.val_dataloader.dataset)
+    how = getattr(dataset, 'reading', RGB)
+    errors, indices = [], spread_indices(len(dataset), CHECKED_IMAGES)
+    for index in indices:
+        try:
+            read_stored(dataset.get_data_info(index)['img_path'], how)
+        except UnreadableImageError as error:
+            errors.append(error)
+    if len(errors) > len(indices) / 2:
+        raise InputError(f'--eval-data: {len(errors)} of {len(indices)} images looked at cannot be '
+                         f'read as those to train on, {how.in_words}: {errors[0]}')
 
 
 def add_online_evaluation(cfg: Config, folder: str) -> None:

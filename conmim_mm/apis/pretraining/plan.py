@@ -24,7 +24,12 @@ from ...utils.run_config import change_config, read_config
 from ...utils.shipped_files import recipe_file
 from ...utils.written_config import write_config
 from ...visualization.trackers import add_trackers
-from ..options import add_online_evaluation, check_evaluation_folder, use_mixed_precision
+from ..options import (
+    add_online_evaluation,
+    check_evaluation_folder,
+    check_evaluation_images,
+    use_mixed_precision,
+)
 from .image_reading import READING_OPTIONS, set_reading
 from .recipe import (
     RECIPE_IMAGES,
@@ -266,6 +271,8 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
     # a setting that does not fit leaves no half-begun run behind
     init_default_scope('mmpretrain')
     DATASETS.build(cfg.train_dataloader.dataset | dict(lazy_init=True))
+    if options.eval_data:
+        check_evaluation_images(cfg)
     with torch.device('meta'):  # no memory, no time
         MODELS.build(cfg.model)
     return Plan(cfg, lines, find_places(cfg, options.out), init)

@@ -17,7 +17,7 @@ from ...errors import InputError
 from ...utils.work_dir import checkpoint_folder, newest_complete_checkpoint
 from ...utils.written_config import foreign_code, read_written_config, rewrite_config
 from ...visualization.trackers import add_trackers
-from ..options import add_online_evaluation, use_mixed_precision
+from ..options import add_online_evaluation, check_evaluation_images, use_mixed_precision
 from .image_reading import READING_OPTIONS, show_bands
 from .plan import STARTED_WITH, PretrainOptions, given_options, set_other_options
 from .recipe import set_image_size
@@ -218,6 +218,7 @@ def apply_options(cfg: Config, options: PretrainOptions, sources: Sources | None
         MODELS.build(cfg.model.data_preprocessor)  # looks at them
     if 'eval_data' in new:
         add_online_evaluation(cfg, new['eval_data'])
+        check_evaluation_images(cfg)
     add_trackers(cfg, new.get('track', ()))
     if 'cfg_options' in new:
         set_other_options(cfg, options.cfg_options)

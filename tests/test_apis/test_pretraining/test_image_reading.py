@@ -27,6 +27,7 @@ from conmim_mm.models import ConMIMViT
 from conmim_mm.utils.run_config import read_config
 from conmim_mm.utils.work_dir import last_checkpoint
 
+from ...labelled import write_labelled_images, write_labelled_maps
 from .test_starting_weights import source_of
 
 CHANNELS, COUNT, SIZE = 5, 10, 40
@@ -302,6 +303,14 @@ def test_other_bands_may_be_shown_later(tiles: Path, tmp_path: Path) -> None:
     assert cfg.model.data_preprocessor.shown_bands == (4, )
     assert not changed_settings(
         dict(settings=plain_data(first.cfg.to_dict())), cfg.to_dict()).others
+
+
+@pytest.mark.parametrize('write', [write_labelled_images, write_labelled_maps])
+def test_judging_images_have_the_same_channels(tiles: Path, tmp_path: Path, write) -> None:
+    write(tmp_path / 'labelled')
+    with pytest.raises(InputError, match=r'--eval-data: \d+ of \d+ images looked at cannot be read '
+                       'as those to train on, channels 5, .* it has 3 channels, not 5'):
+        planned(tiles, channels=CHANNELS, eval_data=tmp_path / 'labelled')
 
 
 @pytest.mark.parametrize('key', ['pipeline.0.reading', 'pipeline.0.reading.channels'])
