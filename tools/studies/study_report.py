@@ -35,17 +35,18 @@ class Score(NamedTuple):
     error: float | None
 
 
-def longest_runs(lines: list[dict], arms: list[str]) -> dict[str, dict[int, dict]]:
-    """Results by arm and seed; of several budgets those of the longest."""
-    found: dict[str, dict[int, dict]] = {arm: {} for arm in arms}
-    for line in sorted(lines, key=lambda x: x['steps']):
+def best_known_runs(lines: list[dict], arms: list[str]) -> dict[str, dict[int, dict]]:
+    """Results by arm and seed; of several lengths those of the one with most seeds, or longest."""
+    found: dict[str, dict[int, dict[int, dict]]] = {arm: {} for arm in arms}
+    for line in lines:
         if line['arm'] in found:
-            found[line['arm']][line['seed']] = line
-    return {arm: runs for arm, runs in found.items() if runs}
+            found[line['arm']].setdefault(line['steps'], {})[line['seed']] = line
+    return {arm: max(lengths.items(), key=lambda item: (len(item[1]), item[0]))[1]
+            for arm, lengths in found.items() if lengths}
 
 
 def summarise(results: dict[str, dict[int, dict]]) -> dict[str, dict[str, Score]]:
-    """Scores by arm and judge; ``results`` as of :func:`longest_runs`."""
+    """Scores by arm and judge; ``results`` as of :func:`best_known_runs`."""
     first = next(iter(results.values()))
     table = {}
     for arm, runs in results.items():
@@ -142,7 +143,7 @@ def draw_minutes(lines: list[dict], arms: list[str], path: Path) -> None:
 def write_report(out: Path, arms: list[str], batch_sizes: dict[str, int]) -> str:
     """Writes ``table.md`` and figures beside the results; returns the table."""
     lines = list(map(json.loads, (out / 'results.jsonl').read_text(encoding='utf-8').splitlines()))
-    results = longest_runs(lines, arms)
+    results = best_known_runs(lines, arms)
     images = {arm: batch_sizes[arm] * mean(run['steps'] for run in runs.values())
               for arm, runs in results.items()}
     table = summarise(results)

@@ -11,7 +11,7 @@ import torch
 from mmpretrain.models import MAEViT
 from mmpretrain.registry import MODELS
 from peers import RandomProjectionTokenizer, as_conmim_vit
-from study_report import curve, summarise
+from study_report import best_known_runs, curve, summarise
 
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 
@@ -59,6 +59,13 @@ def test_differences_are_paired_by_seed() -> None:
     # differences of -3, -2 and -4
     assert table['peer'][judge][3:] == (-3, pytest.approx(1 / 3**0.5))
     assert table['alone'][judge] == (1, 40, 0, None, None)
+
+
+def test_the_table_is_of_the_length_with_most_seeds() -> None:
+    lines = [dict(arm=arm, seed=seed, steps=steps) for arm, seed, steps in (
+        ('ours', 0, 100), ('ours', 1, 100), ('ours', 0, 900), ('peer', 0, 50), ('peer', 0, 90))]
+    assert best_known_runs(lines, ['ours', 'peer', 'none']) == dict(
+        ours={0: lines[0], 1: lines[1]}, peer={0: lines[4]})
 
 
 def test_a_curve_has_a_point_for_each_length() -> None:
