@@ -70,9 +70,12 @@ def close_cpu_processes() -> None:
     """Ends the group together: the first to leave would hang up on a process still talking."""
     dist.barrier()
     # One process may be out of the barrier before the others, so they say that they are, elsewhere.
-    store = dist.distributed_c10d._get_default_store()
-    store.set(f'left/{dist.get_rank()}', 'yes')
-    store.wait([f'left/{rank}' for rank in range(dist.get_world_size())])
+    # There the first one answers, perhaps: it waits until none of the others asks any more.
+    store, ranks = dist.distributed_c10d._get_default_store(), range(dist.get_world_size())
+    for word, who_waits in (('left', ranks), ('gone', (0, ))):
+        store.set(f'{word}/{dist.get_rank()}', 'yes')
+        if dist.get_rank() in who_waits:
+            store.wait([f'{word}/{rank}' for rank in ranks])
     dist.destroy_process_group()
 
 

@@ -25,7 +25,7 @@ _WORKER_FAILURES = tuple((re.compile(words), advice) for words, advice in (
      '/dev/shm is too small for what the data workers hand over: start docker with --shm-size=8g '
      '(or --ipc=host)'),
     ('Too many open files|ancdata', 'too many open files: ulimit -n 65536'),
-    (r'worker \(pid\S* [\d, ]+\) (is killed by signal|exited unexpectedly)|reset by peer',
+    (r'worker \(pid\S* [\d, ]+\) (is killed by signal|exited unexpectedly)|\] \w+ reset by peer',
      'a data worker ended: for the reason it gave above, or killed, as by a full memory')))
 
 USER_ERROR_STATUS = 2

@@ -1,11 +1,14 @@
 """Two processes, with DDP and with FSDP, do what one does with the batches of both."""
 
 from pathlib import Path
+from unittest.mock import Mock, call
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from conmim_mm.checkpoint.reading import load_checkpoint_file
+from conmim_mm.distributed.launch import close_cpu_processes
 
 from ..labelled import write_labelled_images
 from ..ranks import on_ranks
@@ -107,3 +110,16 @@ def test_features_are_judged_alike(results) -> None:
             assert rank['values'] == one['values']
     for name in ('one', 'ddp', 'fsdp'):
         assert len(list((results / name).glob('best_val_knn_top1_*.pth'))) == 1
+
+
+@pytest.mark.parametrize('rank, last', [(0, ['gone/0', 'gone/1']), (1, ['left/0', 'left/1'])])
+def test_who_keeps_the_store_leaves_last(monkeypatch, rank: int, last: list[str]) -> None:
+    """Or another process, which still waits for its answer, would fail at the end of its run."""
+    store = Mock()
+    monkeypatch.setattr(dist.distributed_c10d, '_get_default_store', lambda: store)
+    for name, value in dict(get_rank=rank, get_world_size=2, barrier=None,
+                            destroy_process_group=None).items():
+        monkeypatch.setattr(dist, name, lambda value=value: value)
+    close_cpu_processes()
+    assert store.wait.call_args == call(last)
+    assert [made.args[0] for made in store.set.call_args_list] == [f'left/{rank}', f'gone/{rank}']
