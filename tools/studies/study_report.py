@@ -122,7 +122,7 @@ def draw_minutes(lines: list[dict], arms: list[str], path: Path) -> None:
         path: The picture.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout='constrained')
-    ticks = {float(f'{line["core_seconds"] / 60:.1g}') for line in lines if line['core_seconds']}
+    ticks = {float(f'{line["core_seconds"] / 60:.2g}') for line in lines if line['core_seconds']}
     for axis, judge in zip(axes, JUDGES, strict=False):
         for arm in arms:
             points = curve(lines, arm, judge)
