@@ -84,13 +84,13 @@ def labelled_split(root: str) -> LabelledSplit:
     return split
 
 
-def held_out_beside(root: str) -> tuple[str, str] | None:
-    """The training part of a folder that also has one to hold out, and the latter; by names only.
+def training_part(root: str) -> str:
+    """The training part of a folder that also has one to hold out; empty of others; by names only.
 
     Args:
         root: Holds, say, ``train/`` and ``val/``, with or without classes in them.
     """
-    return next(iter(parts_of(root)), None)
+    return next((train for train, _ in parts_of(root)), '')
 
 
 def class_names(root: str, paths: Sequence[str]) -> list[str]:

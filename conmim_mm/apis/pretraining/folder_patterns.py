@@ -1,13 +1,13 @@
 """Which of the folders that a pattern fits are trained on, and what else it fits."""
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...datasets.class_folders import HELD_OUT_NAMES, TRAIN_NAMES
 from ...datasets.image_formats.file_search import is_image_or_array, only_other_files
-from ...datasets.labelled_folder import held_out_beside
+from ...datasets.labelled_folder import training_part
 from ...errors import InputError
 from ...utils.files import escape_name
 
@@ -24,7 +24,7 @@ class Matches:
     """
 
     folders: Sequence[Path] = ()
-    held_out: Sequence[Path] = ()
+    held_out: Collection[Path] = ()
     without_images: Sequence[tuple[Path, str]] = ()
     loose: Sequence[Path] = ()
 
@@ -58,8 +58,7 @@ def match_folders_of_images(pattern: Path) -> Matches:
     for folder in found.folders:
         if folder in held_out:
             continue
-        part, _ = held_out_beside(str(folder)) or ('', '')
-        others = only_other_files(str(folder / part))
+        others = only_other_files(str(folder / training_part(str(folder))))
         if others is None:
             folders.append(folder)
         else:
@@ -95,12 +94,13 @@ def describe_others(matches: Iterable[Matches], taken: Iterable[Path]) -> str:
     return '; '.join(map(escape_name, parts))
 
 
-def _held_out(folders: Sequence[Path]) -> list[Path]:
+def _held_out(folders: Sequence[Path]) -> dict[Path, None]:
+    """In their order, and quick to look up: there may be one for each class."""
     places = {place for folder in folders for place in (folder, *folder.parents)}
     with_training = {place.parent for place in places if place.name.lower() in TRAIN_NAMES}
-    return [folder for folder in folders if any(
+    return dict.fromkeys(folder for folder in folders if any(
         place.name.lower() in HELD_OUT_NAMES and place.parent in with_training
-        for place in (folder, *folder.parents))]
+        for place in (folder, *folder.parents)))
 
 
 def _each(found: Iterable) -> list:

@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 
 from ...checkpoint.settings import type_name
 from ...datasets.class_folders import sub_folders
-from ...datasets.labelled_folder import held_out_beside
+from ...datasets.labelled_folder import training_part
 from ...datasets.shards.tar_shards import expand_shards
 from ...errors import InputError
 from ...utils.list_file import read_list
@@ -205,9 +205,8 @@ def set_training_images(cfg: Config, sources: Sources) -> str:
                              f'the folder of its paths, not {len(sources.folders)}')
         dataset.data_root = str(sources.folders[0])
         return f'{dataset.ann_file}, below {sources.folders[0]}'
-    parts = [held_out_beside(str(folder)) for folder in sources.folders]
-    prefixes = [part[0] if part else '' for part in parts]
-    if len(parts) == 1:
+    prefixes = [training_part(str(folder)) for folder in sources.folders]
+    if len(prefixes) == 1:
         dataset.update(data_root=str(sources.folders[0]), data_prefix=prefixes[0])
     else:
         dataset.update(data_prefix='', data_root=[
