@@ -61,7 +61,8 @@ def check_data(folder: Path, channels: int | None = None, bands_from: str | None
                     'convert them to JPEG or PNG if they are images; make the folders readable')
     how = ImageReading(channels or 3, None if value_range == 'auto' else value_range,
                        bands_from or 'channels')
-    if not channels and (found := common_channels(look_at(dataset, how))) != how.channels:
+    looked_as, looked = how, None if channels else look_at(dataset, how)
+    if looked and (found := common_channels(looked)) != how.channels:
         how = replace(how, channels=found)
         yield Check(NOTE, 'channels', f'{found} in most images',
                     f'give conmim pretrain --channels {found}')
@@ -72,9 +73,10 @@ def check_data(folder: Path, channels: int | None = None, bands_from: str | None
     except InputError as error:
         yield Check(PROBLEM, 'values', str(error), 'see docs/own_images.md')
         return
-    seen = look_at(dataset, how).levels
-    if lost := describe_lost_levels(seen):  # gaps alone are usual, as at a mosaic's edge
-        yield Check(NOTE if lost == describe_gaps(seen) else PROBLEM, 'grey levels',
+    if not looked or how != looked_as:
+        looked = look_at(dataset, how)
+    if lost := describe_lost_levels(looked.levels):  # gaps alone are usual, as at a mosaic's edge
+        yield Check(NOTE if lost == describe_gaps(looked.levels) else PROBLEM, 'grey levels',
                     *lost.split(': ', 1))
     step = max(count // NUM_CHECKED_IMAGES, 1)
     chosen = range(0, count, step)[:NUM_CHECKED_IMAGES]
