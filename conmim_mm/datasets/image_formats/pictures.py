@@ -62,8 +62,10 @@ def _own_values(image: Image.Image, data: bytes) -> Stored | None:
     whole = _stored_range(image, data)
     if whole == (0, WHITE):
         return None
-    if any(name in data[data.rfind(b'IDAT'):] for name in _PNG_METADATA):
-        image.load()  # only then Pillow knows what is behind the pixels
+    if image.format == 'PNG':
+        behind = data[data.rfind(b'IDAT'):]
+        if any(name in behind for name in _PNG_METADATA):
+            image.load()  # only then Pillow knows what is behind the pixels
     pixels = np.atleast_3d(_DECODERS[image.format](data))
     return Stored(pixels, whole=whole, has_alpha=pixels.shape[-1] in (2, 4))
 
