@@ -21,6 +21,8 @@ from typing import IO
 
 import torch
 
+from conmim_mm.utils import cli
+
 from .conftest import load_tool
 
 SERVER = multiprocessing.get_context('forkserver')
@@ -78,6 +80,7 @@ def _be_rank(environment: dict[str, str], logs: Path, call: Callable[..., object
     os.environ.update(environment)
     logs.mkdir()
     _print_into(logs / 'out', logs / 'err')
+    cli.gc = gc  # here the end of a tool is the end of its process
     call(*args)
 
 
@@ -93,10 +96,11 @@ def _print_into(*files: Path) -> None:
 def train_on_ranks(config: Path, *options: object,
                    processes: int = 2) -> subprocess.CompletedProcess:
     """Runs ``tools/train.py`` as ``dist_train`` does."""
-    return on_ranks(_train, config, *map(str, options), processes=processes)
+    return on_ranks(train_as_a_rank, config, *map(str, options), processes=processes)
 
 
-def _train(config: Path, *options: str) -> None:
+def train_as_a_rank(config: Path, *options: str) -> None:
+    """``tools/train.py`` as one process of several."""
     sys.path.insert(0, str(config.parent))
     sys.argv = ['train.py', str(config), '--launcher', 'pytorch', *options]
     tool = load_tool('train.py')

@@ -43,6 +43,16 @@ def run_tool(main: Callable[[], None]) -> None:
     Args:
         main: The tool's main function.
     """
+    status = _status_of(main)
+    # What a run has left ends here. Threads of its process group that outlived the interpreter
+    # would abort the process once they let go of a tensor (pytorch/pytorch#190489).
+    gc.collect()
+    if status is not None:
+        raise SystemExit(status)
+
+
+def _status_of(main: Callable[[], None]) -> int | str | None:
+    """Runs a tool as :func:`run_tool` says; its exit status, None where it ended by itself."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name may be of bytes that it cannot write
             stream.reconfigure(errors='backslashreplace')
@@ -58,9 +68,12 @@ def run_tool(main: Callable[[], None]) -> None:
         rank = os.environ.get('RANK', '0')
         where = '' if rank == '0' else f'[rank {rank}] '
         print(f'{where}error: {reason}', file=sys.stderr, flush=True)
-        raise SystemExit(USER_ERROR_STATUS) from None
+        return USER_ERROR_STATUS
     except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED_STATUS) from None
+        return INTERRUPTED_STATUS
+    except SystemExit as end:
+        return end.code
+    return None
 
 
 def explain(error: Exception) -> str | None:

@@ -1,5 +1,6 @@
 """Two processes, with DDP and with FSDP, do what one does with the batches of both."""
 
+import os
 from pathlib import Path
 from unittest.mock import Mock, call
 
@@ -11,7 +12,7 @@ from conmim_mm.checkpoint.reading import load_checkpoint_file
 from conmim_mm.distributed.launch import close_cpu_processes
 
 from ..labelled import write_labelled_images
-from ..ranks import on_ranks
+from ..ranks import on_ranks, train_as_a_rank
 from .distributed_runs import cfg_of, train, train_all
 
 pytestmark = pytest.mark.slow
@@ -123,3 +124,18 @@ def test_who_keeps_the_store_leaves_last(monkeypatch, rank: int, last: list[str]
     close_cpu_processes()
     assert store.wait.call_args == call(last)
     assert [made.args[0] for made in store.set.call_args_list] == [f'left/{rank}', f'gone/{rank}']
+
+
+def train_and_list_threads(config: Path, out: Path) -> None:
+    train_as_a_rank(config)
+    threads = [path.read_text().strip() for path in Path('/proc/self/task').glob('*/comm')]
+    Path(f'{out}_{os.environ["RANK"]}').write_text('\n'.join(threads))
+
+
+def test_the_group_ends_before_the_interpreter(images, tmp_path) -> None:
+    """Or a thread of it that lets go of a tensor meanwhile aborts the process, with status 134."""
+    config = tmp_path / 'toy.py'
+    cfg_of(images, tmp_path / 'run', 2).dump(config)
+    on_ranks(train_and_list_threads, config, tmp_path / 'threads').check_returncode()
+    for rank in '01':
+        assert 'gloo' not in (tmp_path / f'threads_{rank}').read_text()
