@@ -65,6 +65,32 @@ def test_hook_refuses_a_model_without_teacher() -> None:
         TeacherUpdateHook().before_train(SimpleNamespace(model=torch.nn.Linear(1, 1)))
 
 
+@pytest.mark.parametrize('iterations, accumulated, end, renewals', [
+    (200, 1, 1., 10.), (14000, 1, 1., 10.), (4000, 2, 1., 40.), (2000, 1, 0.999, 11.)])
+def test_as_many_renewals_in_a_run_of_any_length(iterations: int, accumulated: int, end: float,
+                                                 renewals: float) -> None:
+    hook = TeacherUpdateHook(momentum=None, end_momentum=end, renewals=renewals)
+    moved = [1 - hook.momentum_at(iteration, iterations, accumulated)
+             for iteration in range(0, iterations, accumulated)]
+    # the first step counts and the end of the curve does not: half of what lies between them more
+    assert sum(moved) == pytest.approx(renewals + (moved[0] - (1 - end)) / 2, rel=1e-9)
+
+
+def test_momentum_by_the_length_of_the_run() -> None:
+    hook = TeacherUpdateHook(momentum=None)
+    assert hook.momentum_at(0, 2000) == pytest.approx(0.99, abs=1e-12)
+    assert hook.momentum_at(1000, 2000) == pytest.approx(0.995, abs=1e-12)
+    assert hook.momentum_at(0, 20000) == pytest.approx(0.999, abs=1e-12)
+    assert hook.momentum_at(0, 5) == 0.  # a run too short for them: the teacher starts as a copy
+
+
+@pytest.mark.parametrize('settings', [
+    dict(momentum=1.1), dict(momentum=None, end_momentum=-0.1), dict(momentum=None, renewals=0.)])
+def test_hook_refuses_what_is_no_momentum(settings: dict) -> None:
+    with pytest.raises(InputError, match='teacher'):
+        TeacherUpdateHook(**settings)
+
+
 def test_fewer_images_than_a_batch(images, tmp_path) -> None:
     by_epoch = run_cfg(images, tmp_path, batch_size=16)
     with pytest.raises(InputError, match='fewer images than one batch'):
