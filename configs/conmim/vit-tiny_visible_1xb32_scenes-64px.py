@@ -52,7 +52,7 @@ auto_scale_lr = dict(base_batch_size=batch_size)
 
 default_hooks = dict(
     # a short run needs a teacher that moves faster than the recipes' 0.996
-    teacher=dict(momentum=0.99),
+    teacher=dict(momentum=None),  # by the length of the run: 0.99 in 2,000 steps
     logger=dict(interval=20),
     checkpoint=dict(by_epoch=False, interval=200, max_keep_ckpts=1))
 log_processor = dict(by_epoch=False)

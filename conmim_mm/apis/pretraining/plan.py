@@ -39,6 +39,7 @@ from .recipe import (
     describe_model,
     describe_student,
     low_lr_warning,
+    pace_teacher,
     raise_table_lr,
     set_image_size,
     set_lr_and_warmup,
@@ -249,6 +250,8 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
         cfg, None if source else options.lr, is_large_recipe, work)
     if source:
         lines['of the weights'] = slow_down(cfg, options.lr, new_parts(cfg))
+    if options.arch:
+        lines['teacher'] = pace_teacher(cfg, work.steps, adapts=bool(source))
     if is_large_recipe and not source:
         lines['position table'] = raise_table_lr(cfg, work)
         lines['note'] = low_lr_warning(cfg, work.steps)

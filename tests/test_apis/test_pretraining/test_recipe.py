@@ -7,6 +7,7 @@ from conmim_mm.apis.pretraining.recipe import (
     Workload,
     choose_batch,
     low_lr_warning,
+    pace_teacher,
     raise_table_lr,
     scale_lr,
     set_image_size,
@@ -129,3 +130,24 @@ def test_rates_too_small_to_learn_are_named() -> None:
     assert low_lr_warning(cfg, 10_000) == ''
     assert '--lr 0.0005' in low_lr_warning(cfg, 1000)
     assert '--lr 0.0002' in low_lr_warning(cfg, 5000)
+
+
+@pytest.mark.parametrize('name, steps, adapts, momentum, words', [
+    ('vit-tiny_visible_1xb8_images-224px', 14000, False, None, 'momentum from 0.998571, by the '
+     'number of steps'),
+    ('vit-s_visible_8xb256', 500, False, None, 'momentum from 0.96, by the number of steps'),
+    ('vit-tiny_visible_1xb8_images-224px', 1350, True, 0.996, ''),
+    ('vit-s_visible_8xb256', 1350, True, 0.996, ''),
+    ('vit-s_8xb256', 14000, False, 0.996, ''),  # the paper's student: as published
+])
+def test_pace_of_the_teacher(name: str, steps: int, adapts: bool, momentum: float | None,
+                             words: str) -> None:
+    cfg = recipe(name)
+    assert pace_teacher(cfg, steps, adapts) == words
+    assert cfg.default_hooks.teacher.momentum == momentum
+
+
+def test_no_teacher_to_pace() -> None:
+    cfg = recipe('vit-s_visible_8xb256')
+    cfg.default_hooks.teacher = None
+    assert pace_teacher(cfg, 500, adapts=False) == ''

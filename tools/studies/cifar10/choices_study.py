@@ -1,6 +1,6 @@
 # What the recipe of visible patches was chosen by: one thing changed at a time, 60,000 images each.
 _here = '{{ fileDirname }}'
-_plain = {'model.backbone.layer_scale_init_value': 0.}
+_plain = {'model.backbone.layer_scale_init_value': 0., 'default_hooks.teacher.momentum': 0.99}
 _tables = {
     'model.backbone.use_sincos_pos_emb': False,
     'model.backbone.use_shared_rel_pos_bias': True,

@@ -1,15 +1,16 @@
 # What becomes of the recipe in longer runs, and what of it to change there; 15 minutes on one core.
 _here = '{{ fileDirname }}'
 _load = 'train_dataloader.dataset.pipeline.0'
+_fixed = {'default_hooks.teacher.momentum': 0.99}
+_changes = {
+    'recipe': {},
+    'momentum 0.99': _fixed,
+    'momentum 0.996': {'default_hooks.teacher.momentum': 0.996},
+    'crops from 40 %': _fixed | {f'{_load}.scale': (0.4, 1.), f'{_load}.ratio': (3 / 4, 4 / 3)},
+    'second block': _fixed | {'model.teacher.blocks': 1},
+}
 budget = dict(seconds=900)
 judges = f'{_here}/finetune.py'
 finetunes = False
-_changes = {
-    'recipe': {},
-    'momentum 0.996': {'default_hooks.teacher.momentum': 0.996},
-    'crops from 40 %': {f'{_load}.scale': (0.4, 1.), f'{_load}.ratio': (3 / 4, 4 / 3)},
-    'view of the teacher perturbed': {f'{_load}.perturbation': dict(type='TeacherPerturbation')},
-    'second block': {'model.teacher.blocks': 1},
-}
 arms = {name: dict(config=f'{_here}/visible.py', options=options)
         for name, options in _changes.items()} | {'MAE': dict(config=f'{_here}/mae.py')}

@@ -7,6 +7,7 @@ _view = 'train_dataloader.dataset.pipeline.0.perturbation'
 _full = dict(type='TeacherPerturbation')
 _weak = dict(_full, brightness=0.2, contrast=0.2, saturation=0.1, hue=0.05, grey_prob=0.,
              blur_prob=0., solarise_prob=0.)
+_fixed = {'default_hooks.teacher.momentum': 0.99}  # as the recipe had it
 _third = {'model.teacher.blocks': 2}  # whose tokens are the targets, of four
 _ours = {
     'third block': _third,
@@ -39,6 +40,6 @@ _mae = {
 budget = dict(seconds=240)
 judges = f'{_here}/finetune.py'
 finetunes = False
-arms = {name: dict(config=f'{_here}/visible.py', options=options)
+arms = {name: dict(config=f'{_here}/visible.py', options=_fixed | options)
         for name, options in _ours.items()} | {
     name: dict(config=f'{_here}/mae.py', options=options) for name, options in _mae.items()}

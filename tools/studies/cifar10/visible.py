@@ -23,6 +23,6 @@ optim_wrapper = dict(optimizer=dict(lr=2e-3))
 
 default_hooks = dict(
     learning_monitor=dict(type='mmpretrain.LearningMonitorHook'),
-    teacher=dict(type='mmpretrain.TeacherUpdateHook', momentum=0.99),
+    teacher=dict(type='mmpretrain.TeacherUpdateHook', momentum=None),
     skipped_images=dict(type='mmpretrain.SkippedImagesHook'),
     bad_numbers=dict(type='mmpretrain.BadNumbersHook'))
