@@ -2,12 +2,19 @@
 _here = '{{ fileDirname }}'
 _load = 'train_dataloader.dataset.pipeline.0'
 _fixed = {'default_hooks.teacher.momentum': 0.99}
+_pixels = {
+    'model.teacher.type': 'TokensAndPixelsTeacher',
+    'model.neck.out_channels': 128 + 48,
+    'model.head.type': 'TokensAndPixelsHead',
+    'model.head.num_pixels': 48}
 _changes = {
     'recipe': {},
     'momentum 0.99': _fixed,
     'momentum 0.996': {'default_hooks.teacher.momentum': 0.996},
     'crops from 40 %': _fixed | {f'{_load}.scale': (0.4, 1.), f'{_load}.ratio': (3 / 4, 4 / 3)},
     'second block': _fixed | {'model.teacher.blocks': 1},
+    'tokens and pixels, momentum 0.99': _fixed | _pixels,
+    'tokens and pixels': _pixels,
 }
 budget = dict(seconds=900)
 judges = f'{_here}/finetune.py'
