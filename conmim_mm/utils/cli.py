@@ -72,7 +72,7 @@ def _status_of(main: Callable[[], None]) -> int | str | None:
     except KeyboardInterrupt:
         return INTERRUPTED_STATUS
     except SystemExit as end:
-        return end.code
+        return end.code or 0
     return None
 
 

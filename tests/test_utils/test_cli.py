@@ -16,7 +16,8 @@ class Run:
 
 
 @pytest.mark.parametrize('end, status', [
-    (None, None), (StoppedBySignal, 143), (InputError, 2), (KeyboardInterrupt, 130)])
+    (None, None), (StoppedBySignal, 143), (InputError, 2), (KeyboardInterrupt, 130),
+    (SystemExit, 0)])
 def test_nothing_of_a_run_is_left(monkeypatch, end: type[BaseException] | None,
                                   status: int | None) -> None:
     monkeypatch.setattr(cli, 'gc', gc)
