@@ -42,6 +42,12 @@ class BEiTStyleViT(ConMIMViT):
         return (self.forward_tokens(images, None if mask is None else mask.flatten(1).bool()), )
 
 
+def normalised_patches(images: torch.Tensor, patch_size: int) -> torch.Tensor:
+    """The pixels of each patch, normalised by themselves: ``(B, 3, H, W)`` to ``(B, L, 3 p p)``."""
+    patches = F.unfold(images, patch_size, stride=patch_size).transpose(1, 2)
+    return F.layer_norm(patches, patches.shape[-1:])
+
+
 @MODELS.register_module()
 class RandomProjectionTokenizer(nn.Module):
     """Numbers patches by the code nearest to a random projection (BEST-RQ, arXiv 2202.01855).
@@ -64,8 +70,7 @@ class RandomProjectionTokenizer(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Cosine similarity of each patch with each code: ``(B, 3, H, W)`` to ``(B, K, h, w)``."""
         with torch.autocast(images.device.type, enabled=False):
-            patches = F.unfold(images, self.patch_size, stride=self.patch_size).transpose(1, 2)
-            projected = F.layer_norm(patches, patches.shape[-1:]) @ self.projection
+            projected = normalised_patches(images, self.patch_size) @ self.projection
             scores = F.normalize(projected, dim=-1) @ self.codes.T
         return scores.transpose(1, 2).unflatten(2, [side // self.patch_size
                                                     for side in images.shape[-2:]])
@@ -78,9 +83,7 @@ class TokensAndPixelsTeacher(EMABackboneTeacher):
     @torch.no_grad()
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """``(B, 1 + L, C + 3 p p)`` of images ``(B, 3, H, W)``; no pixels for the class token."""
-        patch_size = self.backbone.patch_size
-        pixels = F.unfold(images.float(), patch_size, stride=patch_size).transpose(1, 2)
-        pixels = F.pad(F.layer_norm(pixels, pixels.shape[-1:]), (0, 0, 1, 0))
+        pixels = F.pad(normalised_patches(images.float(), self.backbone.patch_size), (0, 0, 1, 0))
         return torch.cat([super().forward(images).float(), pixels], dim=-1)
 
 
@@ -102,7 +105,7 @@ class TokensAndPixelsHead(ConMIMHead):
         """The sum of both losses; arguments, and what is logged of the tokens, as there."""
         token, pixels = slice(-self.num_pixels), slice(-self.num_pixels, None)
         by_pixels = self.loss_module(
-            *(part[..., pixels] for part in self.patch_tokens(student, teacher, mask)), mask)
+            *self.patch_tokens(student[..., pixels], teacher[..., pixels], mask), mask)
         by_token = super().loss(student[..., token], teacher[..., token], mask)
         return by_token | dict(loss=by_token['loss'] + by_pixels)
 
