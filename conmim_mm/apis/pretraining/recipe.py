@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmengine.config import Config, ConfigDict
+from mmpretrain.registry import HOOKS
 
 from ...checkpoint.settings import dicts_in, type_name
-from ...engine.hooks.teacher_update_hook import TeacherUpdateHook
 from ...errors import InputError
 from ...utils.machine import usable_cores
 from ...utils.sizes import short_size, to_size
@@ -183,8 +183,7 @@ def pace_teacher(cfg: Config, steps: int, adapts: bool) -> str:
         teacher.momentum = ADAPTING_MOMENTUM
         return ''
     teacher.momentum = None
-    start = TeacherUpdateHook(**{
-        name: value for name, value in teacher.items() if name != 'type'}).momentum_at(0, steps)
+    start = HOOKS.build(teacher).momentum_at(0, steps)
     return f'momentum from {start:.6g}, by the number of steps'
 
 
