@@ -266,6 +266,9 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
         use_mixed_precision(cfg)
     backbone = source and cfg.model.backbone.to_dict()
     set_other_options(cfg, options.cfg_options)
+    lines['--cfg-options'] = ', '.join(
+        f'{key}={value}' for key, value in options.cfg_options.items()
+    ) + ' (above all that is said here)' * bool(options.cfg_options)
     if source:
         check_settings(cfg, backbone)
     for name in _VARIABLES:  # nothing reads them any more, so nobody shall edit them
