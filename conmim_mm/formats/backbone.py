@@ -22,6 +22,9 @@ from ..utils.files import written_whole
 from ..utils.sizes import divide_size, likely_grid, short_size, to_size
 from .key_names import OWN_TABLE, SHARED, TABLE, Weights
 
+HOW_TO_SAY = ('give --num-heads to `conmim export ... --format mmpretrain`, and take the file '
+              'that it writes')  # the one command that has the option
+
 
 def build_backbone(weights: Weights, sizes: 'BackboneSizes',
                    img_size: int | Sequence[int] | None = None) -> ConMIMViT:
@@ -202,7 +205,7 @@ def _read_heads(tables: list[torch.Tensor], given: int | None, embed_dims: int) 
     read = tables[0].shape[-1] if tables else given
     if read is None:
         raise InputError('without a relative position table the weights do not tell the number of '
-                         'attention heads; give --num-heads')
+                         f'attention heads; {HOW_TO_SAY}')
     if given not in (None, read):
         raise InputError(f'--num-heads {given} contradicts the relative position table, which has '
                          f'{read} heads; leave the option out')

@@ -6,7 +6,7 @@ from ..checkpoint.settings import saved_arguments, saved_reading
 from ..errors import InputError
 from ..models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from ..models.layers.block import NORM_EPS
-from .backbone import saved_normalisation
+from .backbone import HOW_TO_SAY, saved_normalisation
 from .key_names import TABLE, Weights
 
 HALF = (127.5, 127.5, 127.5)  # mean and deviation of BEiT's images, in grey levels
@@ -15,8 +15,6 @@ CLIP_MEAN, CLIP_STD = (122.770938, 116.746012, 104.093736), (68.500533, 66.63215
 HEAD_WIDTH = 64  # of all public plain ViTs but those of these widths
 HEADS_OF_WIDTH = {1280: 16, 1408: 16, 1664: 16}
 CLIP_NORM_EPS = 1e-5
-HOW_TO_SAY = ('give --num-heads to `conmim export ... --format mmpretrain`, and take the file '
-              'that it writes')
 
 
 @dataclass(frozen=True)

@@ -266,7 +266,7 @@ def with_value(key: str, *shape: int):
     ({}, with_value('blocks.0.attn.k_bias', 24), '1 unexpected: blocks.0.attn.k_bias'),
     ({}, with_value('blocks.2.mlp.fc1.bias', 61), '1 of another shape: blocks.2.mlp.fc1.bias'),
     (dict(img_size=(32, 16)), None, 'no settings beside the weights tell height and width'),
-    (NO_TABLES, None, 'give --num-heads'),
+    (NO_TABLES, None, 'give --num-heads to `conmim export ... --format mmpretrain`'),
     (dict(use_shared_rel_pos_bias=False), None, '--num-heads'),
 ])
 def test_incomplete_or_unclear_weights(tmp_path, overrides, change, reason: str) -> None:

@@ -18,12 +18,12 @@ from torch import nn
 from conmim_mm.apis.evaluate import config_datasets
 from conmim_mm.apis.train import resume_from_newest
 from conmim_mm.evaluation import evaluate_features, extract_features
-from conmim_mm.formats.backbone import save_weights
-from conmim_mm.models.backbones.conmim_vit import ConMIMViT
+from conmim_mm.formats.backbone import backbone_settings, build_backbone
+from conmim_mm.formats.mmpretrain_format import write_backbone
 from conmim_mm.utils.files import write_text
 from conmim_mm.utils.run_config import drop_hooks_switched_off, read_config
 
-RESULT = 'result.json'
+RESULT, BACKBONE = 'result.json', 'backbone.pth'
 TIMED_STEPS, WARM_UP_STEPS = 24, 6
 
 
@@ -87,44 +87,38 @@ def trained_model(arm: dict, data: str, folder: Path, seed: int, steps: int) -> 
     return runner.model
 
 
-def judge(backbone: nn.Module, judges: Config, seed: int, folder: Path,
-          finetunes: bool) -> dict[str, float]:
-    """Accuracies in per cent of a trained backbone: ``knn``, ``linear`` and ``finetune``."""
-    settings, weights = as_conmim_vit(backbone)
-    frozen = ConMIMViT(**settings)
-    frozen.load_state_dict(weights)
-    frozen.eval()
+def judge(backbone: nn.Module, judges: Config) -> dict[str, float]:
+    """Accuracies in per cent of frozen features: ``knn`` and ``linear``."""
     probe = copy.deepcopy(judges)
     probe.train_dataloader.dataset.images_per_class = judges.reference_per_class
     preprocessor = MODELS.build(probe.model.data_preprocessor)
     scores = evaluate_features(*(
-        extract_features(frozen, part, preprocessor, num_workers=0)
+        extract_features(build_backbone(*as_conmim_vit(backbone)), part, preprocessor,
+                         num_workers=0)
         for part in config_datasets(probe)))
-    results = {name: 100 * score.value for name, score in scores.items()}
-    if finetunes:
-        results['finetune'] = finetune(
-            frozen, settings, copy.deepcopy(judges), seed, folder)
-    return results
+    return {name: 100 * score.value for name, score in scores.items()}
 
 
-def finetune(frozen: ConMIMViT, settings: dict, cfg: Config, seed: int, folder: Path) -> float:
+def finetune(weights: Path, settings: dict, judges: Config, seed: int) -> float:
     """Top-1 accuracy in per cent after fine-tuning on few labels."""
-    weights = folder / 'backbone.pth'
-    save_weights(dict(meta=dict(weights='student'), state_dict=frozen.state_dict()), weights)
+    cfg = copy.deepcopy(judges)
     cfg.model.backbone = dict(
         type='mmpretrain.ConMIMViT', drop_path_rate=0.,
-        init_cfg=dict(type='Pretrained', checkpoint=str(weights), weights='student'),
+        init_cfg=dict(type='Pretrained', checkpoint=str(weights)),
         **settings | dict(out_type='avg_featmap', use_shared_rel_pos_bias=False,
                           use_rel_pos_bias=settings['use_shared_rel_pos_bias']))
     cfg.default_hooks.checkpoint = None
-    runner = Runner.from_cfg(fit_run(cfg, folder / 'finetune', seed))
+    runner = Runner.from_cfg(fit_run(cfg, weights.parent / 'finetune', seed))
     runner.train()
     return float(runner.message_hub.get_scalar('val/accuracy/top1').current())
 
 
 def run(arm: dict, judges: Config, data: str, folder: Path, seed: int, steps: int,
         finetunes: bool = True) -> dict:
-    """Trains, judges and writes the result; a result that is there is read."""
+    """Trains, judges and writes the result; a result that is there is read.
+
+    The backbone is left beside it, as a file that ``conmim compare`` and others take.
+    """
     path = folder / RESULT
     if path.is_file():
         return json.loads(path.read_text(encoding='utf-8'))
@@ -132,11 +126,14 @@ def run(arm: dict, judges: Config, data: str, folder: Path, seed: int, steps: in
     started = time.perf_counter()
     model = trained_model(arm, data, folder, seed, steps)
     result = dict(steps=steps, seconds=round(time.perf_counter() - started, 1))
-    result |= {f'student/{key}': value for key, value in judge(
-        model.backbone, judges, seed, folder, finetunes).items()}
-    if steps and finetunes and hasattr(model, 'teacher'):
-        result |= {f'teacher/{key}': value for key, value in judge(
-            model.teacher.backbone, judges, seed, folder, finetunes=False).items()}
+    weights, sizes = as_conmim_vit(model.backbone)
+    write_backbone(weights, sizes, folder / BACKBONE)
+    for who in ('', 'teacher.') if steps and hasattr(model, 'teacher') else ('', ):
+        accuracies = judge(model.get_submodule(f'{who}backbone'), judges)
+        result |= {f'{who[:-1] or "student"}/{key}': value for key, value in accuracies.items()}
+    if finetunes:
+        result['student/finetune'] = finetune(
+            folder / BACKBONE, backbone_settings(sizes), judges, seed)
     write_text(path, json.dumps(result))
     return result
 

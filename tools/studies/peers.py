@@ -13,7 +13,7 @@ from torch import nn
 
 from conmim_mm.datasets import TeacherPerturbation
 from conmim_mm.datasets.transforms.perturbation import perturb
-from conmim_mm.formats.backbone import backbone_settings, read_sizes
+from conmim_mm.formats.backbone import BackboneSizes, read_sizes
 from conmim_mm.formats.mmpretrain_format import from_mmpretrain
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 from conmim_mm.models.heads.conmim_head import ConMIMHead
@@ -152,14 +152,14 @@ def attend_without_dropout(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
     return attend(q, k, v)
 
 
-def as_conmim_vit(backbone: nn.Module) -> tuple[dict, dict[str, torch.Tensor]]:
-    """Settings and weights of the ConMIMViT that computes what a trained backbone does."""
+def as_conmim_vit(backbone: nn.Module) -> tuple[dict[str, torch.Tensor], BackboneSizes]:
+    """Weights and sizes of the ConMIMViT that computes what a trained backbone does."""
     weights = backbone_weights(backbone)
     if isinstance(backbone, ConMIMViT):
         heads, eps = backbone.num_heads, backbone.blocks[0].norm1.eps
     else:
         heads, eps = backbone.layers[0].attn.num_heads, backbone.layers[0].ln1.eps
-    return backbone_settings(replace(read_sizes(weights, heads), norm_eps=eps)), weights
+    return weights, replace(read_sizes(weights, heads), norm_eps=eps)
 
 
 def backbone_weights(backbone: nn.Module) -> dict[str, torch.Tensor]:

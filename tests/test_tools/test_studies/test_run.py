@@ -13,7 +13,7 @@ from mmpretrain.registry import MODELS
 from peers import RandomProjectionTokenizer, TokensAndPixelsHead, as_conmim_vit
 from study_report import best_known_runs, curve, summarise
 
-from conmim_mm.models.backbones.conmim_vit import ConMIMViT
+from conmim_mm.formats.backbone import build_backbone
 from conmim_mm.models.heads.conmim_head import ConMIMHead
 
 from ...conftest import ROOT, load_tool
@@ -35,12 +35,10 @@ def test_a_peers_backbone_is_judged_as_it_is(settings: dict) -> None:
         for param in backbone.parameters():
             param.add_(0.1 * torch.randn_like(param))  # biases of keys, norms and scales, too
     backbone.eval()
-    settings, weights = as_conmim_vit(backbone)
-    ours = ConMIMViT(**settings)
-    ours.load_state_dict(weights)
+    ours = build_backbone(*as_conmim_vit(backbone))
     images = torch.randn(2, 3, 32, 32)
     mask = (None, ) if isinstance(backbone, MAEViT) else ()
-    torch.testing.assert_close(ours.eval()(images)[0], backbone(images, *mask)[0],
+    torch.testing.assert_close(ours(images)[0], backbone(images, *mask)[0],
                                rtol=1e-4, atol=1e-5)
 
 
@@ -142,7 +140,7 @@ def test_peers_learn(tmp_path: Path, peer: str) -> None:
         'train_dataloader.batch_size': 4, 'model.backbone.arch.num_layers': 1})
     before, after = (
         as_conmim_vit(one_run.trained_model(arm, str(tmp_path), tmp_path / str(steps), 0, steps)
-                      .backbone)[1] for steps in (0, 2))
+                      .backbone)[0] for steps in (0, 2))
     assert any(not before[key].equal(value) for key, value in after.items() if 'mlp' in key)
 
 
