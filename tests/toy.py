@@ -53,6 +53,15 @@ def visible_cfg(decoder: str = 'CrossAttentionDecoder', projects: bool = False,
     return cfg
 
 
+def tokens_and_pixels_cfg() -> dict:
+    """The same form, whose holes are looked up by pixels as well."""
+    cfg = visible_cfg()
+    cfg['neck']['out_channels'] = 24 + 3 * 8 * 8
+    cfg['teacher'] = dict(type='TokensAndPixelsTeacher')
+    cfg['head'].update(type='TokensAndPixelsHead', num_pixels=3 * 8 * 8)
+    return cfg
+
+
 def build_model(cfg: dict | None = None, **backbone_overrides):
     model = MODELS.build(cfg or model_cfg(**backbone_overrides))
     model.init_weights()

@@ -55,9 +55,9 @@ def look_up(model: ConMIM, inputs: dict[str, torch.Tensor]) -> LookUp:
         student, _ = model.student_tokens(inputs['student_view'], mask)
         teacher = model.teacher(inputs['teacher_view'])
         if model.head.centre_positions and len(mask) == 1:
-            num_patches = mask.shape[1]
-            student = student[:, -num_patches:] - student[:, -num_patches:][mask].mean(dim=0)
-            teacher = teacher[:, -num_patches:] - teacher[:, -num_patches:].mean(dim=1)
+            student, teacher = (model.head.of_patches(tokens, mask.shape[1])
+                                for tokens in (student, teacher))
+            student, teacher = student - student[mask].mean(dim=0), teacher - teacher.mean(dim=1)
         else:
             student, teacher = model.head.patch_tokens(student, teacher, mask)
     return LookUp(cosine_similarities(student, teacher), mask)

@@ -1,10 +1,13 @@
 import numpy as np
+import pytest
 import torch
 
+from conmim_mm.models.heads.conmim_head import centre_positions
+from conmim_mm.models.losses.patch_infonce_loss import cosine_similarities
 from conmim_mm.visualization.look_up import LookUp, describe_score, look_up, spread_holes
 from conmim_mm.visualization.sheets import draw_filled_holes, draw_similarities
 
-from ..toy import random_inputs
+from ..toy import build_model, random_inputs, tokens_and_pixels_cfg
 
 
 def test_it_is_what_the_loss_sees(model) -> None:
@@ -20,6 +23,25 @@ def test_it_is_what_the_loss_sees(model) -> None:
     log_probs = (found.similarity / 0.1).log_softmax(dim=-1).diagonal(dim1=1, dim2=2)
     torch.testing.assert_close(logged['loss'], -log_probs[mask].mean())
     assert torch.equal(found.hits.sum() / mask.sum(), logged['hit_rate'])
+
+
+@pytest.mark.parametrize('count', [1, 8])
+def test_it_is_by_tokens_where_pixels_are_looked_up_too(count: int) -> None:
+    model, inputs = build_model(tokens_and_pixels_cfg()), random_inputs(count)
+    torch.manual_seed(0)
+    with torch.no_grad():  # so that tokens of holes differ by more than rounding
+        for param in model.parameters():
+            param.add_(0.1 * torch.randn_like(param))
+    found, mask = look_up(model, inputs), inputs['mask']
+    model.eval()
+    student = model.student_tokens(inputs['student_view'], mask)[0][..., :24]
+    teacher = model.teacher(inputs['teacher_view'])[:, 1:, :24]
+    if count > 1:
+        student = centre_positions(student, mask)
+        teacher = centre_positions(teacher, torch.ones_like(mask))
+    else:
+        student, teacher = student - student[mask].mean(dim=0), teacher - teacher.mean(dim=1)
+    torch.testing.assert_close(found.similarity, cosine_similarities(student, teacher))
 
 
 def by_hand() -> LookUp:

@@ -16,9 +16,8 @@ from conmim_mm.datasets.transforms.perturbation import perturb
 from conmim_mm.formats.backbone import BackboneSizes, read_sizes
 from conmim_mm.formats.mmpretrain_format import from_mmpretrain
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
-from conmim_mm.models.heads.conmim_head import ConMIMHead
 from conmim_mm.models.layers.attention_patterns import attend
-from conmim_mm.models.selfsup.ema_teacher import EMABackboneTeacher
+from conmim_mm.models.selfsup.tokens_and_pixels_teacher import normalised_patches
 
 
 @MODELS.register_module()
@@ -40,12 +39,6 @@ class BEiTStyleViT(ConMIMViT):
     def forward(self, images: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """``(B, 1 + L, C)`` of images ``(B, 3, H, W)`` with masks ``(B, h, w)``, 1 = masked."""
         return (self.forward_tokens(images, None if mask is None else mask.flatten(1).bool()), )
-
-
-def normalised_patches(images: torch.Tensor, patch_size: int) -> torch.Tensor:
-    """The pixels of each patch, normalised by themselves: ``(B, 3, H, W)`` to ``(B, L, 3 p p)``."""
-    patches = F.unfold(images, patch_size, stride=patch_size).transpose(1, 2)
-    return F.layer_norm(patches, patches.shape[-1:])
 
 
 @MODELS.register_module()
@@ -74,40 +67,6 @@ class RandomProjectionTokenizer(nn.Module):
             scores = F.normalize(projected, dim=-1) @ self.codes.T
         return scores.transpose(1, 2).unflatten(2, [side // self.patch_size
                                                     for side in images.shape[-2:]])
-
-
-@MODELS.register_module()
-class TokensAndPixelsTeacher(EMABackboneTeacher):
-    """Gives the pixels of each patch, normalised by themselves, behind its token."""
-
-    @torch.no_grad()
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """``(B, 1 + L, C + 3 p p)`` of images ``(B, 3, H, W)``; no pixels for the class token."""
-        pixels = F.pad(normalised_patches(images.float(), self.backbone.patch_size), (0, 0, 1, 0))
-        return torch.cat([super().forward(images).float(), pixels], dim=-1)
-
-
-@MODELS.register_module()
-class TokensAndPixelsHead(ConMIMHead):
-    """Finds each hole twice: by the teacher's tokens, and by the patches' own pixels.
-
-    Args:
-        num_pixels: How many of the last channels are pixels.
-        settings: As in :class:`ConMIMHead`.
-    """
-
-    def __init__(self, num_pixels: int, **settings: object) -> None:
-        super().__init__(**settings)
-        self.num_pixels = num_pixels
-
-    def loss(self, student: torch.Tensor, teacher: torch.Tensor,
-             mask: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The sum of both losses; arguments, and what is logged of the tokens, as there."""
-        token, pixels = slice(-self.num_pixels), slice(-self.num_pixels, None)
-        by_pixels = self.loss_module(
-            *self.patch_tokens(student[..., pixels], teacher[..., pixels], mask), mask)
-        by_token = super().loss(student[..., token], teacher[..., token], mask)
-        return by_token | dict(loss=by_token['loss'] + by_pixels)
 
 
 @TRANSFORMS.register_module()

@@ -78,7 +78,9 @@ class LearningMonitorHook(Hook):
             return
         self._handle.remove()
         self._handle = None
-        tokens = self._tokens[:, unwrap_model(runner.model).backbone.num_extra_tokens:]
+        model = unwrap_model(runner.model)
+        tokens = model.head.of_patches(
+            self._tokens, self._tokens.shape[1] - model.backbone.num_extra_tokens)
         del self._tokens
         similarity = mean_similarity(tokens)
         runner.message_hub.update_scalar('train/teacher_similarity', similarity)

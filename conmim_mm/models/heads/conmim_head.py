@@ -46,7 +46,16 @@ class ConMIMHead(BaseModule):
     def patch_tokens(self, student: torch.Tensor, teacher: torch.Tensor,
                      mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What the loss compares: ``(B, L, D)`` each. Arguments as for :meth:`loss`."""
-        student, teacher = student[:, -mask.shape[1]:], teacher[:, -mask.shape[1]:]
+        return self.centred(*(self.of_patches(tokens, mask.shape[1])
+                              for tokens in (student, teacher)), mask)
+
+    def of_patches(self, tokens: torch.Tensor, num_patches: int) -> torch.Tensor:
+        """The patch tokens ``(B, L, D)`` among those that a network makes, ``(B, N, D)``."""
+        return tokens[:, -num_patches:]
+
+    def centred(self, student: torch.Tensor, teacher: torch.Tensor,
+                mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Patch tokens ``(B, L, D)`` without what each position has in common, if asked for."""
         if self.centre_positions:
             student = centre_positions(student, mask)
             teacher = centre_positions(teacher, torch.ones_like(mask))

@@ -14,7 +14,7 @@ from conmim_mm.errors import InputError
 from conmim_mm.evaluation import effective_rank, mean_similarity
 from conmim_mm.models import ConMIMHead
 
-from ...toy import NUM_PATCHES, model_cfg, run_cfg
+from ...toy import NUM_PATCHES, model_cfg, run_cfg, tokens_and_pixels_cfg
 
 CHANCE = 1 / NUM_PATCHES
 
@@ -81,6 +81,19 @@ def test_a_collapse_is_reported_once(images, tmp_path, value: float, similarity:
     _, (warning,) = run(images, tmp_path, [0.5] * 12, hook=Spoil(value))
     assert f'all alike (mean cosine similarity {similarity})' in warning
     assert 'default_hooks.teacher.momentum' in warning
+
+
+class SameTokens(Hook):
+    """Lets all tokens of the teacher's be alike, whatever the image."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        norm = runner.model.teacher.backbone.blocks[-1]
+        norm.register_forward_hook(lambda module, args, tokens: tokens[:, :1].expand_as(tokens))
+
+
+def test_pixels_beside_the_tokens_hide_no_collapse(images, tmp_path) -> None:
+    _, warnings = run(images, tmp_path, hook=SameTokens(), model=tokens_and_pixels_cfg())
+    assert 'all alike (mean cosine similarity 1.000)' in warnings[0]
 
 
 class TeacherTokens(Hook):

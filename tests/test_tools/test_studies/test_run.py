@@ -10,16 +10,15 @@ import pytest
 import torch
 from mmpretrain.models import MAEViT
 from mmpretrain.registry import MODELS
-from peers import RandomProjectionTokenizer, TokensAndPixelsHead, as_conmim_vit
+from peers import RandomProjectionTokenizer, as_conmim_vit
 from study_report import best_known_runs, curve, summarise
 
 from conmim_mm.formats.backbone import build_backbone
-from conmim_mm.models.heads.conmim_head import ConMIMHead
 
 from ...conftest import ROOT, load_tool
 from ...labelled import write_labelled_images
 from ...ranks import ScriptPopen
-from ...toy import ARCH, backbone_cfg, build_model, visible_cfg
+from ...toy import ARCH, backbone_cfg
 
 
 @pytest.mark.parametrize('settings', [
@@ -47,30 +46,6 @@ def test_a_random_code_is_of_the_patch_and_not_of_its_brightness_or_place() -> N
     images[..., 8:, 8:] = 3 * images[..., :8, :8] + 1
     codes = RandomProjectionTokenizer(patch_size=8, num_codes=64)(images).argmax(dim=1)[0]
     assert codes[0, 0] == codes[1, 1] and len(codes.unique()) == 3
-
-
-def test_the_pixels_of_a_patch_stand_behind_its_token() -> None:
-    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    model = build_model(visible_cfg() | dict(teacher=dict(type='TokensAndPixelsTeacher')))
-    targets = model.teacher(images)
-    assert targets.shape == (2, 17, 24 + 3 * 8 * 8)
-    patch = images[1, :, 8:16, 24:]  # the second row's last
-    torch.testing.assert_close(targets[1, 8, 24:].reshape(3, 8, 8), (patch - patch.mean()) / (
-        patch.var(correction=0) + 1e-5).sqrt())
-    torch.testing.assert_close(model.teacher(3 * images + 1)[..., 24:], targets[..., 24:],
-                               rtol=0, atol=1e-3)
-
-
-def test_tokens_and_pixels_are_looked_up_by_themselves() -> None:
-    settings = dict(loss=dict(type='PatchInfoNCELoss', temperature=0.1), centre_positions=True)
-    head, plain = TokensAndPixelsHead(num_pixels=5, **settings), ConMIMHead(**settings)
-    torch.manual_seed(0)
-    student, teacher = torch.randn(2, 4, 17, 8 + 5)
-    mask = torch.rand(4, 16) < 0.5
-    tokens, pixels = (plain.loss(student[..., part], teacher[..., part], mask)
-                      for part in (slice(8), slice(8, None)))
-    torch.testing.assert_close(head.loss(student, teacher, mask),
-                               tokens | dict(loss=tokens['loss'] + pixels['loss']))
 
 
 def test_differences_are_paired_by_seed() -> None:
