@@ -152,6 +152,8 @@ def _own(checkpoint: dict, weights: str, num_heads: int | None) -> BackboneSourc
         of_teacher = weights_below(everything, 'teacher.neck.') if weights == 'teacher' else {}
         projector = of_teacher or weights_below(everything, 'neck.')
         decoder = weights_below(everything, 'decoder.')
+        if decoder:
+            projector = _without_pixels(projector, sizes)
     arguments = saved_arguments(checkpoint)
     has_windows = bool(arguments.get('window_blocks'))
     notes = ('this backbone was trained with attention windows in some blocks; without them all '
@@ -159,6 +161,14 @@ def _own(checkpoint: dict, weights: str, num_heads: int | None) -> BackboneSourc
     return BackboneSource(backbone_settings(sizes), state, sizes.mean, sizes.std, 'conmim_mm',
                           notes=notes, projector=projector, decoder=decoder, whose=whose,
                           start=_start(arguments), reading=sizes.reading)
+
+
+def _without_pixels(projector: Weights, sizes: BackboneSizes) -> Weights:
+    """Of a projector that ends at tokens and pixels (``TokensAndPixelsHead``) that of tokens."""
+    pixels = sizes.in_channels * sizes.patch_size**2
+    last = {key: value[:-pixels] for key, value in projector.items() if key.startswith(
+        ('layers.6.', 'layers.7.')) and value.shape[:1] == (sizes.embed_dims + pixels, )}
+    return projector | last
 
 
 def _start(arguments: dict) -> dict:

@@ -38,8 +38,9 @@ from .recipe import (
     choose_batch,
     describe_model,
     describe_student,
+    fit_teacher,
+    keep_teacher_slow,
     low_lr_warning,
-    pace_teacher,
     raise_table_lr,
     set_image_size,
     set_lr_and_warmup,
@@ -250,8 +251,10 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
         cfg, None if source else options.lr, is_large_recipe, work)
     if source:
         lines['of the weights'] = slow_down(cfg, options.lr, new_parts(cfg))
-    if options.arch:
-        lines['teacher'] = pace_teacher(cfg, work.steps, adapts=bool(source))
+    if options.arch and source:
+        keep_teacher_slow(cfg)
+    elif options.arch:
+        lines |= fit_teacher(cfg, work.steps)
     if is_large_recipe and not source:
         lines['position table'] = raise_table_lr(cfg, work)
         lines['note'] = low_lr_warning(cfg, work.steps)

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 
 from mmengine.config import Config, ConfigDict
 from mmpretrain.registry import HOOKS
 
 from ...checkpoint.settings import dicts_in, type_name
 from ...errors import InputError
+from ...models.backbones.conmim_vit import ConMIMViT
 from ...utils.machine import usable_cores
 from ...utils.sizes import short_size, to_size
 
@@ -26,6 +28,7 @@ STEPS_BETWEEN_CHECKPOINTS = 500
 CROP_RATIO = (3 / 4, 4 / 3)  # of LoadTwoViews, unless a config says so
 ADAPTING_SHARE = 0.1  # of the rate from scratch, measured (docs/adapt.md)
 ADAPTING_MOMENTUM = 0.996  # measured there as well
+PIXELS_FROM = 3000  # steps: pixels gain nothing in 1,880 and much in 3,500 (docs/results.md)
 
 
 @dataclass(frozen=True)
@@ -162,29 +165,53 @@ def slow_down(cfg: Config, lr: float | None, new: Sequence[str]) -> str:
             + ', which new parts have' * bool(new))
 
 
-def pace_teacher(cfg: Config, steps: int, adapts: bool) -> str:
-    """Lets the teacher of a student of visible patches move as far in a run of any length.
+def keep_teacher_slow(cfg: Config) -> None:
+    """Gives a run that goes on from weights, which both networks have, the momentum for it."""
+    if _sees_visible_patches(cfg):
+        cfg.default_hooks.teacher.momentum = ADAPTING_MOMENTUM
 
-    Measured on a small ViT (docs/results.md). A run that goes on from weights, which both networks
-    have, is short and keeps a slow one.
+
+def fit_teacher(cfg: Config, steps: int) -> dict[str, str]:
+    """Fits the teacher of a student of visible patches to the length of a run from scratch.
+
+    It moves as far in a run of any length, and in a long one gives pixels as targets as well.
+    Measured on a small ViT (docs/results.md).
 
     Args:
         cfg: Changed in place.
         steps: Of the run.
-        adapts: Whether it goes on from weights.
 
     Returns:
-        The momentum in words; '' where the config's own stays.
+        Momentum and targets in words, by name; empty where the config's own stay.
     """
-    teacher = cfg.get('default_hooks', {}).get('teacher')
-    if not teacher or not cfg.model.get('decoder'):
-        return ''
-    if adapts:
-        teacher.momentum = ADAPTING_MOMENTUM
-        return ''
-    teacher.momentum = None
-    start = HOOKS.build(teacher).momentum_at(0, steps)
-    return f'momentum from {start:.6g}, by the number of steps'
+    if not _sees_visible_patches(cfg):
+        return {}
+    hook = cfg.default_hooks.teacher
+    hook.momentum = None
+    start = HOOKS.build(hook).momentum_at(0, steps)
+    lines = {'teacher': f'momentum from {start:.6g}, by the number of steps'}
+    if steps >= PIXELS_FROM and type_name(cfg.model.teacher) == 'EMABackboneTeacher':
+        look_up_pixels(cfg)
+        lines['targets'] = (f"the teacher's tokens, and the patches' pixels (from {PIXELS_FROM:,} "
+                            'steps on)')
+    return lines
+
+
+def look_up_pixels(cfg: Config) -> None:
+    """Has each hole looked up by the pixels of the patches as well; a config is changed in place.
+
+    Its backbone has its patches and bands already.
+    """
+    model, defaults = cfg.model, signature(ConMIMViT).parameters
+    patch, bands = (model.backbone.get(key, defaults[key].default)
+                    for key in ('patch_size', 'in_channels'))
+    model.teacher.type = 'TokensAndPixelsTeacher'
+    model.head.update(type='TokensAndPixelsHead', num_pixels=bands * patch**2)
+    model.neck.out_channels += model.head.num_pixels
+
+
+def _sees_visible_patches(cfg: Config) -> bool:
+    return bool(cfg.model.get('decoder') and cfg.get('default_hooks', {}).get('teacher'))
 
 
 def raise_table_lr(cfg: Config, work: Workload) -> str:

@@ -30,8 +30,12 @@ class TokensAndPixelsHead(ConMIMHead):
 
     def loss(self, student: torch.Tensor, teacher: torch.Tensor,
              mask: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The weighted sum of both losses, and what is logged of the tokens; arguments as there."""
+        """The weighted mean of both losses, so that guessing has ln L, and what is logged.
+
+        Arguments, and what is logged of the tokens, as in :class:`ConMIMHead`.
+        """
         pixels = (tokens[:, -mask.shape[1]:, -self.num_pixels:] for tokens in (student, teacher))
         by_pixels = self.loss_module(*self.centred(*pixels, mask), mask)
         by_tokens = super().loss(student, teacher, mask)
-        return by_tokens | dict(loss=by_tokens['loss'] + self.pixel_weight * by_pixels)
+        weight = self.pixel_weight / (1 + self.pixel_weight)
+        return by_tokens | dict(loss=by_tokens['loss'].lerp(by_pixels, weight))
