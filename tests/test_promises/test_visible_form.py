@@ -15,7 +15,15 @@ from conmim_mm.errors import InputError
 from conmim_mm.visualization.look_up import look_up
 
 from ..runs import resumable_cfg, stop_after
-from ..toy import backbone_cfg, build_model, model_cfg, random_inputs, run_cfg, visible_cfg
+from ..toy import (
+    backbone_cfg,
+    build_model,
+    model_cfg,
+    random_inputs,
+    run_cfg,
+    tokens_and_pixels_cfg,
+    visible_cfg,
+)
 
 
 def build(images: Path, work_dir: Path, wrapper: dict, masks: int, **options) -> Runner:
@@ -45,9 +53,12 @@ def test_resumed_equals_undisturbed(images, tmp_path, wrapper: dict, masks: int,
     (model_cfg(), visible_cfg(use_shared_rel_pos_bias=False, use_sincos_pos_emb=True),
      'backbone.pos_embed, decoder, neck, teacher.backbone.pos_embed'),
     (model_cfg(), visible_cfg(projects=True), 'decoder'),
+    (tokens_and_pixels_cfg(), visible_cfg(), 'neck'),
+    (visible_cfg(), tokens_and_pixels_cfg(), 'neck'),
     (visible_cfg(), model_cfg(), 'backbone.mask_token, neck, teacher.backbone.mask_token, '
      'teacher.neck')], ids=[
-        'to visible', 'to fixed positions', 'to visible with projector', 'back'])
+        'to visible', 'to fixed positions', 'to visible with projector', 'to tokens',
+        'to pixels', 'back'])
 def test_one_form_starts_from_the_other(images, tmp_path, caplog, before: dict, after: dict,
                                         anew: str) -> None:
     Runner.from_cfg(run_cfg(images, tmp_path / 'before', model=before)).train()

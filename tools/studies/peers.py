@@ -17,7 +17,10 @@ from conmim_mm.formats.backbone import BackboneSizes, read_sizes
 from conmim_mm.formats.mmpretrain_format import from_mmpretrain
 from conmim_mm.models.backbones.conmim_vit import ConMIMViT
 from conmim_mm.models.layers.attention_patterns import attend
-from conmim_mm.models.selfsup.tokens_and_pixels_teacher import normalised_patches
+from conmim_mm.models.selfsup.tokens_and_pixels_teacher import (
+    TokensAndPixelsTeacher,
+    normalised_patches,
+)
 
 
 @MODELS.register_module()
@@ -67,6 +70,22 @@ class RandomProjectionTokenizer(nn.Module):
             scores = F.normalize(projected, dim=-1) @ self.codes.T
         return scores.transpose(1, 2).unflatten(2, [side // self.patch_size
                                                     for side in images.shape[-2:]])
+
+
+@MODELS.register_module()
+class PixelsTeacher(TokensAndPixelsTeacher):
+    """Gives the pixels of each patch alone; its average of the student serves the judges only."""
+
+    num_pixels = 0  # none that a head has to tell from tokens
+
+    @property
+    def num_channels(self) -> int:
+        return super().num_pixels
+
+    @torch.no_grad()
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """``(B, 1 + L, C p p)`` of images ``(B, C, H, W)``."""
+        return self.pixels(images)
 
 
 @TRANSFORMS.register_module()

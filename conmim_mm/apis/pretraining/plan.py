@@ -254,7 +254,7 @@ def fit_config(cfg: Config, options: PretrainOptions, source: BackboneSource | N
     if options.arch and source:
         keep_teacher_slow(cfg)
     elif options.arch:
-        lines |= fit_teacher(cfg, work.steps)
+        lines |= fit_teacher(cfg, work.steps, options.cfg_options)
     if is_large_recipe and not source:
         lines['position table'] = raise_table_lr(cfg, work)
         lines['note'] = low_lr_warning(cfg, work.steps)

@@ -1,7 +1,7 @@
 """Fits a pre-training recipe to a folder of images of any number."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from inspect import signature
 
@@ -28,6 +28,7 @@ STEPS_BETWEEN_CHECKPOINTS = 500
 CROP_RATIO = (3 / 4, 4 / 3)  # of LoadTwoViews, unless a config says so
 ADAPTING_SHARE = 0.1  # of the rate from scratch, measured (docs/adapt.md)
 ADAPTING_MOMENTUM = 0.996  # measured there as well
+_OF_PIXELS = ('model.teacher.type', 'model.head.type', 'model.neck', 'model.backbone.patch_size')
 PIXELS_FROM = 3000  # steps: pixels gain nothing in 1,880 and much in 3,500 (docs/results.md)
 
 
@@ -171,7 +172,7 @@ def keep_teacher_slow(cfg: Config) -> None:
         cfg.default_hooks.teacher.momentum = ADAPTING_MOMENTUM
 
 
-def fit_teacher(cfg: Config, steps: int) -> dict[str, str]:
+def fit_teacher(cfg: Config, steps: int, changed: Collection[str] = ()) -> dict[str, str]:
     """Fits the teacher of a student of visible patches to the length of a run from scratch.
 
     It moves as far in a run of any length, and in a long one gives pixels as targets as well.
@@ -180,6 +181,7 @@ def fit_teacher(cfg: Config, steps: int) -> dict[str, str]:
     Args:
         cfg: Changed in place.
         steps: Of the run.
+        changed: Keys of the config that the user sets; who sets what pixels need does without them.
 
     Returns:
         Momentum and targets in words, by name; empty where the config's own stay.
@@ -190,7 +192,8 @@ def fit_teacher(cfg: Config, steps: int) -> dict[str, str]:
     hook.momentum = None
     start = HOOKS.build(hook).momentum_at(0, steps)
     lines = {'teacher': f'momentum from {start:.6g}, by the number of steps'}
-    if steps >= PIXELS_FROM and type_name(cfg.model.teacher) == 'EMABackboneTeacher':
+    if (steps >= PIXELS_FROM and type_name(cfg.model.teacher) == 'EMABackboneTeacher'
+            and not any(key.startswith(_OF_PIXELS) for key in changed)):
         look_up_pixels(cfg)
         lines['targets'] = (f"the teacher's tokens, and the patches' pixels (from {PIXELS_FROM:,} "
                             'steps on)')
@@ -207,7 +210,7 @@ def look_up_pixels(cfg: Config) -> None:
                     for key in ('patch_size', 'in_channels'))
     model.teacher.type = 'TokensAndPixelsTeacher'
     model.head.update(type='TokensAndPixelsHead', num_pixels=bands * patch**2)
-    model.neck.out_channels += model.head.num_pixels
+    model.neck.out_channels = model.backbone.arch['embed_dims'] + model.head.num_pixels
 
 
 def _sees_visible_patches(cfg: Config) -> bool:

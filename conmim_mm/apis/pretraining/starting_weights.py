@@ -20,7 +20,7 @@ from ...models.backbones.conmim_vit import ARCH_KEYS
 from ...models.data_preprocessors.conmim_data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from ...utils.sizes import short_size, to_size
 from .image_reading import find_readers, put_reading
-from .recipe import set_image_size
+from .recipe import look_up_pixels, set_image_size
 
 # In the folder of the run; not among its checkpoints, which --resume looks through.
 STARTING_WEIGHTS = Path('init', 'backbone.pth')
@@ -86,6 +86,8 @@ def start_from(cfg: Config, source: BackboneSource, out: Path,
     if model.get('decoder'):
         model.decoder.update(embed_dims=width, num_heads=heads)
         model.neck.update(hid_channels=2 * width, out_channels=width)
+    if 'num_pixels' in model.head:
+        look_up_pixels(cfg)
     model.data_preprocessor = (model.get('data_preprocessor') or {}) | dict(
         mean=source.mean, std=source.std)
     if source.reading != RGB:

@@ -123,6 +123,7 @@ class ConMIMViT(BaseModule):
         self.with_cp = with_cp
         self.img_size = to_size(img_size)
         self.patch_size = patch_size
+        self.in_channels = in_channels
         self.grid = divide_size(self.img_size, patch_size, 'img_size', 'patch_size')
         num_patches = math.prod(self.grid)
 

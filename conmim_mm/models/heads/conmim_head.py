@@ -21,6 +21,8 @@ class ConMIMHead(BaseModule):
         init_cfg: As in MMEngine.
     """
 
+    num_pixels = 0  # of the last channels that the teacher must give
+
     def __init__(self, loss: dict, centre_positions: bool = False,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)

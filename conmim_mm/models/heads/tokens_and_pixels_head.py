@@ -3,6 +3,7 @@
 import torch
 from mmpretrain.registry import MODELS
 
+from ...errors import InputError
 from .conmim_head import ConMIMHead
 
 
@@ -17,10 +18,16 @@ class TokensAndPixelsHead(ConMIMHead):
         num_pixels: How many of the last channels are pixels: those of a patch, times its bands.
         pixel_weight: Of the loss by pixels; that by tokens has 1.
         settings: As of :class:`ConMIMHead`.
+
+    Raises:
+        InputError: No pixels, or a negative weight.
     """
 
     def __init__(self, num_pixels: int, pixel_weight: float = 1., **settings: object) -> None:
         super().__init__(**settings)
+        if num_pixels < 1 or pixel_weight < 0:
+            raise InputError('num_pixels must be at least 1 and pixel_weight at least 0, but are '
+                             f'{num_pixels} and {pixel_weight}')
         self.num_pixels = num_pixels
         self.pixel_weight = pixel_weight
 

@@ -36,6 +36,7 @@ class ConMIMProjector(BaseModule):
                  norm_cfg: dict = dict(type='BN1d'),  # noqa: B006  (read only)
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        self.out_channels = out_channels
         norm = component(norm_cfg, MODELS)
         if norm is None or not issubclass(norm, nn.BatchNorm1d):
             raise InputError(f"norm_cfg must name BN1d or CrossProcessBN, but is {norm_cfg}")

@@ -40,7 +40,8 @@ class ConMIM(BaseSelfSupervisor):
 
     Raises:
         InputError: The backbone has no mask token, or one that a decoder leaves without use;
-            another ``predict_with``; a ``decoded_share`` out of range.
+            another ``predict_with``; a ``decoded_share`` out of range; a head and a teacher
+            that do not go together.
     """
 
     def __init__(self,
@@ -76,6 +77,11 @@ class ConMIM(BaseSelfSupervisor):
         self.teacher = MODELS.build(
             teacher or dict(type='EMATeacher'),
             default_args=dict(backbone=self.backbone, neck=self.neck))
+        given, wanted = (getattr(part, 'num_pixels', 0) for part in (self.teacher, self.head))
+        if given != wanted:
+            raise InputError(f'the teacher gives {given} pixels of a patch, but the head wants '
+                             f'{wanted}: TokensAndPixelsTeacher and TokensAndPixelsHead go '
+                             'together, with model.head.num_pixels=bands x patch_size**2')
         self.register_load_state_dict_pre_hook(start_teacher_from_student)
 
     def init_weights(self) -> None:
@@ -174,7 +180,7 @@ def is_other_form(differences: set[str]) -> bool:
         differences: Names of the weights that one of both has not, or has in another shape.
     """
     return all(name.startswith(PARTS_OF_A_FORM) for name in differences) and any(
-        name.startswith(('decoder.', 'teacher.neck.')) for name in differences)
+        name.startswith(('decoder.', 'neck.', 'teacher.neck.')) for name in differences)
 
 
 def start_teacher_from_student(model: ConMIM, state_dict: dict[str, torch.Tensor],

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from ...errors import InputError
 from ..backbones.conmim_vit import resolve_block_indices
 
 
@@ -74,15 +75,24 @@ class EMABackboneTeacher(EMATeacher):
             ones count from the end. Blocks behind them do not run.
 
     Raises:
-        InputError: There is no such block.
+        InputError: There is no such block, or the projector ends at another width.
     """
 
     parts = ('backbone', )
+    num_pixels = 0  # of a patch, behind its token
 
     def __init__(self, backbone: nn.Module, neck: nn.Module,
                  blocks: int | Sequence[int] = -1) -> None:
         super().__init__(backbone, neck)
         self.blocks = resolve_block_indices('blocks', blocks, self.backbone.num_layers)
+        if getattr(neck, 'out_channels', self.num_channels) != self.num_channels:
+            raise InputError(f"the projector must end at {type(self).__name__}'s targets: set "
+                             f'model.neck.out_channels={self.num_channels}')
+
+    @property
+    def num_channels(self) -> int:
+        """Of a target: the backbone's width, and the pixels."""
+        return self.backbone.embed_dims + self.num_pixels
 
     @torch.no_grad()
     def forward(self, images: torch.Tensor) -> torch.Tensor:

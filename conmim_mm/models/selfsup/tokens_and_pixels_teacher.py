@@ -26,11 +26,19 @@ class TokensAndPixelsTeacher(EMABackboneTeacher):
     """Gives the pixels of each patch, normalised by themselves, behind its token.
 
     For :class:`TokensAndPixelsHead`; the student's projector must end at the backbone's width and
-    so many pixels. Arguments as of :class:`EMABackboneTeacher`.
+    so many pixels. Arguments and errors as of :class:`EMABackboneTeacher`.
     """
+
+    @property
+    def num_pixels(self) -> int:
+        """Of a patch, times its bands."""
+        return self.backbone.in_channels * self.backbone.patch_size**2
 
     @torch.no_grad()
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """``(B, 1 + L, D + C p p)`` of images ``(B, C, H, W)``; no pixels for the class token."""
-        pixels = normalised_patches(images.float(), self.backbone.patch_size)
-        return torch.cat([super().forward(images).float(), F.pad(pixels, (0, 0, 1, 0))], dim=-1)
+        return torch.cat([super().forward(images).float(), self.pixels(images)], dim=-1)
+
+    def pixels(self, images: torch.Tensor) -> torch.Tensor:
+        """The last ``C p p`` channels of these: ``(B, 1 + L, C p p)``."""
+        return F.pad(normalised_patches(images.float(), self.backbone.patch_size), (0, 0, 1, 0))

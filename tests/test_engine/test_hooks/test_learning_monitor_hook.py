@@ -86,9 +86,9 @@ def test_a_collapse_is_reported_once(images, tmp_path, value: float, similarity:
 class SameTokens(Hook):
     """Lets all tokens of the teacher's be alike, whatever the image."""
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        norm = runner.model.teacher.backbone.blocks[-1]
-        norm.register_forward_hook(lambda module, args, tokens: tokens[:, :1].expand_as(tokens))
+    def before_train(self, runner):
+        runner.model.teacher.backbone.blocks[-1].register_forward_hook(
+            lambda module, args, tokens: tokens[:, :1].expand_as(tokens))
 
 
 def test_pixels_beside_the_tokens_hide_no_collapse(images, tmp_path) -> None:

@@ -18,7 +18,7 @@ from conmim_mm.formats.backbone import build_backbone
 from ...conftest import ROOT, load_tool
 from ...labelled import write_labelled_images
 from ...ranks import ScriptPopen
-from ...toy import ARCH, backbone_cfg
+from ...toy import ARCH, backbone_cfg, build_model, tokens_and_pixels_cfg, visible_cfg
 
 
 @pytest.mark.parametrize('settings', [
@@ -46,6 +46,14 @@ def test_a_random_code_is_of_the_patch_and_not_of_its_brightness_or_place() -> N
     images[..., 8:, 8:] = 3 * images[..., :8, :8] + 1
     codes = RandomProjectionTokenizer(patch_size=8, num_codes=64)(images).argmax(dim=1)[0]
     assert codes[0, 0] == codes[1, 1] and len(codes.unique()) == 3
+
+
+def test_the_peer_without_tokens_has_the_same_pixels() -> None:
+    images = torch.rand(2, 3, 32, 32)
+    cfg = visible_cfg() | dict(teacher=dict(type='PixelsTeacher'))
+    cfg['neck']['out_channels'] = 3 * 8 * 8
+    assert torch.equal(build_model(cfg).teacher(images),
+                       build_model(tokens_and_pixels_cfg()).teacher(images)[..., 24:])
 
 
 def test_differences_are_paired_by_seed() -> None:

@@ -15,6 +15,7 @@ _changes = {
     'second block': _fixed | {'model.teacher.blocks': 1},
     'tokens and pixels, momentum 0.99': _fixed | _pixels,
     'tokens and pixels': _pixels,
+    'pixels alone': {'model.teacher.type': 'PixelsTeacher', 'model.neck.out_channels': 48},
 }
 budget = dict(seconds=900)
 judges = f'{_here}/finetune.py'
