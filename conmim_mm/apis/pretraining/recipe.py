@@ -29,7 +29,7 @@ CROP_RATIO = (3 / 4, 4 / 3)  # of LoadTwoViews, unless a config says so
 ADAPTING_SHARE = 0.1  # of the rate from scratch, measured (docs/adapt.md)
 ADAPTING_MOMENTUM = 0.996  # measured there as well
 _OF_PIXELS = ('model.teacher.type', 'model.head.type', 'model.neck', 'model.backbone.patch_size')
-PIXELS_FROM = 3000  # steps: pixels gain nothing in 1,880 and much in 3,500 (docs/results.md)
+PIXELS_FROM = 3000  # steps: pixels gain nothing in 1,880, but in 3,500 (docs/results.md)
 
 
 @dataclass(frozen=True)
