@@ -92,9 +92,9 @@ def judge(backbone: nn.Module, judges: Config) -> dict[str, float]:
     probe = copy.deepcopy(judges)
     probe.train_dataloader.dataset.images_per_class = judges.reference_per_class
     preprocessor = MODELS.build(probe.model.data_preprocessor)
+    frozen = build_backbone(*as_conmim_vit(backbone))
     scores = evaluate_features(*(
-        extract_features(build_backbone(*as_conmim_vit(backbone)), part, preprocessor,
-                         num_workers=0)
+        extract_features(frozen, part, preprocessor, num_workers=0)
         for part in config_datasets(probe)))
     return {name: 100 * score.value for name, score in scores.items()}
 
