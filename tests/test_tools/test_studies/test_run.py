@@ -9,16 +9,19 @@ import one_run
 import pytest
 import torch
 from mmpretrain.models import MAEViT
-from mmpretrain.registry import MODELS
+from mmpretrain.registry import MODELS, TRANSFORMS
 from peers import RandomProjectionTokenizer, as_conmim_vit
 from study_report import best_known_runs, curve, summarise
 
 from conmim_mm.formats.backbone import build_backbone
+from conmim_mm.utils.run_config import read_config
 
 from ...conftest import ROOT, load_tool
 from ...labelled import write_labelled_images
 from ...ranks import ScriptPopen
 from ...toy import ARCH, backbone_cfg, build_model, tokens_and_pixels_cfg, visible_cfg
+
+STUDIES = ROOT / 'tools/studies/cifar10'
 
 
 @pytest.mark.parametrize('settings', [
@@ -56,6 +59,15 @@ def test_the_peer_without_tokens_has_the_same_pixels() -> None:
                        build_model(tokens_and_pixels_cfg()).teacher(images)[..., 24:])
 
 
+@pytest.mark.parametrize('study', sorted(STUDIES.glob('*_study.py')), ids=lambda path: path.stem)
+def test_every_arm_of_a_study_can_be_built(study: Path, tmp_path: Path) -> None:
+    for arm in read_config(str(study)).arms.values():
+        cfg = one_run.training_config(arm, str(tmp_path), tmp_path, seed=0, steps=1)
+        MODELS.build(cfg.model)
+        for transform in cfg.train_dataloader.dataset.pipeline:
+            TRANSFORMS.build(transform)
+
+
 def test_differences_are_paired_by_seed() -> None:
     judge = 'student/knn'
     table = summarise({
@@ -81,7 +93,7 @@ def test_a_curve_has_a_point_for_each_length() -> None:
     assert curve(lines, 'MAE', judge) == [(1., 42., pytest.approx(2.)), (4., 50., 0.)]
 
 
-PEERS = ROOT / 'tools/studies/cifar10/peers_study.py'
+PEERS = STUDIES / 'peers_study.py'
 STUDY = '''
 _here = 'tools/studies/cifar10'
 budget = dict(images=12)

@@ -10,14 +10,17 @@ _changes = {
     'recipe': {},
     'no momentum teacher': {
         'default_hooks.teacher.momentum': 0., 'default_hooks.teacher.end_momentum': 0.},
-    'view of the teacher perturbed': {_perturbation: dict(type='TeacherPerturbation')},
-    'both views perturbed': {_perturbation: dict(type='PerturbationOfBoth')},
+    'view of the teacher perturbed': {
+        _perturbation: dict(type='TeacherPerturbation', _delete_=True)},
+    'both views perturbed': {_perturbation: dict(type='PerturbationOfBoth', _delete_=True)},
     'blocks of two patches': {f'{_mask}.block_size': 8},
     'one table for all blocks': _tables | {'model.backbone.use_shared_rel_pos_bias': True},
     'a table per block': _tables | {'model.backbone.use_rel_pos_bias': True},
+    'pixels in the place of tokens': {
+        'model.teacher.type': 'PixelsTeacher', 'model.neck.out_channels': 48},
 }
 budget = dict(images=60000)
 judges = f'{_here}/finetune.py'
 finetunes = False
 arms = {name: dict(config=f'{_here}/visible.py', options=options)
-        for name, options in _changes.items()}
+        for name, options in _changes.items()} | {'MAE': dict(config=f'{_here}/mae.py')}

@@ -4,7 +4,7 @@ _ratio = 'train_dataloader.dataset.pipeline.1.mask_ratio'
 _rate = 'optim_wrapper.optimizer.lr'
 _decoder = {'model.neck.decoder_embed_dim': 128, 'model.neck.decoder_depth': 1}
 _view = 'train_dataloader.dataset.pipeline.0.perturbation'
-_full = dict(type='TeacherPerturbation')
+_full = dict(type='TeacherPerturbation', _delete_=True)  # in the place of None
 _weak = dict(_full, brightness=0.2, contrast=0.2, saturation=0.1, hue=0.05, grey_prob=0.,
              blur_prob=0., solarise_prob=0.)
 _fixed = {'default_hooks.teacher.momentum': 0.99}  # as the recipe had it
