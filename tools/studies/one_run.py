@@ -3,6 +3,7 @@
 import copy
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -15,6 +16,7 @@ from mmpretrain.registry import MODELS
 from peers import as_conmim_vit
 from torch import nn
 
+from conmim_mm.apis.dense_evaluation import dense_knn, dense_linear
 from conmim_mm.apis.evaluate import config_datasets
 from conmim_mm.apis.train import resume_from_newest
 from conmim_mm.evaluation import evaluate_features, extract_features
@@ -113,8 +115,26 @@ def finetune(weights: Path, settings: dict, judges: Config, seed: int) -> float:
     return float(runner.message_hub.get_scalar('val/accuracy/top1').current())
 
 
-def run(arm: dict, judges: Config, data: str, folder: Path, seed: int, steps: int,
-        finetunes: bool = True) -> dict:
+def judge_images(networks: dict[str, nn.Module], weights: Path, seed: int, judges: Config,
+                 finetunes: bool) -> dict[str, float]:
+    """Accuracies of a run's student, and teacher if it has one, on labelled images."""
+    found = {f'{who}/{key}': value for who, backbone in networks.items()
+             for key, value in judge(backbone, judges).items()}
+    if finetunes:
+        settings = backbone_settings(as_conmim_vit(networks['student'])[1])
+        found['student/finetune'] = finetune(weights, settings, judges, seed)
+    return found
+
+
+def judge_maps(networks: dict[str, nn.Module], weights: Path, seed: int, maps: Path,
+               img_size: int) -> dict[str, float]:
+    """Mean IoU in per cent of a student's frozen patches, by retrieval and by a linear layer."""
+    return {f'student/dense {name}': 100 * judge(weights, maps, img_size=img_size, workers=0).miou
+            for name, judge in (('knn', dense_knn), ('linear', dense_linear))}
+
+
+def run(arm: dict, judge: Callable[[dict[str, nn.Module], Path, int], dict[str, float]], data: str,
+        folder: Path, seed: int, steps: int) -> dict:
     """Trains, judges and writes the result; a result that is there is read.
 
     The backbone is left beside it, as a file that ``conmim compare`` and others take.
@@ -126,14 +146,11 @@ def run(arm: dict, judges: Config, data: str, folder: Path, seed: int, steps: in
     started = time.perf_counter()
     model = trained_model(arm, data, folder, seed, steps)
     result = dict(steps=steps, seconds=round(time.perf_counter() - started, 1))
-    weights, sizes = as_conmim_vit(model.backbone)
-    write_backbone(weights, sizes, folder / BACKBONE)
-    for who in ('', 'teacher.') if steps and hasattr(model, 'teacher') else ('', ):
-        accuracies = judge(model.get_submodule(f'{who}backbone'), judges)
-        result |= {f'{who[:-1] or "student"}/{key}': value for key, value in accuracies.items()}
-    if finetunes:
-        result['student/finetune'] = finetune(
-            folder / BACKBONE, backbone_settings(sizes), judges, seed)
+    write_backbone(*as_conmim_vit(model.backbone), folder / BACKBONE)
+    networks = dict(student=model.backbone)
+    if steps and hasattr(model, 'teacher'):
+        networks['teacher'] = model.teacher.backbone
+    result |= judge(networks, folder / BACKBONE, seed)
     write_text(path, json.dumps(result))
     return result
 

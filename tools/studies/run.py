@@ -1,7 +1,8 @@
 """Runs a study: several ways to pre-train, compared at equal time or equal numbers of images.
 
 A study is a short config (see tools/studies/cifar10/peers_study.py): ``arms``, each a training
-config with options; ``budget``, seconds or images of a run; ``judges``, the config that judges.
+config with options; ``budget``, seconds or images of a run; ``judges``, the config of the labelled
+images that judge it, or ``maps``, the folder of --data whose maps do, and their size there.
 Every run is an ordinary training in a folder of its own, on one thread, as many side by side as
 --jobs says. Seconds are turned into steps by the processor time of a step, which is measured once,
 all arms in turn, as many side by side; so other work on the machine harms no result. A study may be
@@ -13,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -183,9 +185,14 @@ def do_task(args: argparse.Namespace) -> None:
         write_text(args.out / 'times' / f'{args.time}.json', json.dumps(seconds))
     else:
         arm, seed, steps = args.one[0], int(args.one[1]), int(args.one[2])
-        judges = read_config(study.judges, None, args.data)
-        one_run.run(study.arms[arm], judges, args.data,
-                    folder_of(args, arm, seed, steps), seed, steps, study.get('finetunes', True))
+        if 'maps' in study:
+            judge = partial(one_run.judge_maps, maps=Path(args.data, study.maps.folder),
+                            img_size=study.maps.img_size)
+        else:
+            judge = partial(one_run.judge_images, finetunes=study.get('finetunes', True),
+                            judges=read_config(study.judges, None, args.data))
+        one_run.run(study.arms[arm], judge, args.data, folder_of(args, arm, seed, steps), seed,
+                    steps)
 
 
 def main() -> None:

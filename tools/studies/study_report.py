@@ -12,8 +12,14 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 from conmim_mm.utils.files import write_text  # noqa: E402
 
-JUDGES = ('student/linear', 'student/knn', 'student/finetune', 'teacher/linear', 'teacher/knn')
-NAMES = dict(linear='linear probe, %', knn='20-NN, %', finetune='fine-tuned on few labels, %')
+NAMES = {
+    'student/linear': 'linear probe, %',
+    'student/knn': '20-NN, %',
+    'student/finetune': 'fine-tuned on few labels, %',
+    'student/dense linear': 'linear probe of patches, mIoU in %',
+    'student/dense knn': '20-NN of patches, mIoU in %',
+}
+JUDGES = (*NAMES, 'teacher/linear', 'teacher/knn')
 
 
 class Score(NamedTuple):
@@ -85,7 +91,7 @@ def _cell(score: Score) -> str:
 
 def draw(table: dict[str, dict[str, Score]], path: Path) -> None:
     """A bar for each arm and judge of the student, with the standard error of its mean."""
-    judges = [judge for judge in JUDGES[:3] if any(judge in row for row in table.values())]
+    judges = [judge for judge in NAMES if any(judge in row for row in table.values())]
     figure, axes = plt.subplots(
         1, len(judges), figsize=(3.4 * len(judges), 0.4 * len(table) + 1.2), sharey=True,
         squeeze=False)
@@ -94,7 +100,7 @@ def draw(table: dict[str, dict[str, Score]], path: Path) -> None:
         axis.barh(list(own), [score.mean for score in own.values()],
                   xerr=[score.sd / score.runs**0.5 for score in own.values()],
                   color='#4c78a8', ecolor='black', capsize=3)
-        axis.set_xlabel(NAMES[judge.partition('/')[2]])
+        axis.set_xlabel(NAMES[judge])
         axis.set_xlim(left=max(0, min(score.mean for score in own.values()) - 10))
     figure.tight_layout()
     figure.savefig(path, dpi=150)
@@ -123,7 +129,8 @@ def draw_minutes(lines: list[dict], arms: list[str], path: Path) -> None:
     """
     figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout='constrained')
     ticks = {float(f'{line["core_seconds"] / 60:.2g}') for line in lines if line['core_seconds']}
-    for axis, judge in zip(axes, JUDGES, strict=False):
+    judges = [judge for judge in NAMES if any(judge in line for line in lines)]
+    for axis, judge in zip(axes, judges, strict=False):
         for arm in arms:
             points = curve(lines, arm, judge)
             if points and points[0][0] == 0:
@@ -131,7 +138,7 @@ def draw_minutes(lines: list[dict], arms: list[str], path: Path) -> None:
             elif points:
                 axis.errorbar(*zip(*points, strict=True), marker='o', capsize=3, label=arm)
         axis.set(xscale='log', xlabel='minutes on one core',
-                 ylabel=NAMES[judge.partition('/')[2]])
+                 ylabel=NAMES[judge])
         axis.set_xticks(sorted(ticks))
         axis.xaxis.set_major_formatter('{x:g}')
         axis.xaxis.set_minor_locator(plt.NullLocator())

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,17 +12,18 @@ import torch
 from mmpretrain.models import MAEViT
 from mmpretrain.registry import MODELS, TRANSFORMS
 from peers import RandomProjectionTokenizer, as_conmim_vit
-from study_report import best_known_runs, curve, summarise
+from study_report import as_markdown, best_known_runs, curve, summarise
 
+from conmim_mm.apis import dense_knn, dense_linear
 from conmim_mm.formats.backbone import build_backbone
 from conmim_mm.utils.run_config import read_config
 
 from ...conftest import ROOT, load_tool
-from ...labelled import write_labelled_images
+from ...labelled import write_labelled_images, write_labelled_maps
 from ...ranks import ScriptPopen
 from ...toy import ARCH, backbone_cfg, build_model, tokens_and_pixels_cfg, visible_cfg
 
-STUDIES = ROOT / 'tools/studies/cifar10'
+STUDIES = ROOT / 'tools/studies'
 
 
 @pytest.mark.parametrize('settings', [
@@ -59,7 +61,8 @@ def test_the_peer_without_tokens_has_the_same_pixels() -> None:
                        build_model(tokens_and_pixels_cfg()).teacher(images)[..., 24:])
 
 
-@pytest.mark.parametrize('study', sorted(STUDIES.glob('*_study.py')), ids=lambda path: path.stem)
+@pytest.mark.parametrize('study', sorted(STUDIES.glob('*/*_study.py')),
+                         ids=lambda path: f'{path.parent.name}-{path.stem}')
 def test_every_arm_of_a_study_can_be_built(study: Path, tmp_path: Path) -> None:
     for arm in read_config(str(study)).arms.values():
         cfg = one_run.training_config(arm, str(tmp_path), tmp_path, seed=0, steps=1)
@@ -93,7 +96,7 @@ def test_a_curve_has_a_point_for_each_length() -> None:
     assert curve(lines, 'MAE', judge) == [(1., 42., pytest.approx(2.)), (4., 50., 0.)]
 
 
-PEERS = STUDIES / 'peers_study.py'
+PEERS = STUDIES / 'cifar10/peers_study.py'
 STUDY = '''
 _here = 'tools/studies/cifar10'
 budget = dict(images=12)
@@ -170,3 +173,17 @@ def test_a_study_goes_on_and_reports(tmp_path: Path, run_script, monkeypatch, ca
     assert [line['arm'] for line in lines if 'teacher/knn' in line] == ['visible']
     table = run('--report')
     assert '| visible | 12 |' in table and (tmp_path / 'out/figure.png').stat().st_size > 5000
+
+
+def test_maps_judge_the_backbone_that_is_left(tmp_path: Path) -> None:
+    for part in ('train', 'val'):
+        write_labelled_maps(tmp_path / 'maps', part, count=6)
+    arm = dict(config=str(PEERS.with_name('visible.py')), untrained=True)
+    judge = partial(one_run.judge_maps, maps=tmp_path / 'maps', img_size=32)
+    found = one_run.run(arm, judge, str(tmp_path), tmp_path / 'run', seed=0, steps=0)
+    backbone = tmp_path / 'run' / one_run.BACKBONE
+    for name, miou in (('knn', dense_knn), ('linear', dense_linear)):
+        assert found[f'student/dense {name}'] == 100 * miou(
+            backbone, tmp_path / 'maps', workers=0).miou
+    text = as_markdown(summarise(dict(it={0: found})), dict(it=0))
+    assert 'student/dense linear | student/dense knn |' in text
