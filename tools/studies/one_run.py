@@ -101,28 +101,36 @@ def judge(backbone: nn.Module, judges: Config) -> dict[str, float]:
     return {name: 100 * score.value for name, score in scores.items()}
 
 
-def finetune(weights: Path, settings: dict, judges: Config, seed: int) -> float:
-    """Top-1 accuracy in per cent after fine-tuning on few labels."""
+def finetune(weights: Path, settings: dict, judges: Config, seed: int, labels: int,
+             steps: int) -> float:
+    """Top-1 accuracy in per cent after so many steps of fine-tuning on so many labels a class."""
     cfg = copy.deepcopy(judges)
+    cfg.train_dataloader.dataset.images_per_class = labels
+    cfg.train_cfg.max_iters = cfg.train_cfg.val_interval = steps
+    cfg.param_scheduler.warmup = max(1, steps // 10)
     cfg.model.backbone = dict(
         type='mmpretrain.ConMIMViT', drop_path_rate=0.,
         init_cfg=dict(type='Pretrained', checkpoint=str(weights)),
         **settings | dict(out_type='avg_featmap', use_shared_rel_pos_bias=False,
                           use_rel_pos_bias=settings['use_shared_rel_pos_bias']))
     cfg.default_hooks.checkpoint = None
-    runner = Runner.from_cfg(fit_run(cfg, weights.parent / 'finetune', seed))
+    runner = Runner.from_cfg(fit_run(cfg, weights.parent / f'finetune-{labels}', seed))
     runner.train()
     return float(runner.message_hub.get_scalar('val/accuracy/top1').current())
 
 
 def judge_images(networks: dict[str, nn.Module], weights: Path, seed: int, judges: Config,
-                 finetunes: bool) -> dict[str, float]:
-    """Accuracies of a run's student, and teacher if it has one, on labelled images."""
+                 finetunes: list[dict[str, int]]) -> dict[str, float]:
+    """Accuracies of a run's student, and teacher if it has one, on labelled images.
+
+    ``finetunes`` are arguments of :func:`finetune`.
+    """
     found = {f'{who}/{key}': value for who, backbone in networks.items()
              for key, value in judge(backbone, judges).items()}
-    if finetunes:
-        settings = backbone_settings(as_conmim_vit(networks['student'])[1])
-        found['student/finetune'] = finetune(weights, settings, judges, seed)
+    settings = backbone_settings(as_conmim_vit(networks['student'])[1])
+    for one in finetunes:
+        found[f'student/finetune {one["labels"]}'] = finetune(
+            weights, settings, judges, seed, **one)
     return found
 
 

@@ -2,7 +2,8 @@
 
 A study is a short config (see tools/studies/cifar10/peers_study.py): ``arms``, each a training
 config with options; ``budget``, seconds or images of a run; ``judges``, the config of the labelled
-images that judge it, or ``maps``, the folder of --data whose maps do, and their size there.
+images that judge it, or ``maps``, the folder of --data whose maps do, and their size there. With
+``finetunes`` labelled images judge by fine-tuning as well, on so many labels a class and steps.
 Every run is an ordinary training in a folder of its own, on one thread, as many side by side as
 --jobs says. Seconds are turned into steps by the processor time of a step, which is measured once,
 all arms in turn, as many side by side; so other work on the machine harms no result. A study may be
@@ -189,7 +190,7 @@ def do_task(args: argparse.Namespace) -> None:
             judge = partial(one_run.judge_maps, maps=Path(args.data, study.maps.folder),
                             img_size=study.maps.img_size)
         else:
-            judge = partial(one_run.judge_images, finetunes=study.get('finetunes', True),
+            judge = partial(one_run.judge_images, finetunes=study.get('finetunes', []),
                             judges=read_config(study.judges, None, args.data))
         one_run.run(study.arms[arm], judge, args.data, folder_of(args, arm, seed, steps), seed,
                     steps)

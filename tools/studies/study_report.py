@@ -15,7 +15,9 @@ from conmim_mm.utils.files import write_text  # noqa: E402
 NAMES = {
     'student/linear': 'linear probe, %',
     'student/knn': '20-NN, %',
-    'student/finetune': 'fine-tuned on few labels, %',
+    'student/finetune 10': 'fine-tuned on 10 labels a class, %',
+    'student/finetune 100': 'fine-tuned on 100 labels a class, %',
+    'student/finetune 1000': 'fine-tuned on 1,000 labels a class, %',
     'student/dense linear': 'linear probe of patches, mIoU in %',
     'student/dense knn': '20-NN of patches, mIoU in %',
 }

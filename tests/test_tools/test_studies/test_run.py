@@ -101,6 +101,7 @@ STUDY = '''
 _here = 'tools/studies/cifar10'
 budget = dict(images=12)
 judges = '{judges}'
+finetunes = [dict(labels=4, steps=2)]
 small = {{
     'train_dataloader.batch_size': 4, 'model.backbone.arch.num_layers': 1,
 }}
@@ -117,8 +118,6 @@ model = dict(head=dict(num_classes=3), data_preprocessor=dict(num_classes=3))
 train_dataloader = dict(batch_size=4, dataset=dict(images_per_class=4))
 val_dataloader = dict(dataset=dict(images_per_class=2))
 test_dataloader = val_dataloader
-train_cfg = dict(max_iters=2, val_interval=2)
-param_scheduler = dict(warmup=1)
 '''
 
 
@@ -168,7 +167,7 @@ def test_a_study_goes_on_and_reports(tmp_path: Path, run_script, monkeypatch, ca
     assert done.stat().st_mtime == before
     lines = [json.loads(line) for line in (tmp_path / 'out/results.jsonl').read_text().splitlines()]
     assert {line['arm'] for line in lines} == {'random', 'visible', 'MAE'}
-    assert all({'student/knn', 'student/linear', 'student/finetune'} <= line.keys()
+    assert all({'student/knn', 'student/linear', 'student/finetune 4'} <= line.keys()
                for line in lines)
     assert [line['arm'] for line in lines if 'teacher/knn' in line] == ['visible']
     table = run('--report')

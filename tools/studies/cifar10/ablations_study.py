@@ -21,6 +21,5 @@ _changes = {
 }
 budget = dict(images=60000)
 judges = f'{_here}/finetune.py'
-finetunes = False
 arms = {name: dict(config=f'{_here}/visible.py', options=options)
         for name, options in _changes.items()} | {'MAE': dict(config=f'{_here}/mae.py')}

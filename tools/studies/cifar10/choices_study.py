@@ -19,7 +19,6 @@ _changes = {
 }
 budget = dict(images=60000)
 judges = f'{_here}/finetune.py'
-finetunes = False
 arms = {
     name: dict(config=f'{_here}/visible.py', options=_plain | changes)
     for name, changes in _changes.items()

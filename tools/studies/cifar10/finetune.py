@@ -1,9 +1,9 @@
-# The judges: 100 labels a class to fine-tune, 1,000 for k-NN and linear probe; 4,000 test images.
+# The judges: 1,000 labels a class for k-NN and linear probe, as many as a study says to fine-tune;
+# 4,000 test images.
 _base_ = ['../../../configs/classification/vit-tiny_1xb64_cifar10-64px.py']
 
 img_size = 32
 reference_per_class = 1000
-max_iters = 240
 
 test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=[
@@ -17,6 +17,4 @@ val_dataloader = dict(
     num_workers=0, persistent_workers=False, batch_size=250,
     dataset=dict(images_per_class=400, pipeline=test_pipeline))
 test_dataloader = val_dataloader
-param_scheduler = dict(warmup=max_iters // 10)
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-default_hooks = dict(checkpoint=dict(interval=max_iters), report=None, live=None)
+default_hooks = dict(report=None, live=None)

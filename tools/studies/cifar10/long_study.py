@@ -19,6 +19,6 @@ _changes = {
 }
 budget = dict(seconds=900)
 judges = f'{_here}/finetune.py'
-finetunes = False
+finetunes = [dict(labels=100, steps=240)]
 arms = {name: dict(config=f'{_here}/visible.py', options=options)
         for name, options in _changes.items()} | {'MAE': dict(config=f'{_here}/mae.py')}

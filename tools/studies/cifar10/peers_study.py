@@ -3,6 +3,7 @@
 _here = '{{ fileDirname }}'
 budget = dict(seconds=480)
 judges = f'{_here}/finetune.py'
+finetunes = [dict(labels=100, steps=240)]
 arms = {
     'MAE': dict(config=f'{_here}/mae.py'),
     'ConMIM, visible patches': dict(config=f'{_here}/visible.py'),

@@ -39,7 +39,6 @@ _mae = {
 }
 budget = dict(seconds=240)
 judges = f'{_here}/finetune.py'
-finetunes = False
 arms = {name: dict(config=f'{_here}/visible.py', options=_fixed | options)
         for name, options in _ours.items()} | {
     name: dict(config=f'{_here}/mae.py', options=options) for name, options in _mae.items()}
