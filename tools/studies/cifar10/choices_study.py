@@ -16,6 +16,11 @@ _changes = {
     'momentum 0.97': {'default_hooks.teacher.momentum': 0.97},
     'targets of three blocks': {'model.teacher.blocks': (1, 2, 3)},
     'recipe': {'model.backbone.layer_scale_init_value': 1.},
+    'batches of 32': {
+        'model.backbone.layer_scale_init_value': 1.,
+        'default_hooks.teacher.momentum': None,  # as the recipe has it now
+        'train_dataloader.batch_size': 32,
+        'optim_wrapper.optimizer.lr': 1.4e-3},
 }
 budget = dict(images=60000)
 judges = f'{_here}/finetune.py'
