@@ -1,6 +1,7 @@
 """The table and the figure of a study, from its JSON lines."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
 from typing import NamedTuple
@@ -13,15 +14,34 @@ import matplotlib.pyplot as plt  # noqa: E402
 from conmim_mm.utils.files import write_text  # noqa: E402
 
 NAMES = {
-    'student/linear': 'linear probe, %',
-    'student/knn': '20-NN, %',
-    'student/finetune 10': 'fine-tuned on 10 labels a class, %',
-    'student/finetune 100': 'fine-tuned on 100 labels a class, %',
-    'student/finetune 1000': 'fine-tuned on 1,000 labels a class, %',
-    'student/dense linear': 'linear probe of patches, mIoU in %',
-    'student/dense knn': '20-NN of patches, mIoU in %',
+    'linear': 'linear probe, %',
+    'knn': '20-NN, %',
+    'finetune': 'fine-tuned on {} labels a class, %',
+    'dense linear': 'linear probe of patches, mIoU in %',
+    'dense knn': '20-NN of patches, mIoU in %',
 }
-JUDGES = (*NAMES, 'teacher/linear', 'teacher/knn')
+
+
+def judges_in(rows: Iterable[dict]) -> list[str]:
+    """The judges that rows have scores of, those of the student first."""
+    return sorted({key for row in rows for key in row if '/' in key}, key=_place)
+
+
+def _place(judge: str) -> tuple[str, int, int]:
+    who, kind, labels = _parts(judge)
+    return who, list(NAMES).index(kind), int(labels or 0)
+
+
+def _parts(judge: str) -> tuple[str, str, str]:
+    """Whose features, how they were judged and on how many labels, if that was said."""
+    who, _, how = judge.partition('/')
+    kind = how.rstrip('0123456789')
+    return who, kind.strip(), how[len(kind):]
+
+
+def _axis_name(judge: str) -> str:
+    _, kind, labels = _parts(judge)
+    return NAMES[kind].format(labels)
 
 
 class Score(NamedTuple):
@@ -56,10 +76,11 @@ def best_known_runs(lines: list[dict], arms: list[str]) -> dict[str, dict[int, d
 def summarise(results: dict[str, dict[int, dict]]) -> dict[str, dict[str, Score]]:
     """Scores by arm and judge; ``results`` as of :func:`best_known_runs`."""
     first = next(iter(results.values()))
+    judges = judges_in(run for runs in results.values() for run in runs.values())
     table = {}
     for arm, runs in results.items():
         table[arm] = {}
-        for judge in JUDGES:
+        for judge in judges:
             scores = {seed: run[judge] for seed, run in runs.items() if judge in run}
             if not scores:
                 continue
@@ -75,7 +96,7 @@ def summarise(results: dict[str, dict[int, dict]]) -> dict[str, dict[str, Score]
 
 def as_markdown(table: dict[str, dict[str, Score]], images: dict[str, float]) -> str:
     """The table of a study: an arm a row; in brackets the difference to the first."""
-    judges = [judge for judge in JUDGES if any(judge in row for row in table.values())]
+    judges = judges_in(table.values())
     lines = [f'| arm | images seen | {" | ".join(judges)} |',
              f'|---|{"--:|" * (len(judges) + 1)}']
     for arm, row in table.items():
@@ -93,7 +114,7 @@ def _cell(score: Score) -> str:
 
 def draw(table: dict[str, dict[str, Score]], path: Path) -> None:
     """A bar for each arm and judge of the student, with the standard error of its mean."""
-    judges = [judge for judge in NAMES if any(judge in row for row in table.values())]
+    judges = [judge for judge in judges_in(table.values()) if judge.startswith('student/')]
     figure, axes = plt.subplots(
         1, len(judges), figsize=(3.4 * len(judges), 0.4 * len(table) + 1.2), sharey=True,
         squeeze=False)
@@ -102,7 +123,7 @@ def draw(table: dict[str, dict[str, Score]], path: Path) -> None:
         axis.barh(list(own), [score.mean for score in own.values()],
                   xerr=[score.sd / score.runs**0.5 for score in own.values()],
                   color='#4c78a8', ecolor='black', capsize=3)
-        axis.set_xlabel(NAMES[judge])
+        axis.set_xlabel(_axis_name(judge))
         axis.set_xlim(left=max(0, min(score.mean for score in own.values()) - 10))
     figure.tight_layout()
     figure.savefig(path, dpi=150)
@@ -131,8 +152,7 @@ def draw_minutes(lines: list[dict], arms: list[str], path: Path) -> None:
     """
     figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout='constrained')
     ticks = {float(f'{line["core_seconds"] / 60:.2g}') for line in lines if line['core_seconds']}
-    judges = [judge for judge in NAMES if any(judge in line for line in lines)]
-    for axis, judge in zip(axes, judges, strict=False):
+    for axis, judge in zip(axes, judges_in(lines), strict=False):
         for arm in arms:
             points = curve(lines, arm, judge)
             if points and points[0][0] == 0:
@@ -140,7 +160,7 @@ def draw_minutes(lines: list[dict], arms: list[str], path: Path) -> None:
             elif points:
                 axis.errorbar(*zip(*points, strict=True), marker='o', capsize=3, label=arm)
         axis.set(xscale='log', xlabel='minutes on one core',
-                 ylabel=NAMES[judge])
+                 ylabel=_axis_name(judge))
         axis.set_xticks(sorted(ticks))
         axis.xaxis.set_major_formatter('{x:g}')
         axis.xaxis.set_minor_locator(plt.NullLocator())

@@ -171,6 +171,7 @@ def test_a_study_goes_on_and_reports(tmp_path: Path, run_script, monkeypatch, ca
                for line in lines)
     assert [line['arm'] for line in lines if 'teacher/knn' in line] == ['visible']
     table = run('--report')
+    assert '| student/linear | student/knn | student/finetune 4 | teacher/linear |' in table
     assert '| visible | 12 |' in table and (tmp_path / 'out/figure.png').stat().st_size > 5000
 
 
