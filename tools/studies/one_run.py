@@ -16,17 +16,21 @@ from mmpretrain.registry import MODELS
 from peers import as_conmim_vit
 from torch import nn
 
-from conmim_mm.apis.dense_evaluation import dense_knn, dense_linear
+from conmim_mm.apis.backbone import frozen_backbone
+from conmim_mm.apis.dense_evaluation import predict_maps
 from conmim_mm.apis.evaluate import config_datasets
 from conmim_mm.apis.train import resume_from_newest
+from conmim_mm.datasets.segmentation_folder import segmentation_split
 from conmim_mm.evaluation import evaluate_features, extract_features
-from conmim_mm.formats.backbone import backbone_settings, build_backbone
+from conmim_mm.evaluation.dense import knn_scores, linear_scores
+from conmim_mm.formats.backbone import BackboneSizes, backbone_settings, build_backbone
 from conmim_mm.formats.mmpretrain_format import write_backbone
 from conmim_mm.utils.files import write_text
 from conmim_mm.utils.run_config import drop_hooks_switched_off, read_config
 
 RESULT, BACKBONE = 'result.json', 'backbone.pth'
 TIMED_STEPS, WARM_UP_STEPS = 24, 6
+Network = tuple[dict[str, torch.Tensor], BackboneSizes]  # weights and sizes of a ConMIMViT
 
 
 class StepTimes(Hook):
@@ -89,14 +93,13 @@ def trained_model(arm: dict, data: str, folder: Path, seed: int, steps: int) -> 
     return runner.model
 
 
-def judge(backbone: nn.Module, judges: Config) -> dict[str, float]:
+def frozen_accuracies(backbone: nn.Module, judges: Config) -> dict[str, float]:
     """Accuracies in per cent of frozen features: ``knn`` and ``linear``."""
     probe = copy.deepcopy(judges)
     probe.train_dataloader.dataset.images_per_class = judges.reference_per_class
     preprocessor = MODELS.build(probe.model.data_preprocessor)
-    frozen = build_backbone(*as_conmim_vit(backbone))
     scores = evaluate_features(*(
-        extract_features(frozen, part, preprocessor, num_workers=0)
+        extract_features(backbone, part, preprocessor, num_workers=0)
         for part in config_datasets(probe)))
     return {name: 100 * score.value for name, score in scores.items()}
 
@@ -119,29 +122,31 @@ def finetune(weights: Path, settings: dict, judges: Config, seed: int, labels: i
     return float(runner.message_hub.get_scalar('val/accuracy/top1').current())
 
 
-def judge_images(networks: dict[str, nn.Module], weights: Path, seed: int, judges: Config,
+def judge_images(networks: dict[str, Network], weights: Path, seed: int, judges: Config,
                  finetunes: list[dict[str, int]]) -> dict[str, float]:
     """Accuracies of a run's student, and teacher if it has one, on labelled images.
 
     ``finetunes`` are arguments of :func:`finetune`.
     """
-    found = {f'{who}/{key}': value for who, backbone in networks.items()
-             for key, value in judge(backbone, judges).items()}
-    settings = backbone_settings(as_conmim_vit(networks['student'])[1])
+    found = {f'{who}/{key}': value for who, network in networks.items()
+             for key, value in frozen_accuracies(build_backbone(*network), judges).items()}
+    settings = backbone_settings(networks['student'][1])
     for one in finetunes:
         found[f'student/finetune {one["labels"]}'] = finetune(
             weights, settings, judges, seed, **one)
     return found
 
 
-def judge_maps(networks: dict[str, nn.Module], weights: Path, seed: int, maps: Path,
+def judge_maps(networks: dict[str, Network], weights: Path, seed: int, maps: Path,
                img_size: int) -> dict[str, float]:
     """Mean IoU in per cent of a student's frozen patches, by retrieval and by a linear layer."""
-    return {f'student/dense {name}': 100 * judge(weights, maps, img_size=img_size, workers=0).miou
-            for name, judge in (('knn', dense_knn), ('linear', dense_linear))}
+    _, found = predict_maps(
+        frozen_backbone(weights, img_size=img_size), segmentation_split(str(maps)),
+        dict(knn=knn_scores, linear=linear_scores), (64, 0), ignore=())
+    return {f'student/dense {name}': 100 * score.value for name, score in found.items()}
 
 
-def run(arm: dict, judge: Callable[[dict[str, nn.Module], Path, int], dict[str, float]], data: str,
+def run(arm: dict, judge: Callable[[dict[str, Network], Path, int], dict[str, float]], data: str,
         folder: Path, seed: int, steps: int) -> dict:
     """Trains, judges and writes the result; a result that is there is read.
 
@@ -154,10 +159,10 @@ def run(arm: dict, judge: Callable[[dict[str, nn.Module], Path, int], dict[str, 
     started = time.perf_counter()
     model = trained_model(arm, data, folder, seed, steps)
     result = dict(steps=steps, seconds=round(time.perf_counter() - started, 1))
-    write_backbone(*as_conmim_vit(model.backbone), folder / BACKBONE)
-    networks = dict(student=model.backbone)
+    networks = dict(student=as_conmim_vit(model.backbone))
     if steps and hasattr(model, 'teacher'):
-        networks['teacher'] = model.teacher.backbone
+        networks['teacher'] = as_conmim_vit(model.teacher.backbone)
+    write_backbone(*networks['student'], folder / BACKBONE)
     result |= judge(networks, folder / BACKBONE, seed)
     write_text(path, json.dumps(result))
     return result
