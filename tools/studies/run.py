@@ -6,8 +6,8 @@ images that judge it, or ``maps``, the folder of --data whose maps do, and their
 ``finetunes`` labelled images judge by fine-tuning as well, on so many labels a class and steps.
 Every run is an ordinary training in a folder of its own, on one thread, as many side by side as
 --jobs says. Seconds are turned into steps by the processor time of a step, which is measured once,
-all arms in turn, as many side by side; so other work on the machine harms no result. A study may be
-interrupted at any point and goes on when it is started again.
+all arms in turn, as many side by side; so other work on the machine harms results little. A study
+may be interrupted at any point and goes on when it is started again.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from conmim_mm.utils.files import write_text
 from conmim_mm.utils.run_config import read_config
 
 TOOL = Path(__file__)
-SPEEDS = 'speeds.json'
+SPEEDS, SETTINGS = 'speeds.json', 'settings.json'
 RESULTS = 'results.jsonl'
 ROUNDS = 3
 THREADS = dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1', OMP_WAIT_POLICY='passive')
@@ -35,7 +35,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('study', type=Path, help='config of the study')
-    parser.add_argument('--data', required=True, metavar='DIR', help='the images')
+    parser.add_argument('--data', metavar='DIR', help='the images')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0])
     parser.add_argument('--arms', nargs='+', metavar='NAME', help='only these')
     parser.add_argument('--budget', type=float, metavar='SECONDS',
@@ -43,15 +43,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--jobs', type=int, default=2, help='runs side by side')
     parser.add_argument('--out', type=Path, metavar='DIR',
                         help='where runs and results go; default work_dirs/studies/STUDY')
-    parser.add_argument('--report', action='store_true',
-                        help='run nothing; write table and figure of what is there')
+    parser.add_argument('--report', nargs='?', const=True, metavar='JSON_LINES',
+                        help='run nothing; write table and figures into --out, of the results that '
+                        'are there or of a file of them; with --arms in that order')
     parser.add_argument('--one', nargs=3, metavar=('ARM', 'SEED', 'STEPS'), help=argparse.SUPPRESS)
-    parser.add_argument('--time', metavar='ARM', help=argparse.SUPPRESS)
+    parser.add_argument('--time', nargs=2, metavar=('ARM', 'JOB'), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if not Path(args.data).is_dir():
+    if not args.report and not args.data:
+        raise InputError('--data is missing: the folder of the images')
+    if not args.report and not Path(args.data).is_dir():
         raise InputError(f'no such folder: {args.data}')
     if args.jobs < 1:
         raise InputError(f'--jobs must be at least 1, but is {args.jobs}')
+    if args.budget is not None and not 0 < args.budget < float('inf'):
+        raise InputError(f'--budget must be above 0, but is {args.budget}')
     args.out = args.out or Path('work_dirs/studies', args.study.stem)
     return args
 
@@ -63,7 +68,7 @@ def read_study(args: argparse.Namespace):
     if unknown:
         raise InputError(f'{args.study} has no arm {sorted(unknown)[0]}; it has '
                          f'{", ".join(study.arms)}')
-    if args.budget:
+    if args.budget is not None:
         study.budget = dict(seconds=args.budget)
     if set(study.budget) not in ({'seconds'}, {'images'}):
         raise InputError('budget must have seconds or images')
@@ -88,14 +93,18 @@ def measure_speeds(args: argparse.Namespace, arms: list[str]) -> dict[str, float
     found = {arm: [] for arm in missing}
     for _ in range(ROUNDS):
         for arm in missing:
-            running = [start(args, '--time', arm) for _ in range(args.jobs)]
+            running = [start(args, '--time', arm, job) for job in range(args.jobs)]
             if any([process.wait() for process in running]):
                 raise InputError(f'{arm} cannot be timed; see {args.out / "logs"}')
-            found[arm].append(json.loads(
-                (args.out / 'times' / f'{arm}.json').read_text(encoding='utf-8')))
+            found[arm] += [json.loads(time_of(args, arm, job).read_text(encoding='utf-8'))
+                           for job in range(args.jobs)]
     speeds |= {arm: median(times) for arm, times in found.items()}
     write_text(args.out / SPEEDS, json.dumps(speeds, indent=1))
     return speeds
+
+
+def time_of(args: argparse.Namespace, arm: str, job: int) -> Path:
+    return args.out / 'times' / f'{arm}-{job}.json'
 
 
 def read_speeds(args: argparse.Namespace) -> dict[str, float]:
@@ -118,6 +127,7 @@ def run_study(args: argparse.Namespace) -> None:
     study = read_study(args)
     arms = [arm for arm in study.arms if not args.arms or arm in args.arms]
     args.out.mkdir(parents=True, exist_ok=True)
+    keep_settings(args, study, arms)
     trained = [arm for arm in arms if not study.arms[arm].get('untrained')]
     speeds = measure_speeds(args, trained) if 'seconds' in study.budget else {}
     batch = batch_sizes(study, arms)
@@ -152,6 +162,28 @@ def batch_sizes(study, arms: list[str]) -> dict[str, int]:
             .train_dataloader.batch_size for arm in arms}
 
 
+def keep_settings(args: argparse.Namespace, study, arms: list[str]) -> None:
+    """Notes with what settings the runs of each arm are made.
+
+    Raises:
+        InputError: There are runs that were made or judged with other ones.
+    """
+    path = args.out / SETTINGS
+    kept = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+    judge = {key: study.get(key) for key in ('maps', 'finetunes')}
+    if 'judges' in study:
+        judge['judges'] = read_config(study.judges).to_dict()
+    begun = {folder.name.rpartition('-')[0] for folder in args.out.glob('runs/*')}
+    for arm in arms:
+        cfg = read_config(study.arms[arm].config, study.arms[arm].get('options'))
+        now = json.loads(json.dumps(dict(train=cfg.to_dict(), judge=judge), default=str))
+        if arm in begun and kept.get(arm, now) != now:
+            raise InputError(f'{args.out} has runs of {arm} with other settings ({path}): give '
+                             'another --out, or move them aside')
+        kept[arm] = now
+    write_text(path, json.dumps(kept, indent=1))
+
+
 def folder_of(args: argparse.Namespace, arm: str, seed: int, steps: int) -> Path:
     return args.out / 'runs' / f'{arm}-{steps}' / f'seed{seed}'
 
@@ -165,10 +197,31 @@ def collect(args: argparse.Namespace) -> None:
     speeds, lines = read_speeds(args), []
     for path in sorted(args.out.glob('runs/*/seed*/result.json')):
         arm, _, steps = path.parts[-3].rpartition('-')
-        lines.append(dict(arm=arm, seed=int(path.parts[-2].removeprefix('seed')),
-                          core_seconds=round(int(steps) * speeds.get(arm, 0.)),
-                          **json.loads(path.read_text(encoding='utf-8'))))
-    write_text(args.out / RESULTS, ''.join(f'{json.dumps(line)}\n' for line in lines))
+        line = dict(arm=arm, seed=int(path.parts[-2].removeprefix('seed')))
+        if arm in speeds or steps == '0':
+            line['core_seconds'] = round(int(steps) * speeds.get(arm, 0.))
+        lines.append(line | json.loads(path.read_text(encoding='utf-8')))
+    if lines:
+        write_text(args.out / RESULTS, ''.join(f'{json.dumps(line)}\n' for line in lines))
+
+
+def report(args: argparse.Namespace) -> None:
+    """Table and figures of the study's runs, or of JSON lines that were kept."""
+    from study_report import write_report
+
+    study = read_study(args)
+    arms = args.arms or list(study.arms)
+    path = args.out / RESULTS if args.report is True else Path(args.report)
+    if args.report is True:
+        collect(args)
+    try:
+        lines = list(map(json.loads, path.read_text(encoding='utf-8').splitlines()))
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path} cannot be read as JSON lines: {error}') from None
+    if not all(isinstance(line, dict) and {'arm', 'seed', 'steps'} <= line.keys()
+               for line in lines):
+        raise InputError(f'{path} has lines that are no results of a study')
+    print(write_report(lines, arms, study.budget, batch_sizes(study, arms), args.out))
 
 
 def do_task(args: argparse.Namespace) -> None:
@@ -181,9 +234,10 @@ def do_task(args: argparse.Namespace) -> None:
     one_run.set_threads()
     study = read_study(args)
     if args.time:
-        seconds = one_run.seconds_per_step(
-            study.arms[args.time], args.data, args.out / 'times' / str(os.getpid()))
-        write_text(args.out / 'times' / f'{args.time}.json', json.dumps(seconds))
+        arm, job = args.time[0], int(args.time[1])
+        path = time_of(args, arm, job)
+        seconds = one_run.seconds_per_step(study.arms[arm], args.data, path.with_suffix(''))
+        write_text(path, json.dumps(seconds))
     else:
         arm, seed, steps = args.one[0], int(args.one[1]), int(args.one[2])
         if 'maps' in study:
@@ -201,10 +255,7 @@ def main() -> None:
     if args.one or args.time:
         do_task(args)
     elif args.report:
-        study = read_study(args)
-        collect(args)
-        from study_report import write_report
-        print(write_report(args.out, list(study.arms), batch_sizes(study, list(study.arms))))
+        report(args)
     else:
         run_study(args)
 

@@ -1,6 +1,5 @@
 """The table and the figure of a study, from its JSON lines."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
@@ -11,6 +10,7 @@ import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 
+from conmim_mm.errors import InputError  # noqa: E402
 from conmim_mm.utils.files import write_text  # noqa: E402
 
 NAMES = {
@@ -63,18 +63,25 @@ class Score(NamedTuple):
     error: float | None
 
 
-def best_known_runs(lines: list[dict], arms: list[str]) -> dict[str, dict[int, dict]]:
-    """Results by arm and seed; of several lengths those of the one with most seeds, or longest."""
-    found: dict[str, dict[int, dict[int, dict]]] = {arm: {} for arm in arms}
+def runs_of_budget(lines: list[dict], arms: list[str], budget: dict[str, float],
+                   batch_sizes: dict[str, int]) -> dict[str, dict[int, dict]]:
+    """Results by arm and seed of the runs that had a budget, and of arms that are not trained."""
+    found: dict[str, dict[int, dict]] = {arm: {} for arm in arms}
     for line in lines:
-        if line['arm'] in found:
-            found[line['arm']].setdefault(line['steps'], {})[line['seed']] = line
-    return {arm: max(lengths.items(), key=lambda item: (len(item[1]), item[0]))[1]
-            for arm, lengths in found.items() if lengths}
+        if line['arm'] in found and _has_budget(line, budget, batch_sizes[line['arm']]):
+            found[line['arm']][line['seed']] = line
+    return {arm: runs for arm, runs in found.items() if runs}
+
+
+def _has_budget(line: dict, budget: dict[str, float], batch_size: int) -> bool:
+    """To within 5 %: a run has whole steps."""
+    (unit, wanted), = budget.items()
+    spent = line.get('core_seconds', 0) if unit == 'seconds' else line['steps'] * batch_size
+    return not line['steps'] or abs(spent - wanted) < 0.05 * wanted
 
 
 def summarise(results: dict[str, dict[int, dict]]) -> dict[str, dict[str, Score]]:
-    """Scores by arm and judge; ``results`` as of :func:`best_known_runs`."""
+    """Scores by arm and judge; ``results`` as of :func:`runs_of_budget`."""
     first = next(iter(results.values()))
     judges = judges_in(run for runs in results.values() for run in runs.values())
     table = {}
@@ -97,7 +104,7 @@ def summarise(results: dict[str, dict[int, dict]]) -> dict[str, dict[str, Score]
 def as_markdown(table: dict[str, dict[str, Score]], images: dict[str, float]) -> str:
     """The table of a study: an arm a row; in brackets the difference to the first."""
     judges = judges_in(table.values())
-    lines = [f'| arm | images seen | {" | ".join(judges)} |',
+    lines = [f'| arm (difference to {next(iter(table))}) | images seen | {" | ".join(judges)} |',
              f'|---|{"--:|" * (len(judges) + 1)}']
     for arm, row in table.items():
         cells = [_cell(row[judge]) if judge in row else '' for judge in judges]
@@ -134,7 +141,7 @@ def curve(lines: list[dict], arm: str, judge: str) -> list[tuple[float, float, f
     """Minutes of training on one core, mean over seeds and its standard error, by length."""
     by_length: dict[float, list[float]] = {}
     for line in lines:
-        if line['arm'] == arm and judge in line:
+        if line['arm'] == arm and judge in line and 'core_seconds' in line:
             by_length.setdefault(line['core_seconds'] / 60, []).append(line[judge])
     return [(minutes, mean(scores), stdev(scores) / len(scores)**0.5 if len(scores) > 1 else 0.)
             for minutes, scores in sorted(by_length.items())]
@@ -151,10 +158,13 @@ def draw_minutes(lines: list[dict], arms: list[str], path: Path) -> None:
         path: The picture.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout='constrained')
-    ticks = {float(f'{line["core_seconds"] / 60:.2g}') for line in lines if line['core_seconds']}
+    curves = {(judge, arm): curve(lines, arm, judge)
+              for judge in judges_in(lines)[:len(axes)] for arm in arms}
+    ticks = {float(f'{minutes:.2g}')
+             for points in curves.values() for minutes, *_ in points if minutes}
     for axis, judge in zip(axes, judges_in(lines), strict=False):
         for arm in arms:
-            points = curve(lines, arm, judge)
+            points = curves[judge, arm]
             if points and points[0][0] == 0:
                 axis.axhline(points[0][1], linestyle='--', color='grey', label=arm)
             elif points:
@@ -169,16 +179,31 @@ def draw_minutes(lines: list[dict], arms: list[str], path: Path) -> None:
     plt.close(figure)
 
 
-def write_report(out: Path, arms: list[str], batch_sizes: dict[str, int]) -> str:
-    """Writes ``table.md`` and figures beside the results; returns the table."""
-    lines = list(map(json.loads, (out / 'results.jsonl').read_text(encoding='utf-8').splitlines()))
-    results = best_known_runs(lines, arms)
+def write_report(lines: list[dict], arms: list[str], budget: dict[str, float],
+                 batch_sizes: dict[str, int], out: Path) -> str:
+    """Writes ``table.md`` and figures into a folder; returns the table.
+
+    Args:
+        lines: The results, as in the JSON lines of a study.
+        arms: In the order of table and legend; the first that has results is what the others are
+            compared with.
+        budget: Of the runs in the table; the figure of minutes has all of them.
+        batch_sizes: Images per step of each arm.
+        out: The folder, which is made if need be.
+
+    Raises:
+        InputError: No run of these arms had the budget.
+    """
+    results = runs_of_budget(lines, arms, budget, batch_sizes)
+    if not results:
+        raise InputError(f'no results of these arms with a budget of {dict(budget)}')
     images = {arm: batch_sizes[arm] * mean(run['steps'] for run in runs.values())
               for arm, runs in results.items()}
     table = summarise(results)
     text = as_markdown(table, images)
+    out.mkdir(parents=True, exist_ok=True)
     write_text(out / 'table.md', text)
     draw(table, out / 'figure.png')
-    if any(line['core_seconds'] for line in lines):
+    if any(line.get('core_seconds') for line in lines):
         draw_minutes(lines, arms, out / 'minutes.png')
     return text

@@ -12,7 +12,7 @@ import torch
 from mmpretrain.models import MAEViT
 from mmpretrain.registry import MODELS, TRANSFORMS
 from peers import RandomProjectionTokenizer, as_conmim_vit
-from study_report import as_markdown, best_known_runs, curve, summarise
+from study_report import as_markdown, curve, runs_of_budget, summarise
 
 from conmim_mm.apis import dense_knn, dense_linear
 from conmim_mm.formats.backbone import build_backbone
@@ -82,17 +82,46 @@ def test_differences_are_paired_by_seed() -> None:
     assert table['alone'][judge] == (1, 40, 0, None, None)
 
 
-def test_the_table_is_of_the_length_with_most_seeds() -> None:
-    lines = [dict(arm=arm, seed=seed, steps=steps) for arm, seed, steps in (
-        ('ours', 0, 100), ('ours', 1, 100), ('ours', 0, 900), ('peer', 0, 50), ('peer', 0, 90))]
-    assert best_known_runs(lines, ['ours', 'peer', 'none']) == dict(
-        ours={0: lines[0], 1: lines[1]}, peer={0: lines[4]})
+def test_the_table_is_of_the_runs_that_had_the_budget() -> None:
+    lines = [dict(arm=arm, seed=seed, steps=steps, core_seconds=seconds)
+             for arm, seed, steps, seconds in (
+                 ('ours', 0, 100, 480), ('ours', 1, 98, 471), ('ours', 0, 900, 3600),
+                 ('peer', 0, 50, 487), ('late', 0, 90, 900), ('none', 0, 0, 0))]
+    lines.append(dict(arm='peer', seed=1, steps=48))  # whose seconds are not known
+    sizes = dict(ours=4, peer=8, late=8, none=4, absent=4)
+    assert runs_of_budget(lines, list(sizes), dict(seconds=480), sizes) == dict(
+        ours={0: lines[0], 1: lines[1]}, peer={0: lines[3]}, none={0: lines[5]})
+    assert runs_of_budget(lines, list(sizes), dict(images=400), sizes) == dict(
+        ours={0: lines[0], 1: lines[1]}, peer={0: lines[3], 1: lines[6]}, none={0: lines[5]})
+
+
+@pytest.mark.parametrize('lines', sorted(STUDIES.glob('*/results/*.jsonl')),
+                         ids=lambda path: f'{path.parent.parent.name}-{path.stem}')
+def test_what_was_measured_can_be_drawn_again(tmp_path: Path, run_script, lines: Path) -> None:
+    run_script(load_tool('studies/run.py'), lines.parent.with_name(f'{lines.stem}.py'),
+               '--report', lines, '--out', tmp_path)
+    kept = map(json.loads, lines.read_text().splitlines())
+    table = (tmp_path / 'table.md').read_text()
+    assert all(f'| {arm} |' in table for arm in {line['arm'] for line in kept})
+    assert (tmp_path / 'figure.png').stat().st_size > 5000
+
+
+def test_the_order_of_the_arms_says_what_is_compared_with_what(
+        tmp_path: Path, run_script, capsys) -> None:
+    run_script(load_tool('studies/run.py'), PEERS, '--report',
+               PEERS.parent / 'results/peers_study.jsonl', '--out', tmp_path,
+               '--arms', 'ConMIM, visible patches', 'MAE')
+    rows = [row.split(' | ') for row in capsys.readouterr().out.strip().splitlines()]
+    assert [row[0] for row in rows if '---' not in row[0]] == [
+        '| arm (difference to ConMIM, visible patches)', '| ConMIM, visible patches', '| MAE']
+    assert rows[-1][3] == '43.5 ± 0.3 (-3.7 ± 0.2)'
 
 
 def test_a_curve_has_a_point_for_each_length() -> None:
     judge = 'student/linear'
     lines = [{'arm': arm, 'core_seconds': seconds, judge: score} for arm, seconds, score in (
         ('MAE', 240, 50.), ('MAE', 60, 40.), ('MAE', 60, 44.), ('other', 60, 1.))]
+    lines.append({'arm': 'MAE', judge: 1.})  # of no known time
     assert curve(lines, 'MAE', judge) == [(1., 42., pytest.approx(2.)), (4., 50., 0.)]
 
 
@@ -124,10 +153,23 @@ test_dataloader = val_dataloader
 @pytest.mark.parametrize('words, error', [
     (('nothing.py', '--data', '.'), 'no such config: nothing.py'),
     ((PEERS, '--data', 'nowhere'), 'no such folder: nowhere'),
+    ((PEERS, ), '--data is missing'),
     ((PEERS, '--data', '.', '--jobs', 0), '--jobs must be at least 1'),
+    ((PEERS, '--data', '.', '--budget', 0), '--budget must be above 0'),
+    ((PEERS, '--report', 'nowhere.jsonl'), 'nowhere.jsonl cannot be read as JSON lines'),
+    ((PEERS, '--report', PEERS), 'peers_study.py cannot be read as JSON lines'),
+    ((PEERS, '--report', PEERS.parent / 'results/peers_study.jsonl', '--arms', 'MAE',
+      '--budget', 7),
+     "no results of these arms with a budget of {'seconds': 7"),
     ((PEERS, '--data', '.', '--arms', 'DINO'), 'has no arm DINO; it has MAE')])
 def test_bad_arguments_get_one_line(refused, words: tuple, error: str) -> None:
     assert error in refused('studies/run.py', *words)
+
+
+def test_lines_of_something_else_are_refused(tmp_path: Path, refused) -> None:
+    (tmp_path / 'log.jsonl').write_text('{"loss": 4.1, "step": 20}\n')
+    assert 'log.jsonl has lines that are no results of a study' in refused(
+        'studies/run.py', PEERS, '--report', tmp_path / 'log.jsonl')
 
 
 @pytest.mark.parametrize('peer', ['simmim', 'mocov3', 'beit'])
@@ -142,7 +184,8 @@ def test_peers_learn(tmp_path: Path, peer: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_study_goes_on_and_reports(tmp_path: Path, run_script, monkeypatch, capsys) -> None:
+def test_a_study_goes_on_and_reports(
+        tmp_path: Path, run_script, refused, monkeypatch, capsys) -> None:
     data = tmp_path / 'data'
     for part in ('train', 'test'):
         write_labelled_images(data / part, count=6, side=32)
@@ -153,9 +196,10 @@ def test_a_study_goes_on_and_reports(tmp_path: Path, run_script, monkeypatch, ca
     tool.subprocess = SimpleNamespace(
         Popen=ScriptPopen, TimeoutExpired=subprocess.TimeoutExpired)
 
+    words = (tmp_path / 'study.py', '--data', data, '--out', tmp_path / 'out')
+
     def run(*options: str) -> str:
-        run_script(tool, tmp_path / 'study.py', '--data', data, '--out', tmp_path / 'out',
-                   *options)
+        run_script(tool, *words, *options)
         return capsys.readouterr().out
 
     first = run('--arms', 'random', 'visible')
@@ -170,6 +214,9 @@ def test_a_study_goes_on_and_reports(tmp_path: Path, run_script, monkeypatch, ca
     assert all({'student/knn', 'student/linear', 'student/finetune 4'} <= line.keys()
                for line in lines)
     assert [line['arm'] for line in lines if 'teacher/knn' in line] == ['visible']
+    study = tmp_path / 'study.py'
+    study.write_text(study.read_text().replace('steps=2', 'steps=3'))
+    assert 'has runs of random with other settings' in refused(tool, *words)
     table = run('--report')
     assert '| student/linear | student/knn | student/finetune 4 | teacher/linear |' in table
     assert '| visible | 12 |' in table and (tmp_path / 'out/figure.png').stat().st_size > 5000
