@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from mmengine.config import Config
+
 from conmim_mm.errors import InputError
 from conmim_mm.utils.cli import run_tool
 from conmim_mm.utils.files import write_text
@@ -127,10 +129,11 @@ def run_study(args: argparse.Namespace) -> None:
     study = read_study(args)
     arms = [arm for arm in study.arms if not args.arms or arm in args.arms]
     args.out.mkdir(parents=True, exist_ok=True)
-    keep_settings(args, study, arms)
+    configs = configs_of(study, arms)
+    keep_settings(args, study, configs)
     trained = [arm for arm in arms if not study.arms[arm].get('untrained')]
     speeds = measure_speeds(args, trained) if 'seconds' in study.budget else {}
-    batch = batch_sizes(study, arms)
+    batch = batch_sizes(configs)
     waiting = [(arm, seed, steps_of(study, arm, speeds, batch[arm]))
                for seed in args.seeds for arm in arms]
     running, failed = {}, []
@@ -156,13 +159,18 @@ def run_study(args: argparse.Namespace) -> None:
                          f'{args.out / "logs"}')
 
 
-def batch_sizes(study, arms: list[str]) -> dict[str, int]:
-    """Images per step of each arm."""
+def configs_of(study, arms: list[str]) -> dict[str, Config]:
+    """The training config of each arm, as the study changes it."""
     return {arm: read_config(study.arms[arm].config, study.arms[arm].get('options'))
-            .train_dataloader.batch_size for arm in arms}
+            for arm in arms}
 
 
-def keep_settings(args: argparse.Namespace, study, arms: list[str]) -> None:
+def batch_sizes(configs: dict[str, Config]) -> dict[str, int]:
+    """Images per step of each arm."""
+    return {arm: cfg.train_dataloader.batch_size for arm, cfg in configs.items()}
+
+
+def keep_settings(args: argparse.Namespace, study, configs: dict[str, Config]) -> None:
     """Notes with what settings the runs of each arm are made.
 
     Raises:
@@ -174,8 +182,7 @@ def keep_settings(args: argparse.Namespace, study, arms: list[str]) -> None:
     if 'judges' in study:
         judge['judges'] = read_config(study.judges).to_dict()
     begun = {folder.name.rpartition('-')[0] for folder in args.out.glob('runs/*')}
-    for arm in arms:
-        cfg = read_config(study.arms[arm].config, study.arms[arm].get('options'))
+    for arm, cfg in configs.items():
         now = json.loads(json.dumps(dict(train=cfg.to_dict(), judge=judge), default=str))
         if arm in begun and kept.get(arm, now) != now:
             raise InputError(f'{args.out} has runs of {arm} with other settings ({path}): give '
@@ -211,9 +218,11 @@ def report(args: argparse.Namespace) -> None:
 
     study = read_study(args)
     arms = args.arms or list(study.arms)
-    path = args.out / RESULTS if args.report is True else Path(args.report)
     if args.report is True:
         collect(args)
+        path = args.out / RESULTS
+    else:
+        path = Path(args.report)
     try:
         lines = list(map(json.loads, path.read_text(encoding='utf-8').splitlines()))
     except (OSError, ValueError) as error:
@@ -221,7 +230,8 @@ def report(args: argparse.Namespace) -> None:
     if not all(isinstance(line, dict) and {'arm', 'seed', 'steps'} <= line.keys()
                for line in lines):
         raise InputError(f'{path} has lines that are no results of a study')
-    print(write_report(lines, arms, study.budget, batch_sizes(study, arms), args.out))
+    sizes = batch_sizes(configs_of(study, arms))
+    print(write_report(lines, arms, study.budget, sizes, args.out))
 
 
 def do_task(args: argparse.Namespace) -> None:

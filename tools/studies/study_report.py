@@ -158,11 +158,11 @@ def draw_minutes(lines: list[dict], arms: list[str], path: Path) -> None:
         path: The picture.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout='constrained')
-    curves = {(judge, arm): curve(lines, arm, judge)
-              for judge in judges_in(lines)[:len(axes)] for arm in arms}
+    judges = judges_in(lines)[:len(axes)]
+    curves = {(judge, arm): curve(lines, arm, judge) for judge in judges for arm in arms}
     ticks = {float(f'{minutes:.2g}')
              for points in curves.values() for minutes, *_ in points if minutes}
-    for axis, judge in zip(axes, judges_in(lines), strict=False):
+    for axis, judge in zip(axes, judges, strict=False):
         for arm in arms:
             points = curves[judge, arm]
             if points and points[0][0] == 0:
