@@ -31,7 +31,8 @@ _simmim = _views | {
     f'{_pipeline}.1.input_size': _side,
     f'{_pipeline}.1.mask_patch_size': _patch,
     f'{_pipeline}.1.model_patch_size': _patch}
-_moco = _vit | {f'{_pipeline}.1.transforms.{view}.0.scale': _side for view in (0, 1)}
+_moco = _vit | {'train_dataloader.batch_size': 64} | {
+    f'{_pipeline}.1.transforms.{view}.0.scale': _side for view in (0, 1)}
 budget = dict(seconds=480)
 maps = dict(folder='camvid', img_size=160)
 arms = {
