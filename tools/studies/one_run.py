@@ -116,6 +116,7 @@ def finetune(weights: Path, settings: dict, judges: Config, seed: int, labels: i
         init_cfg=dict(type='Pretrained', checkpoint=str(weights)),
         **settings | dict(out_type='avg_featmap', use_shared_rel_pos_bias=False,
                           use_rel_pos_bias=settings['use_shared_rel_pos_bias']))
+    cfg.model.head.in_channels = settings['arch']['embed_dims']
     cfg.default_hooks.checkpoint = None
     runner = Runner.from_cfg(fit_run(cfg, weights.parent / f'finetune-{labels}', seed))
     runner.train()

@@ -134,8 +134,12 @@ finetunes = [dict(labels=4, steps=2)]
 small = {{
     'train_dataloader.batch_size': 4, 'model.backbone.arch.num_layers': 1,
 }}
+narrow = small | {{
+    'model.backbone.arch.embed_dims': 64, 'model.decoder.embed_dims': 64,
+    'model.neck.in_channels': 64, 'model.neck.out_channels': 64,
+}}
 arms = {{
-    'random': dict(config=f'{{_here}}/visible.py', options=small, untrained=True),
+    'random': dict(config=f'{{_here}}/visible.py', options=narrow, untrained=True),
     'visible': dict(config=f'{{_here}}/visible.py', options=small),
     'MAE': dict(config=f'{{_here}}/mae.py', options=small),
 }}
