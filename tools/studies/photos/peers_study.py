@@ -31,6 +31,10 @@ _simmim = _views | {
     f'{_pipeline}.1.input_size': _side,
     f'{_pipeline}.1.mask_patch_size': _patch,
     f'{_pipeline}.1.model_patch_size': _patch}
+_beit = _views | {
+    'model.target_generator.patch_size': _patch,
+    f'{_pipeline}.1.input_size': _side // _patch,
+    f'{_pipeline}.1.num_masking_patches': round(0.4 * (_side // _patch)**2)}
 _moco = _vit | {'train_dataloader.batch_size': 64} | {
     f'{_pipeline}.1.transforms.{view}.0.scale': _side for view in (0, 1)}
 budget = dict(seconds=480)
@@ -41,6 +45,7 @@ arms = {
     'tokens and pixels': dict(config=f'{_configs}/visible.py', options=_ours | _tokens_and_pixels),
     'pixels alone': dict(config=f'{_configs}/visible.py', options=_ours | _pixels_alone),
     'SimMIM': dict(config=f'{_configs}/simmim.py', options=_simmim),
+    'BEiT with random codes': dict(config=f'{_configs}/beit.py', options=_beit),
     'MoCo v3': dict(config=f'{_configs}/mocov3.py', options=_moco),
     'random weights': dict(config=f'{_configs}/visible.py', options=_ours, untrained=True),
 }
