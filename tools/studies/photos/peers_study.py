@@ -3,6 +3,7 @@
 # CamVid's images and annotations.
 _configs = '{{ fileDirname }}/../cifar10'
 _side, _patch = 96, 8
+_grid = _side // _patch
 _pipeline = 'train_dataloader.dataset.pipeline'
 _vit = {'model.backbone.img_size': _side, 'model.backbone.patch_size': _patch}
 _views = _vit | {
@@ -22,7 +23,7 @@ _tokens_and_pixels = {
     'model.head.num_pixels': _pixels}
 _pixels_alone = {'model.teacher.type': 'PixelsTeacher', 'model.neck.out_channels': _pixels}
 _mae = _views | {
-    'model.neck.num_patches': (_side // _patch)**2,
+    'model.neck.num_patches': _grid**2,
     'model.neck.patch_size': _patch,
     'model.head.patch_size': _patch}
 _simmim = _views | {
@@ -33,10 +34,12 @@ _simmim = _views | {
     f'{_pipeline}.1.model_patch_size': _patch}
 _beit = _views | {
     'model.target_generator.patch_size': _patch,
-    f'{_pipeline}.1.input_size': _side // _patch,
-    f'{_pipeline}.1.num_masking_patches': round(0.4 * (_side // _patch)**2)}
-_moco = _vit | {'train_dataloader.batch_size': 64} | {
-    f'{_pipeline}.1.transforms.{view}.0.scale': _side for view in (0, 1)}
+    f'{_pipeline}.1.input_size': _grid,
+    f'{_pipeline}.1.num_masking_patches': round(0.4 * _grid**2)}
+_moco = _vit | {
+    'train_dataloader.batch_size': 64,
+    f'{_pipeline}.1.transforms.0.0.scale': _side,
+    f'{_pipeline}.1.transforms.1.0.scale': _side}
 budget = dict(seconds=480)
 maps = dict(folder='camvid', img_size=160)
 arms = {
